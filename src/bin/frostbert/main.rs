@@ -1,0 +1,2 @@
+//! The `frostbert` command line.
+fn main() {}

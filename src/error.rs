@@ -1,0 +1,157 @@
+//! The one error type of the library.
+
+use std::fmt;
+
+/// A `Result` whose error is [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, in words a user can act on.
+///
+/// The message says what was being done, what was expected, what was found and, where there is one, the
+/// next step. The kind is private so that it can grow; ask with [`is_input`](Error::is_input),
+/// [`is_model_file`](Error::is_model_file), [`is_device`](Error::is_device), [`is_limit`](Error::is_limit).
+/// Causes hang on [`std::error::Error::source`]; the alternate form `{:#}` prints them after colons.
+///
+/// ```
+/// let error = frostbert::Checkpoint::open("/no/such/folder").unwrap_err();
+/// assert!(error.is_model_file());
+/// ```
+pub struct Error {
+    // Boxed: `Result<(), Error>` stays one word wide.
+    inner: Box<Inner>,
+}
+
+struct Inner {
+    kind: Kind,
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Input,
+    ModelFile,
+    Device,
+    Limit,
+    Io,
+    Cancelled,
+}
+
+impl Error {
+    fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Error { inner: Box::new(Inner { kind, message: message.into(), source: None }) }
+    }
+
+    /// The caller's data or options are at fault.
+    pub fn input(message: impl Into<String>) -> Self {
+        Self::new(Kind::Input, message)
+    }
+
+    /// A file of a checkpoint, or a head file, is missing, damaged or of another shape.
+    pub fn model_file(message: impl Into<String>) -> Self {
+        Self::new(Kind::ModelFile, message)
+    }
+
+    /// No adapter, a lost device, a validation error.
+    pub fn device(message: impl Into<String>) -> Self {
+        Self::new(Kind::Device, message)
+    }
+
+    /// Something is larger than the device, or the program, allows.
+    pub fn limit(message: impl Into<String>) -> Self {
+        Self::new(Kind::Limit, message)
+    }
+
+    /// Reading or writing failed outside a model file.
+    pub fn io(message: impl Into<String>) -> Self {
+        Self::new(Kind::Io, message)
+    }
+
+    /// The caller asked the work to stop.
+    pub fn cancelled() -> Self {
+        Self::new(Kind::Cancelled, "stopped on request")
+    }
+
+    /// Hangs a cause on this error.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.inner.source = Some(source.into());
+        self
+    }
+
+    /// Puts what was being done before the message: `CONTEXT: MESSAGE`.
+    #[must_use]
+    pub fn context(mut self, context: impl fmt::Display) -> Self {
+        self.inner.message = format!("{context}: {}", self.inner.message);
+        self
+    }
+
+    /// Whether the caller's data or options are at fault.
+    pub fn is_input(&self) -> bool {
+        self.inner.kind == Kind::Input
+    }
+
+    /// Whether a file of a checkpoint, or a head file, is missing, damaged or of another shape.
+    pub fn is_model_file(&self) -> bool {
+        self.inner.kind == Kind::ModelFile
+    }
+
+    /// Whether the adapter or its driver is at fault.
+    pub fn is_device(&self) -> bool {
+        self.inner.kind == Kind::Device
+    }
+
+    /// Whether something is larger than the device, or the program, allows.
+    pub fn is_limit(&self) -> bool {
+        self.inner.kind == Kind::Limit
+    }
+
+    /// Whether reading or writing failed outside a model file.
+    pub fn is_io(&self) -> bool {
+        self.inner.kind == Kind::Io
+    }
+
+    /// Whether the caller asked the work to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.inner.kind == Kind::Cancelled
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.inner.message)?;
+        if f.alternate() {
+            let mut cause = std::error::Error::source(self);
+            while let Some(error) = cause {
+                write!(f, ": {error}")?;
+                cause = error.source();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {self:#}", self.inner.kind)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.inner.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alternate_form_prints_the_causes() {
+        let error = Error::io("cannot write out.npy").with_source(std::io::Error::other("disk full"));
+        assert_eq!(error.to_string(), "cannot write out.npy");
+        assert_eq!(format!("{error:#}"), "cannot write out.npy: disk full");
+        assert!(error.is_io() && !error.is_input());
+    }
+}

@@ -1,0 +1,78 @@
+//! The plan: an encoder pass as data.
+//!
+//! A [`Plan`] is a list of [`Step`]s over typed buffer and weight ids. It knows no GPU and holds no numbers of
+//! the model: [`families`] build it from a [`Config`](crate::checkpoint::Config) and a [`Request`], and an engine
+//! (the WGSL executor in `gpu`, the CPU engine in `reference`) runs it over
+//! [`PackedBatch`](crate::text::PackedBatch)es. Row counts are symbolic ([`Rows`]), so one plan serves every batch.
+
+pub mod builder;
+pub mod families;
+pub mod request;
+mod step;
+mod weights;
+
+pub use builder::PlanBuilder;
+pub use request::{DenseLayer, EmbeddingRequest, HeadOutput, LayerMix, Pooling, Request};
+pub use step::{
+    BufferId, BufferSpec, Norm, Output, OutputKind, RelativeBias, RowIndex, Rows, Step, WeightId, WeightKind,
+    WeightPart, WeightSpec,
+};
+
+pub use weights::{RandomWeights, WeightSource};
+
+use crate::text::PackedBatch;
+
+/// An encoder pass: what to compute, in which order, into which buffers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Steps in the order in which they run.
+    pub steps: Vec<Step>,
+    /// Every f32 buffer; [`BufferId`]s index it.
+    pub buffers: Vec<BufferSpec>,
+    /// Every weight; [`WeightId`]s index it.
+    pub weights: Vec<WeightSpec>,
+    /// What is read back, in this order.
+    pub outputs: Vec<Output>,
+}
+
+impl Plan {
+    /// The buffer's description.
+    pub fn buffer(&self, id: BufferId) -> &BufferSpec {
+        &self.buffers[id.index()]
+    }
+
+    /// The weight's description.
+    pub fn weight(&self, id: WeightId) -> &WeightSpec {
+        &self.weights[id.index()]
+    }
+
+    /// Length of a buffer for one batch, in f32 elements.
+    pub fn buffer_len(&self, id: BufferId, batch: &PackedBatch) -> usize {
+        let spec = self.buffer(id);
+        spec.rows.count(batch) * spec.cols
+    }
+
+    /// Floating-point operations (a multiply and an add are two) of the steps that grow with the batch:
+    /// matmuls and attention. Used by benches against the roofline.
+    pub fn flops(&self, batch: &PackedBatch) -> u64 {
+        let squares: u64 = batch.seqlens().map(|len| (len * len) as u64).sum();
+        self.steps
+            .iter()
+            .map(|step| match step {
+                Step::MatMul { weight, out, .. } => {
+                    let spec = self.weight(*weight);
+                    2 * self.buffer(*out).rows.count(batch) as u64 * spec.len() as u64
+                }
+                Step::Attention { heads, head_dim, .. } => 4 * squares * (heads * head_dim) as u64,
+                _ => 0,
+            })
+            .sum()
+    }
+}
+
+/// What one batch gave: a vector per [`Plan::outputs`] entry, in that order, row-major.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outputs {
+    /// The values; `buffers[i]` belongs to `plan.outputs[i]`.
+    pub buffers: Vec<Vec<f32>>,
+}

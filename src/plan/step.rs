@@ -1,0 +1,331 @@
+//! Steps, buffers and weights of a plan.
+
+use crate::checkpoint::Activation;
+use crate::text::PackedBatch;
+
+/// Names one f32 buffer of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(pub(crate) u32);
+
+impl BufferId {
+    /// Position in [`Plan::buffers`](super::Plan::buffers).
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Names one weight of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WeightId(pub(crate) u32);
+
+impl WeightId {
+    /// Position in [`Plan::weights`](super::Plan::weights).
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// How many rows a buffer has; known once there is a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rows {
+    /// One row a token of the packed batch.
+    Tokens,
+    /// One row a text (sequence).
+    Texts,
+    /// One row per entry of [`PackedBatch::selected`] (masked positions, say).
+    Selected,
+    /// `sum(S * S)` over the texts' lengths S: with `cols` = heads this holds attention probabilities. Layout:
+    /// text after text, each `[heads, S, S]`.
+    TokenPairs,
+}
+
+impl Rows {
+    /// The count for one batch.
+    pub fn count(self, batch: &PackedBatch) -> usize {
+        match self {
+            Rows::Tokens => batch.tokens(),
+            Rows::Texts => batch.texts(),
+            Rows::Selected => batch.selected.len(),
+            Rows::TokenPairs => batch.seqlens().map(|len| len * len).sum(),
+        }
+    }
+}
+
+/// Shape of one f32 buffer: `[rows, cols]`, row-major, dense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BufferSpec {
+    /// Symbolic row count.
+    pub rows: Rows,
+    /// Elements per row.
+    pub cols: usize,
+    /// What it holds, for error messages and debuggers.
+    pub label: &'static str,
+}
+
+/// What a weight is used for, which decides how an engine lays it out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WeightKind {
+    /// `[n, k]`, the right-hand side of `x Wᵀ`: n outputs, k inputs.
+    Matrix,
+    /// `[len]`: a bias or a LayerNorm's scale or shift.
+    Vector,
+    /// `[rows, cols]`, of which single rows are gathered (embeddings, relative attention bias).
+    Table,
+}
+
+/// One tensor of the checkpoint and the shape it must have.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct WeightPart {
+    /// Name in the checkpoint, without the family's prefix (`bert.`).
+    pub name: String,
+    /// Expected shape.
+    pub shape: Vec<usize>,
+}
+
+/// A weight: one tensor, or several laid one after another along the first axis (query, key and value as one matrix).
+/// Two plans of one encoder that name equal specs share the weight on the device.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct WeightSpec {
+    /// How it is used.
+    pub kind: WeightKind,
+    /// Tensors to concatenate along axis 0. Their trailing dimensions agree.
+    pub parts: Vec<WeightPart>,
+}
+
+impl WeightSpec {
+    /// Rows after concatenation (n of a matrix; the length of a vector).
+    pub fn rows(&self) -> usize {
+        self.parts.iter().map(|part| part.shape[0]).sum()
+    }
+
+    /// Elements per row (k of a matrix; 1 for a vector).
+    pub fn cols(&self) -> usize {
+        self.parts[0].shape[1..].iter().product()
+    }
+
+    /// Elements in all.
+    pub fn len(&self) -> usize {
+        self.rows() * self.cols()
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The first part's name: enough to tell weights apart in messages.
+    pub fn label(&self) -> &str {
+        &self.parts[0].name
+    }
+}
+
+/// Parameters of a LayerNorm: `(x - mean) / sqrt(var + eps) * weight + bias`, statistics in f32.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Norm {
+    /// Scale, `[cols]`.
+    pub weight: WeightId,
+    /// Shift, `[cols]`; ModernBERT has none.
+    pub bias: Option<WeightId>,
+    /// Added to the (biased) variance.
+    pub eps: f32,
+}
+
+/// MPNet's bucketed relative position bias, added to the scaled scores.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RelativeBias {
+    /// Table `[buckets, heads]`.
+    pub weight: WeightId,
+    /// Number of buckets.
+    pub buckets: usize,
+    /// Distance at which the logarithmic buckets end.
+    pub max_distance: usize,
+}
+
+/// Which rows [`Step::GatherRows`] takes from a token buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RowIndex {
+    /// The first token of each text (`[CLS]`): output rows are [`Rows::Texts`].
+    FirstToken,
+    /// The rows in [`PackedBatch::selected`]: output rows are [`Rows::Selected`].
+    Selected,
+}
+
+/// One kernel's work. Each variant's name in snake case is the kernel's file, entry point, Rust module, CPU twin
+/// and debug label.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// `out[t] = LayerNorm(words[id[t]] + positions[position[t]] + types[type[t]])`. Source: `BertEmbeddings`.
+    EmbedLayerNorm {
+        /// Table `[vocab, cols]`.
+        words: WeightId,
+        /// Table `[max_positions, cols]`; none with rotary positions.
+        positions: Option<WeightId>,
+        /// Table `[type_vocab, cols]`.
+        types: Option<WeightId>,
+        /// The norm over `cols`.
+        norm: Norm,
+        /// `[tokens, cols]`.
+        out: BufferId,
+    },
+    /// `out = activation(x Wᵀ + bias) + residual`; rows may be tokens, texts or selected rows.
+    MatMul {
+        /// `[rows, k]`.
+        x: BufferId,
+        /// Matrix `[n, k]`.
+        weight: WeightId,
+        /// `[n]`.
+        bias: Option<WeightId>,
+        /// Applied before the residual.
+        activation: Option<Activation>,
+        /// `[rows, n]`, never the same buffer as `out`.
+        residual: Option<BufferId>,
+        /// `[rows, n]`.
+        out: BufferId,
+    },
+    /// Scaled dot-product attention within each text of the packed batch, with an online softmax.
+    /// `qkv` rows are `[q | k | v]`, each `heads * head_dim` wide.
+    Attention {
+        /// `[tokens, 3 * heads * head_dim]`.
+        qkv: BufferId,
+        /// Number of heads.
+        heads: usize,
+        /// Width of one head.
+        head_dim: usize,
+        /// Factor on the scores, `1 / sqrt(head_dim)` as a rule.
+        scale: f32,
+        /// Local attention: a token sees others at most this many positions away on each side.
+        window: Option<usize>,
+        /// Added to the scaled scores.
+        relative_bias: Option<RelativeBias>,
+        /// `[tokens, heads * head_dim]`.
+        out: BufferId,
+    },
+    /// The probabilities of the same attention, stored: only where a caller asks for them.
+    AttentionProbabilities {
+        /// `[tokens, 3 * heads * head_dim]`.
+        qkv: BufferId,
+        /// Number of heads.
+        heads: usize,
+        /// Width of one head.
+        head_dim: usize,
+        /// Factor on the scores.
+        scale: f32,
+        /// As in [`Step::Attention`].
+        window: Option<usize>,
+        /// As in [`Step::Attention`].
+        relative_bias: Option<RelativeBias>,
+        /// [`Rows::TokenPairs`] with `cols` = heads.
+        out: BufferId,
+    },
+    /// Rotary position embedding, in place on the q and k parts of `qkv` (rotate-half form). Source: `ModernBert`.
+    Rotary {
+        /// `[tokens, 3 * heads * head_dim]`, changed in place.
+        qkv: BufferId,
+        /// Number of heads.
+        heads: usize,
+        /// Width of one head, even.
+        head_dim: usize,
+        /// Base of the frequencies.
+        theta: f32,
+    },
+    /// `out = LayerNorm(x + residual)`.
+    AddLayerNorm {
+        /// `[rows, cols]`.
+        x: BufferId,
+        /// `[rows, cols]`.
+        residual: Option<BufferId>,
+        /// The norm over `cols`.
+        norm: Norm,
+        /// `[rows, cols]`.
+        out: BufferId,
+    },
+    /// `out[:, i] = activation(x[:, i]) * x[:, cols + i]` with `cols` the width of `out`. Source: `ModernBertMLP`.
+    GatedActivation {
+        /// `[tokens, 2 * cols]`.
+        x: BufferId,
+        /// Applied to the first half.
+        activation: Activation,
+        /// `[tokens, cols]`.
+        out: BufferId,
+    },
+    /// `out[i] = x[index[i]]`.
+    GatherRows {
+        /// `[tokens, cols]`.
+        x: BufferId,
+        /// Which rows.
+        index: RowIndex,
+        /// `[texts or selected, cols]`.
+        out: BufferId,
+    },
+    /// Pools the tokens of each text into columns `column ..` of `out`. Source: sentence-transformers `Pooling`.
+    Pool {
+        /// `[tokens, cols]`.
+        x: BufferId,
+        /// One of the token poolings.
+        pooling: super::Pooling,
+        /// First column written: several poolings or layers lie side by side in one buffer.
+        column: usize,
+        /// `[texts, wide]`.
+        out: BufferId,
+    },
+    /// `out[:, i] = mean over b of x[:, b * cols + i]` with `cols` the width of `out`: the mean of several layers' embeddings.
+    MeanBlocks {
+        /// `[texts, blocks * cols]`.
+        x: BufferId,
+        /// Number of blocks.
+        blocks: usize,
+        /// `[texts, cols]`.
+        out: BufferId,
+    },
+    /// `out[i] = x[i] / max(|x[i]|, 1e-12)`, over the first `cols` of `out` columns of `x` (Matryoshka truncation
+    /// happens before). Source: `torch.nn.functional.normalize`.
+    NormalizeRows {
+        /// `[texts, >= cols]`.
+        x: BufferId,
+        /// `[texts, cols]`.
+        out: BufferId,
+    },
+}
+
+impl Step {
+    /// The kernel's name.
+    pub fn kernel(&self) -> &'static str {
+        match self {
+            Step::EmbedLayerNorm { .. } => "embed_layernorm",
+            Step::MatMul { .. } => "matmul",
+            Step::Attention { .. } => "attention",
+            Step::AttentionProbabilities { .. } => "attention_probabilities",
+            Step::Rotary { .. } => "rotary",
+            Step::AddLayerNorm { .. } => "add_layernorm",
+            Step::GatedActivation { .. } => "gated_activation",
+            Step::GatherRows { .. } => "gather_rows",
+            Step::Pool { .. } => "pool",
+            Step::MeanBlocks { .. } => "mean_blocks",
+            Step::NormalizeRows { .. } => "normalize_rows",
+        }
+    }
+}
+
+/// What an output means to the encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OutputKind {
+    /// Pooled rows, `[texts, dim]`.
+    Embeddings,
+    /// The hidden state of a layer (0 = embeddings), `[tokens, hidden]`.
+    HiddenState(usize),
+    /// `BertModel.pooler_output`, `[texts, hidden]`.
+    PoolerOutput,
+    /// Attention probabilities of a layer, [`Rows::TokenPairs`].
+    Attentions(usize),
+    /// Logits of a head that came with the checkpoint; rows by the head's kind.
+    Logits,
+}
+
+/// One buffer that is read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Its meaning.
+    pub kind: OutputKind,
+    /// The buffer.
+    pub buffer: BufferId,
+}

@@ -1,0 +1,5 @@
+//! Text to token ids to packed batches.
+
+mod batch;
+
+pub use batch::PackedBatch;
