@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 mod error;
+pub mod head;
 pub mod plan;
 pub mod text;
 
