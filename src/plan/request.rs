@@ -78,6 +78,18 @@ pub enum HeadOutput {
     Token,
 }
 
+impl HeadOutput {
+    /// What the head is called in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            HeadOutput::MaskedLm => "masked-language-model (MLM)",
+            HeadOutput::NextSentence => "next-sentence (NSP)",
+            HeadOutput::Sequence => "sequence-classification",
+            HeadOutput::Token => "token-classification",
+        }
+    }
+}
+
 /// What one pass computes. Only what is asked for is computed and read back, and a pass stops at the last layer needed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Request {
