@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use super::options::{EmbedOptions, EncodeProgress, Prompt};
 use super::prefetch::{Prefetch, TokenizedWindow};
 use super::{Encoder, PlannedPass};
-use crate::checkpoint::Modules;
 use crate::embeddings::Embeddings;
 use crate::error::{Error, Result};
 use crate::plan::{EmbeddingRequest, OutputKind, Pooling, Request};
@@ -170,33 +169,47 @@ impl Encoder {
 
     /// Fills in what the options leave to the checkpoint.
     pub(crate) fn embedding_request(&self, options: &EmbedOptions) -> Result<EmbeddingRequest> {
-        let modules: &Modules = self.checkpoint.modules();
+        let trained = self.checkpoint.embedding_request();
         let layers = options.layers.resolve(self.config().layers)?;
-        let as_trained = options.pooling.is_none() && layers == [self.config().layers];
+        let pooling = options.pooling.clone().unwrap_or_else(|| trained.pooling.clone());
+        let as_trained = pooling == trained.pooling && layers == trained.layers;
         Ok(EmbeddingRequest {
             mix: options.mix,
-            pooling: options.pooling.clone().unwrap_or_else(|| modules.pooling.clone()),
             // Dense modules were trained on the checkpoint's own pooling of the last layer; behind another they mean nothing.
-            dense: if as_trained { modules.dense.clone() } else { Vec::new() },
+            dense: if as_trained { trained.dense } else { Vec::new() },
             dimensions: options.dimensions,
-            normalize: options.normalize.unwrap_or(modules.normalize),
+            normalize: options.normalize.unwrap_or(trained.normalize),
             layers,
+            pooling,
         })
     }
 
     pub(crate) fn encode_options(&self, options: &EmbedOptions) -> Result<EncodeOptions> {
         Ok(EncodeOptions {
-            max_tokens: self.checkpoint.max_tokens(options.max_tokens)?,
+            max_tokens: self.max_tokens(options.max_tokens)?,
             truncate: options.truncate,
             prompt: self.prompt(&options.prompt)?,
         })
     }
 
+    /// The longest sequence: what was asked for, or the checkpoint's own.
+    fn max_tokens(&self, asked: Option<usize>) -> Result<usize> {
+        let most = self.config().max_tokens;
+        match asked {
+            Some(asked) if asked > most => {
+                Err(Error::input(format!("at most {asked} tokens were asked for, but the model has positions for {most}")))
+            }
+            Some(asked) => Ok(asked),
+            None => Ok(self.checkpoint.max_tokens()),
+        }
+    }
+
     fn prompt(&self, prompt: &Prompt) -> Result<Option<String>> {
         let modules = self.checkpoint.modules();
         let named = |name: &str| {
-            modules.prompts.get(name).cloned().ok_or_else(|| {
-                let known: Vec<&str> = modules.prompts.keys().map(String::as_str).collect();
+            modules.and_then(|modules| modules.prompts.get(name)).cloned().ok_or_else(|| {
+                let known: Vec<&str> =
+                    modules.iter().flat_map(|modules| modules.prompts.keys()).map(String::as_str).collect();
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 Error::input(format!("the checkpoint has no prompt {name:?}; it has: {known}"))
             })
@@ -205,7 +218,9 @@ impl Encoder {
             Prompt::None => None,
             Prompt::Text(text) => Some(text.clone()),
             Prompt::Named(name) => Some(named(name)?),
-            Prompt::Default => modules.default_prompt_name.as_deref().map(named).transpose()?,
+            Prompt::Default => {
+                modules.and_then(|modules| modules.default_prompt_name.as_deref()).map(named).transpose()?
+            }
         }
         .filter(|prompt| !prompt.is_empty()))
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{EmbedOptions, Encoder};
+use crate::checkpoint::Fingerprint;
 use crate::error::Result;
 use crate::plan::{LayerMix, Pooling};
 use crate::text::Truncate;
@@ -12,8 +13,8 @@ use crate::text::Truncate;
 /// The device is no part of it: embeddings from different devices agree within the numerics contract.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EmbeddingRecipe {
-    /// Hash over weights, config and tokenizer.
-    pub checkpoint: String,
+    /// Hashes over weights, config and tokenizer.
+    pub checkpoint: Fingerprint,
     /// Layers pooled.
     pub layers: Vec<usize>,
     /// How several layers become one.
@@ -43,7 +44,7 @@ impl Encoder {
         let request = self.embedding_request(options)?;
         let encode = self.encode_options(options)?;
         Ok(EmbeddingRecipe {
-            checkpoint: self.checkpoint.fingerprint()?,
+            checkpoint: self.checkpoint.fingerprint()?.clone(),
             layers: request.layers,
             mix: request.mix,
             pooling: request.pooling,

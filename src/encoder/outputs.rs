@@ -1,6 +1,7 @@
 //! Token-level outputs: hidden states, attentions, pooler output and the logits of heads that come in checkpoints.
 
 use super::{EmbedOptions, Encoder};
+use crate::checkpoint::HeadKind;
 use crate::error::{Error, Result};
 use crate::plan::{HeadOutput, OutputKind, Plan, Request, Rows};
 use crate::scheduler::{Finished, Scheduler};
@@ -47,10 +48,47 @@ impl Encoder {
         request: &TokenRequest,
         options: &EmbedOptions,
     ) -> Result<Vec<TokenOutputs>> {
+        if let Some(head) = request.head {
+            self.require_head(head.kind())?;
+        }
+        self.run_encodings(self.encode(texts, options)?, request, |_| Vec::new()).await
+    }
+
+    /// Token ids of each text as the encoder sees them, special tokens included.
+    ///
+    /// # Errors
+    /// Options the model cannot fulfil, a text that is refused.
+    pub fn encode<T: Into<TextInput>>(
+        &self,
+        texts: impl IntoIterator<Item = T>,
+        options: &EmbedOptions,
+    ) -> Result<Vec<Encoding>> {
         let texts: Vec<TextInput> = texts.into_iter().map(Into::into).collect();
         let encodings = self.tokenizer.encode_batch(&texts, &self.encode_options(options)?, 0)?;
-        let encodings: Vec<Encoding> = encodings.into_iter().flatten().collect();
-        self.run_encodings(encodings, request, |_| Vec::new()).await
+        Ok(encodings.into_iter().flatten().collect())
+    }
+
+    /// Refuses a head that the checkpoint does not have, and says which checkpoints do.
+    pub(crate) fn require_head(&self, kind: HeadKind) -> Result<()> {
+        let heads = self.checkpoint.heads();
+        if heads.has(kind) {
+            return Ok(());
+        }
+        let class = self.config().family.class_prefix();
+        let where_from = match kind {
+            HeadKind::MaskedLm => format!("{class}ForMaskedLM and {class}ForPreTraining checkpoints have one"),
+            HeadKind::NextSentence => "BertForNextSentencePrediction and BertForPreTraining checkpoints have one".into(),
+            HeadKind::Sequence => format!("{class}ForSequenceClassification checkpoints have one"),
+            HeadKind::Token => format!("{class}ForTokenClassification checkpoints have one"),
+            HeadKind::Pooler => format!("{class}Model checkpoints saved with add_pooling_layer have one"),
+        };
+        let present: Vec<&str> = heads.iter().map(|head| head.kind.name()).collect();
+        let present = if present.is_empty() { "none".to_owned() } else { present.join(", ") };
+        Err(Error::input(format!(
+            "{} has no {} head (heads it has: {present}); {where_from}",
+            self.checkpoint.location(),
+            kind.name()
+        )))
     }
 
     /// [`token_outputs`](Self::token_outputs), blocking.

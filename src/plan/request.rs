@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::HeadKind;
+
 /// How the tokens of a text become one vector, as in sentence-transformers' `Pooling`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -79,13 +81,13 @@ pub enum HeadOutput {
 }
 
 impl HeadOutput {
-    /// What the head is called in messages.
-    pub fn name(self) -> &'static str {
+    /// The head that gives these logits.
+    pub fn kind(self) -> HeadKind {
         match self {
-            HeadOutput::MaskedLm => "masked-language-model (MLM)",
-            HeadOutput::NextSentence => "next-sentence (NSP)",
-            HeadOutput::Sequence => "sequence-classification",
-            HeadOutput::Token => "token-classification",
+            HeadOutput::MaskedLm => HeadKind::MaskedLm,
+            HeadOutput::NextSentence => HeadKind::NextSentence,
+            HeadOutput::Sequence => HeadKind::Sequence,
+            HeadOutput::Token => HeadKind::Token,
         }
     }
 }

@@ -27,15 +27,11 @@ impl Steps for Albert {
         hidden
     }
 
-    fn layer(&self, b: &mut PlanBuilder<'_>, layer: usize, mut hidden: BufferId) -> BufferId {
+    fn layer(&self, b: &mut PlanBuilder<'_>, layer: usize, hidden: BufferId) -> BufferId {
         let config = b.config();
-        // Source: `AlbertTransformer.forward`.
-        let group = layer * config.hidden_groups / config.layers;
-        for inner in 0..config.inner_groups {
-            let prefix = format!("encoder.albert_layer_groups.{group}.albert_layers.{inner}");
-            hidden = post_norm::layer(b, &NAMES, layer, &prefix, AttentionSettings::default(), hidden);
-        }
-        hidden
+        let group = layer * config.layer_groups / config.layers;
+        let prefix = format!("encoder.albert_layer_groups.{group}.albert_layers.0");
+        post_norm::layer(b, &NAMES, layer, &prefix, AttentionSettings::default(), hidden)
     }
 
     fn pooler(&self, b: &mut PlanBuilder<'_>, hidden: BufferId) -> Option<BufferId> {
@@ -43,7 +39,7 @@ impl Steps for Albert {
     }
 
     fn head(&self, b: &mut PlanBuilder<'_>, head: HeadOutput, hidden: BufferId) -> Option<BufferId> {
-        let labels = b.config().labels();
+        let labels = heads::label_count(b);
         match head {
             HeadOutput::MaskedLm => Some(
                 MlmHead {

@@ -22,7 +22,7 @@ impl Steps for Bert {
     }
 
     fn head(&self, b: &mut PlanBuilder<'_>, head: HeadOutput, hidden: BufferId) -> Option<BufferId> {
-        let labels = b.config().labels();
+        let labels = heads::label_count(b);
         Some(match head {
             HeadOutput::MaskedLm => MlmHead {
                 dense: "cls.predictions.transform.dense",

@@ -29,7 +29,7 @@ impl Steps for DistilBert {
     }
 
     fn head(&self, b: &mut PlanBuilder<'_>, head: HeadOutput, hidden: BufferId) -> Option<BufferId> {
-        let labels = b.config().labels();
+        let labels = heads::label_count(b);
         match head {
             HeadOutput::MaskedLm => Some(
                 MlmHead {

@@ -24,7 +24,7 @@ impl Steps for Electra {
     }
 
     fn head(&self, b: &mut PlanBuilder<'_>, head: HeadOutput, hidden: BufferId) -> Option<BufferId> {
-        let labels = b.config().labels();
+        let labels = heads::label_count(b);
         match head {
             HeadOutput::MaskedLm => Some(
                 MlmHead {

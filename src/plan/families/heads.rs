@@ -23,6 +23,14 @@ pub(super) fn first_token_dense(
     out
 }
 
+/// Outputs of a classifier. Configs leave out `id2label` when it is transformers' default of two labels.
+pub(super) fn label_count(b: &PlanBuilder<'_>) -> usize {
+    match b.config().labels.len() {
+        0 => 2,
+        labels => labels,
+    }
+}
+
 /// `W x + b` with one output a label.
 pub(super) fn classifier(b: &mut PlanBuilder<'_>, name: &str, x: BufferId, labels: usize) -> BufferId {
     b.linear(x, &[name.into()], labels, true, None, "logits")
@@ -39,7 +47,7 @@ pub(super) struct MlmHead {
     pub tied: &'static str,
     pub decoder_bias: &'static str,
     pub activation: Activation,
-    /// Whether the dense layer and the norm have biases.
+    /// Whether the dense layer has a bias.
     pub bias: bool,
 }
 
@@ -51,14 +59,14 @@ impl MlmHead {
         let transformed =
             b.linear(rows, &[self.dense.into()], width, self.bias, Some(self.activation), "mlm_transform");
         b.release(rows);
-        let norm = b.norm(self.norm, width, self.bias);
+        let norm = b.norm(self.norm, width, config.norm_bias);
         let normed = b.add_layer_norm(transformed, None, norm, "mlm_norm");
         b.release(transformed);
-        let decoder = if config.own_decoder { self.decoder } else { self.tied };
+        let decoder = if config.tie_word_embeddings { self.tied } else { self.decoder };
         let weight = b.matrix(&[(decoder.into(), config.vocab)], width);
-        let bias = b.vector(&[(self.decoder_bias.into(), config.vocab)]);
+        let bias = config.decoder_bias.then(|| b.vector(&[(self.decoder_bias.into(), config.vocab)]));
         let out = b.buffer(crate::plan::Rows::Selected, config.vocab, "logits");
-        b.step(Step::MatMul { x: normed, weight, bias: Some(bias), activation: None, residual: None, out });
+        b.step(Step::MatMul { x: normed, weight, bias, activation: None, residual: None, out });
         b.release(normed);
         out
     }

@@ -50,7 +50,7 @@ pub fn plan(config: &Config, request: &Request) -> Result<Plan> {
         Family::DistilBert => &distilbert::DistilBert,
         Family::Electra => &electra::Electra,
         Family::Albert => &albert::Albert,
-        Family::Mpnet => &mpnet::Mpnet,
+        Family::MpNet => &mpnet::Mpnet,
         Family::ModernBert => &modernbert::ModernBert,
     };
     let mut b = PlanBuilder::new(config, request)?;
@@ -66,7 +66,7 @@ pub fn plan(config: &Config, request: &Request) -> Result<Plan> {
     let pooler = if b.needs_pooler() && config.has_pooler { steps.pooler(&mut b, hidden) } else { None };
     if let Some(head) = request.head {
         let logits = steps.head(&mut b, head, hidden).ok_or_else(|| {
-            Error::input(format!("{} checkpoints have no {} head", config.family.name(), head.name()))
+            Error::input(format!("{} checkpoints have no {} head", config.family.name(), head.kind().name()))
         })?;
         b.output(OutputKind::Logits, logits);
     }

@@ -3,7 +3,7 @@
 
 use super::Steps;
 use super::heads::{self, MlmHead};
-use crate::checkpoint::Activation;
+use crate::checkpoint::ClassifierPooling;
 use crate::plan::builder::AttentionSettings;
 use crate::plan::{BufferId, HeadOutput, PlanBuilder, Rows, Step};
 
@@ -30,9 +30,11 @@ impl Steps for ModernBert {
         if layer != 0 {
             b.release(normed);
         }
-        let (heads, head_dim, theta) = (config.heads, config.head_dim, config.rope_theta(layer));
-        b.step(Step::Rotary { qkv, heads, head_dim, theta });
-        let settings = AttentionSettings { window: config.attention_window(layer), ..AttentionSettings::default() };
+        let (heads, head_dim, theta) = (config.heads, config.head_dim, config.attention[layer].rope_theta);
+        if let Some(theta) = theta {
+            b.step(Step::Rotary { qkv, heads, head_dim, theta });
+        }
+        let settings = AttentionSettings { window: config.attention[layer].window, ..AttentionSettings::default() };
         let context = b.attention(layer, qkv, settings);
         b.release(qkv);
         let attended = residual_linear(b, context, &format!("{prefix}.attn.Wo"), config.attention_bias, hidden);
@@ -68,14 +70,14 @@ impl Steps for ModernBert {
                     decoder: "decoder.weight",
                     tied: "embeddings.tok_embeddings.weight",
                     decoder_bias: "decoder.bias",
-                    activation: Activation::Gelu,
-                    bias: config.norm_bias,
+                    activation: config.classifier_activation,
+                    bias: config.classifier_bias,
                 }
                 .logits(b, hidden),
             ),
             HeadOutput::NextSentence => None,
             HeadOutput::Sequence => {
-                let pooled = if config.classifier_mean_pooling {
+                let pooled = if config.classifier_pooling == ClassifierPooling::Mean {
                     let out = b.buffer(Rows::Texts, config.hidden, "mean");
                     b.step(Step::Pool { x: hidden, pooling: crate::plan::Pooling::Mean, column: 0, out });
                     out
@@ -83,11 +85,11 @@ impl Steps for ModernBert {
                     b.first_tokens(hidden)
                 };
                 let transformed = prediction_head(b, pooled);
-                Some(heads::classifier(b, "classifier", transformed, config.labels()))
+                Some(heads::classifier(b, "classifier", transformed, heads::label_count(b)))
             }
             HeadOutput::Token => {
                 let transformed = prediction_head(b, hidden);
-                Some(heads::classifier(b, "classifier", transformed, config.labels()))
+                Some(heads::classifier(b, "classifier", transformed, heads::label_count(b)))
             }
         }
     }
@@ -112,7 +114,7 @@ fn residual_linear(b: &mut PlanBuilder<'_>, x: BufferId, prefix: &str, bias: boo
 fn prediction_head(b: &mut PlanBuilder<'_>, x: BufferId) -> BufferId {
     let config = b.config();
     let dense =
-        b.linear(x, &["head.dense".into()], config.hidden, config.norm_bias, Some(Activation::Gelu), "head_dense");
+        b.linear(x, &["head.dense".into()], config.hidden, config.classifier_bias, Some(config.classifier_activation), "head_dense");
     let out = norm(b, "head.norm", dense);
     b.release(dense);
     out

@@ -24,9 +24,10 @@ impl Steps for Mpnet {
 
     fn layer(&self, b: &mut PlanBuilder<'_>, layer: usize, hidden: BufferId) -> BufferId {
         let config = b.config();
-        let buckets = config.relative_attention_buckets;
-        let weight = b.table("encoder.relative_attention_bias.weight", buckets, config.heads);
-        let relative_bias = Some(RelativeBias { weight, buckets, max_distance: MAX_DISTANCE });
+        let relative_bias = config.relative_attention_buckets.map(|buckets| {
+            let weight = b.table("encoder.relative_attention_bias.weight", buckets, config.heads);
+            RelativeBias { weight, buckets, max_distance: MAX_DISTANCE }
+        });
         let settings = AttentionSettings { relative_bias, ..AttentionSettings::default() };
         post_norm::layer(b, &NAMES, layer, &format!("encoder.layer.{layer}"), settings, hidden)
     }

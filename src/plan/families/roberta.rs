@@ -27,7 +27,7 @@ impl Steps for Roberta {
 
 /// RoBERTa's heads; MPNet has the same.
 pub(super) fn head_logits(b: &mut PlanBuilder<'_>, head: HeadOutput, hidden: BufferId) -> Option<BufferId> {
-    let labels = b.config().labels();
+    let labels = heads::label_count(b);
     match head {
         HeadOutput::MaskedLm => Some(
             MlmHead {
