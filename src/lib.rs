@@ -3,6 +3,7 @@
 pub mod checkpoint;
 mod error;
 pub mod plan;
+pub mod reference;
 pub mod text;
 
 pub use error::{Error, Result};
