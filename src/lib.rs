@@ -2,7 +2,9 @@
 
 pub mod checkpoint;
 mod error;
+mod parallel;
 pub mod plan;
 pub mod text;
 
+pub use checkpoint::Checkpoint;
 pub use error::{Error, Result};

@@ -4,7 +4,7 @@ mod bert;
 
 use super::{Plan, PlanBuilder, Request};
 use crate::checkpoint::{Config, Family};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The plan of one encoder pass.
 ///
@@ -14,5 +14,9 @@ pub fn plan(config: &Config, request: &Request) -> Result<Plan> {
     let builder = PlanBuilder::new(config, request)?;
     match config.family {
         Family::Bert => bert::plan(builder),
+        family => Err(Error::model_file(format!(
+            "cannot plan a pass of {}: its steps are not built yet; bert is",
+            family.name()
+        ))),
     }
 }
