@@ -2,6 +2,8 @@
 
 pub mod checkpoint;
 mod error;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 pub mod plan;
 pub mod text;
 
