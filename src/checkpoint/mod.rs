@@ -7,10 +7,14 @@ mod config;
 mod files;
 mod fingerprint;
 mod heads;
+#[cfg(not(target_arch = "wasm32"))]
+mod hub;
 mod json;
 mod modules;
 mod names;
 mod open;
+#[cfg(not(target_arch = "wasm32"))]
+mod source;
 mod weights;
 
 pub use config::{Activation, ClassifierPooling, Config, Family, LayerAttention, ProblemType};
@@ -19,6 +23,10 @@ pub use files::FolderFiles;
 pub use files::{Bytes, Files, MemoryFiles};
 pub use fingerprint::Fingerprint;
 pub use heads::{Head, HeadKind, Heads};
+#[cfg(not(target_arch = "wasm32"))]
+pub use hub::{Download, Hub};
 pub use modules::Modules;
 pub use open::{Checkpoint, TokenizerFiles};
+#[cfg(not(target_arch = "wasm32"))]
+pub use source::{HubModel, ModelSource};
 pub use weights::{StoredType, Weights};
