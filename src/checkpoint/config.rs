@@ -96,6 +96,19 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// One of the names that configs have for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Activation::Gelu => "gelu",
+            Activation::GeluTanh => "gelu_new",
+            Activation::Relu => "relu",
+            Activation::Silu => "silu",
+            Activation::QuickGelu => "quick_gelu",
+            Activation::Tanh => "tanh",
+            Activation::Sigmoid => "sigmoid",
+        }
+    }
+
     /// The function that a config calls by this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {

@@ -15,6 +15,7 @@ mod names;
 mod open;
 #[cfg(not(target_arch = "wasm32"))]
 mod source;
+mod summary;
 mod weights;
 
 pub use config::{Activation, ClassifierPooling, Config, Family, LayerAttention, ProblemType};
@@ -29,4 +30,5 @@ pub use modules::Modules;
 pub use open::{Checkpoint, TokenizerFiles};
 #[cfg(not(target_arch = "wasm32"))]
 pub use source::{HubModel, ModelSource};
+pub use summary::{Memory, Summary};
 pub use weights::{StoredType, Weights};
