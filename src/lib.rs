@@ -4,6 +4,8 @@
 //! head is trained on them. See the README for the command line.
 
 pub mod checkpoint;
+mod classifier;
+pub mod data;
 mod device;
 mod embeddings;
 mod encoder;
@@ -15,6 +17,7 @@ pub mod gpu;
 #[cfg(not(feature = "gpu"))]
 #[path = "gpu_absent.rs"]
 pub mod gpu;
+pub mod head;
 mod parallel;
 pub mod plan;
 mod pretraining;
@@ -25,6 +28,7 @@ pub mod text;
 pub mod verify;
 
 pub use checkpoint::Checkpoint;
+pub use classifier::{Classifier, Prediction, bind_head};
 pub use device::Device;
 pub use embeddings::Embeddings;
 pub use encoder::{
