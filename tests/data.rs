@@ -493,10 +493,12 @@ fn parquet_reads_back_through_the_table() {
         input_error(rows_of(bytes[..cut].to_vec(), &selection));
     }
     for at in 0..bytes.len() {
-        let mut damaged = bytes.clone();
-        damaged[at] ^= 0x55;
-        // What it gives does not matter here, only that it gives something.
-        let _ = rows_of(damaged, &selection);
+        for flip in [0x01, 0x55, 0x80, 0xff] {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= flip;
+            // What it gives does not matter here, only that it gives something.
+            let _ = rows_of(damaged, &selection);
+        }
     }
 }
 

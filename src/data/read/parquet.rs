@@ -4,6 +4,7 @@ use parquet::basic::{Compression, ConvertedType, LogicalType, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, DataType};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 
@@ -51,9 +52,10 @@ impl Parquet {
         if len == 0 {
             return Err(Error::input(format!("{name} is empty: there is no text in it")));
         }
-        let file = SerializedFileReader::new(bytes).map_err(|error| {
+        let file = guarded(|| SerializedFileReader::new(bytes)).map_err(|error| {
             Error::input(format!("{name} is not a Parquet file: {error}")).with_source(error)
         })?;
+        check_ranges(file.metadata(), len).map_err(|error| damaged(&name, error))?;
         let metadata = file.metadata().file_metadata();
         let fields = metadata.schema_descr().root_schema().get_fields();
         let columns = fields.iter().map(|field| field.name().to_owned()).collect();
@@ -115,11 +117,10 @@ impl Parquet {
                 self.progress.set(self.bytes);
                 return Ok(false);
             }
-            let group = self.file.get_row_group(self.group).map_err(|error| damaged(&self.name, error))?;
+            let failed = |error| damaged(&self.name, error);
+            let group = guarded(|| self.file.get_row_group(self.group)).map_err(failed)?;
             for column in &mut self.wanted {
-                let reader =
-                    group.get_column_reader(column.leaf).map_err(|error| damaged(&self.name, error))?;
-                column.reader = Some(reader);
+                column.reader = Some(guarded(|| group.get_column_reader(column.leaf)).map_err(failed)?);
             }
             self.left = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
             self.group += 1;
@@ -128,7 +129,7 @@ impl Parquet {
         let schema = self.file.metadata().file_metadata().schema_descr();
         for column in &mut self.wanted {
             let Some(reader) = &mut column.reader else { continue };
-            let cells = read(reader, &schema.column(column.leaf), count)
+            let cells = guarded(|| read(reader, &schema.column(column.leaf), count))
                 .map_err(|error| damaged(&format!("{}, column \"{}\"", self.name, column.name), error))?;
             if cells.len() != count {
                 return Err(Error::input(format!(
@@ -265,6 +266,26 @@ fn typed<T: DataType>(
         }
     }
     Ok(cells)
+}
+
+/// Column chunks lie inside the file. The crate takes this for granted and panics where it is not so.
+fn check_ranges(metadata: &ParquetMetaData, len: u64) -> Result<(), ParquetError> {
+    for chunk in metadata.row_groups().iter().flat_map(|group| group.columns()) {
+        let start = chunk.dictionary_page_offset().unwrap_or_else(|| chunk.data_page_offset());
+        let end = start.checked_add(chunk.compressed_size()).and_then(|end| u64::try_from(end).ok());
+        if start < 0 || chunk.compressed_size() < 0 || end.is_none_or(|end| end > len) {
+            let column = chunk.column_path().string();
+            return Err(ParquetError::General(format!("column \"{column}\" does not lie inside the file")));
+        }
+    }
+    Ok(())
+}
+
+/// Runs the crate's code on bytes that may be damaged: it panics on some that its checks miss, and input must not be
+/// able to do that. What it was working on is given up after such an error, so no broken state is seen again.
+fn guarded<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(ParquetError::General("the data contradicts itself".into())))
 }
 
 fn damaged(name: &str, error: ParquetError) -> Error {
