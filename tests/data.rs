@@ -1,5 +1,7 @@
 //! Tables of texts, good and bad, and files of embeddings, read back.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::Path;
 
