@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use crate::embeddings::Embeddings;
 use crate::error::{Error, Result};
 
 /// The layouts that embeddings are written in.
@@ -193,6 +194,14 @@ impl EmbeddingWriter {
         self.format.rows(&chunk).map_err(|error| failed(&self.name, self.rows, error))?;
         self.rows += texts as u64;
         Ok(())
+    }
+
+    /// Adds what an encoder gave.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_embeddings(&mut self, embeddings: &Embeddings) -> Result<()> {
+        self.write(&embeddings.values, &embeddings.tokens, &embeddings.truncated)
     }
 
     /// Completes the file, gives it its name, and says how many rows it holds.
