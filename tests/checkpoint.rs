@@ -239,6 +239,52 @@ fn weights_are_the_same_numbers_however_they_are_stored() {
 }
 
 #[test]
+fn fingerprints_change_with_what_moves_an_embedding_and_with_nothing_else() {
+    let fingerprint = |edit: &dyn Fn(&mut MemoryFiles)| {
+        let mut files = in_memory("bert-sequence-single-label");
+        edit(&mut files);
+        Checkpoint::from_files(files).unwrap().fingerprint().unwrap().clone()
+    };
+    let config = |key: &'static str, value: Value| {
+        move |files: &mut MemoryFiles| edit_json(files, "config.json", |config| config[key] = value.clone())
+    };
+    let tensor = |name: &'static str, at: usize| {
+        move |files: &mut MemoryFiles| {
+            let bytes = files.remove("model.safetensors").unwrap();
+            let flip = |raw: &mut Raw| {
+                if raw.name == name {
+                    raw.data[at] ^= 1;
+                }
+                true
+            };
+            files.insert("model.safetensors", rebuild(&bytes, flip));
+        }
+    };
+    let original = fingerprint(&|_| {});
+    for hash in [&original.weights, &original.config, &original.tokenizer] {
+        assert_eq!(hash.len(), 64);
+    }
+    assert_eq!(fingerprint(&config("id2label", json!({"0": "x", "1": "y", "2": "z"}))), original);
+    assert_eq!(fingerprint(&config("transformers_version", json!("6"))), original);
+    assert_eq!(fingerprint(&tensor("classifier.weight", 0)), original);
+    assert_eq!(fingerprint(&|files| drop(files.remove("tokenizer_config.json"))), original);
+
+    let eps = fingerprint(&config("layer_norm_eps", json!(1e-6)));
+    assert_eq!((&eps.weights, &eps.tokenizer), (&original.weights, &original.tokenizer));
+    assert_ne!(eps.config, original.config);
+    assert_ne!(fingerprint(&config("hidden_act", json!("relu"))).config, original.config);
+    for (name, at) in [("bert.embeddings.word_embeddings.weight", 70_000), ("bert.pooler.dense.bias", 0)] {
+        let changed = fingerprint(&tensor(name, at));
+        assert_ne!(changed.weights, original.weights, "{name}");
+        assert_eq!(changed.config, original.config);
+    }
+    let other = fingerprint(&|files| {
+        edit_json(files, "tokenizer.json", |tokenizer| tokenizer["normalizer"]["lowercase"] = json!(false));
+    });
+    assert_ne!(other.tokenizer, original.tokenizer);
+}
+
+#[test]
 fn half_precision_is_widened_exactly() {
     for (name, widen) in [
         ("bert-float16", (|bits| half::f16::from_bits(bits).to_f32()) as fn(u16) -> f32),
