@@ -1,2 +1,2 @@
-//! The `frostbert` command line.
+//! x
 fn main() {}
