@@ -3,6 +3,8 @@
 //! The encoder is frozen: [`Encoder`] turns texts into [`Embeddings`] on a GPU (through wgpu) or on the CPU engine, and a small
 //! head is trained on them. See the README for the command line.
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod cache;
 pub mod checkpoint;
 mod classifier;
 pub mod data;
