@@ -3,6 +3,8 @@
 pub mod checkpoint;
 mod error;
 pub mod plan;
+#[cfg(all(feature = "report", not(target_arch = "wasm32")))]
+pub mod report;
 pub mod text;
 
 pub use error::{Error, Result};
