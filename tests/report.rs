@@ -2,314 +2,278 @@
 //! `target/tmp/report.html` to be looked at.
 #![cfg(feature = "report")]
 
+#[path = "report/sample.rs"]
+mod sample;
+
 use frostbert::report::{self, *};
 use quick_xml::events::Event;
-use safetensors::SafeTensors;
+use serde_json::Value;
 use std::path::Path;
 
-/// Rows of film reviews as a person might write them, with tokens that carry the verdict.
-const REVIEWS: [(&str, &str, &str); 6] = [
-    ("a gorgeous , witty , seductive movie .", "positive", "negative"),
-    (
-        "the film is so bad it doesn ' t improve upon the experience of staring at a blank screen .",
-        "negative",
-        "positive",
-    ),
-    ("it ' s not a great monster movie , but it made me laugh", "positive", "negative"),
-    ("an ambitious movie that never quite finds its feet", "negative", "positive"),
-    ("<script>alert('owned')</script> & \"quotes\" <b>bold</b>", "positive", "negative"),
-    ("too slow , too long and too little happens .", "negative", "positive"),
-];
-
-fn tensors(name: &str) -> Vec<u8> {
-    std::fs::read(Path::new("tests/fixtures/head-goldens").join(name)).unwrap()
+/// Every drawing on the page.
+fn drawings(page: &str) -> Vec<&str> {
+    let ends = page.match_indices("</svg>").map(|(at, end)| at + end.len());
+    page.match_indices("<svg").zip(ends).map(|((start, _), end)| &page[start..end]).collect()
 }
 
-fn numbers<const N: usize, T>(data: &[u8], from: fn([u8; N]) -> T) -> Vec<T> {
-    data.chunks_exact(N).map(|bytes| from(bytes.try_into().unwrap())).collect()
-}
-
-/// Labels and probabilities of a real head: 700 rows, 4 classes.
-fn predictions(temperature: f64) -> (Vec<usize>, Vec<[f64; 4]>) {
-    let bytes = tensors("metrics.safetensors");
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    let labels = numbers(file.tensor("y").unwrap().data(), i64::from_le_bytes);
-    let logits = numbers(file.tensor("logits").unwrap().data(), f64::from_le_bytes);
-    let softmax = |row: &[f64]| {
-        let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let exp: Vec<f64> = row.iter().map(|logit| ((logit - largest) / temperature).exp()).collect();
-        let sum: f64 = exp.iter().sum();
-        <[f64; 4]>::try_from(exp).unwrap().map(|value| value / sum)
-    };
-    (labels.into_iter().map(|label| label as usize).collect(), logits.chunks_exact(4).map(softmax).collect())
-}
-
-fn largest(row: &[f64; 4]) -> usize {
-    (0..4).fold(0, |best, class| if row[class] > row[best] { class } else { best })
-}
-
-fn bins(labels: &[usize], probabilities: &[[f64; 4]]) -> Vec<ReliabilityBin> {
-    let mut sums = [(0.0, 0.0, 0usize); 15];
-    for (&label, row) in labels.iter().zip(probabilities) {
-        let class = largest(row);
-        let bin = &mut sums[((row[class] * 15.0) as usize).min(14)];
-        *bin = (bin.0 + row[class], bin.1 + f64::from(u8::from(class == label)), bin.2 + 1);
-    }
-    let mean = |sum: f64, count: usize| sum / count as f64;
-    sums.iter()
-        .map(|&(confidence, right, count)| ReliabilityBin {
-            confidence: mean(confidence, count),
-            accuracy: mean(right, count),
-            count,
-        })
-        .collect()
-}
-
-fn curves(name: &str, class: usize, labels: &[usize], probabilities: &[[f64; 4]]) -> ClassCurves {
-    let mut rows: Vec<(f64, bool)> =
-        labels.iter().zip(probabilities).map(|(&label, row)| (row[class], label == class)).collect();
-    rows.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let positives = rows.iter().filter(|row| row.1).count() as f64;
-    let negatives = rows.len() as f64 - positives;
-    let (mut hits, mut alarms, mut auc, mut precision) = (0.0, 0.0, 0.0, 0.0);
-    let (mut roc, mut pr) = (vec![[0.0, 0.0]], vec![[0.0, 1.0]]);
-    for (_, positive) in rows {
-        if positive {
-            hits += 1.0;
-            precision += hits / (hits + alarms) / positives;
-        } else {
-            alarms += 1.0;
-            auc += hits / positives / negatives;
+/// Fails unless every drawing is XML whose coordinates are numbers.
+fn check_drawings(page: &str) -> usize {
+    let drawings = drawings(page);
+    for svg in &drawings {
+        let mut reader = quick_xml::Reader::from_str(svg);
+        loop {
+            match reader.read_event().unwrap_or_else(|error| panic!("{error} in {svg:.200}")) {
+                Event::Start(tag) | Event::Empty(tag) => {
+                    for attribute in tag.attributes() {
+                        let attribute = attribute.unwrap_or_else(|error| panic!("{error} in {svg:.200}"));
+                        let is_place =
+                            matches!(attribute.key.as_ref(), "d" | "points" | "x" | "y" | "viewBox");
+                        let value = attribute.value;
+                        assert!(!is_place || !value.contains("NaN") && !value.contains("inf"), "{value}");
+                    }
+                }
+                Event::Eof => break,
+                _ => {}
+            }
         }
-        roc.push([alarms / negatives, hits / positives]);
-        pr.push([hits / positives, hits / (hits + alarms)]);
     }
-    ClassCurves { class: name.into(), roc, pr, roc_auc: Some(auc), average_precision: Some(precision) }
+    drawings.len()
 }
 
-fn shares(text: &str) -> Vec<TokenShare> {
-    let share = |(at, word): (usize, &str)| TokenShare {
-        token: word.into(),
-        share: ((word.len() * 7 + at * 3) % 11) as f64 / 10.0 - 0.45,
-    };
-    text.split(' ').enumerate().map(share).collect()
-}
-
-fn digits_map(method: fn(&[f32], usize) -> frostbert::Result<map2d::Projection>) -> Map {
-    let bytes = tensors("problem-digits.safetensors");
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    let rows = numbers(file.tensor("X_train").unwrap().data(), f32::from_le_bytes);
-    let labels = numbers(file.tensor("y_train").unwrap().data(), i64::from_le_bytes);
-    let projection = method(&rows, 64).unwrap();
-    let points = projection.points.iter().zip(&labels).enumerate().map(|(at, (&[x, y], &class))| MapPoint {
-        x,
-        y,
-        class: class as usize,
-        predicted: Some(if at % 23 == 0 { (class as usize + 3) % 10 } else { class as usize }),
-        text: format!("{} (row {at})", REVIEWS[at % REVIEWS.len()].0),
-    });
-    Map {
-        method: projection.method,
-        labels: (0..10).map(|class| format!("topic {class}")).collect(),
-        points: points.collect(),
-        sampled_from: None,
-    }
-}
-
-/// A report with every section, from real predictions where there are some.
-fn sample() -> ReportData {
-    let names = ["business", "science & technology", "sport", "world"];
-    let (labels, before) = predictions(1.0);
-    let (_, after) = predictions(2.3057415244068986);
-    let mut counts = vec![vec![0; 4]; 4];
-    labels.iter().zip(&before).for_each(|(&label, row)| counts[label][largest(row)] += 1);
-    let share = |part: usize, of: usize| part as f64 / of as f64;
-    let class = |class: usize| {
-        let support: usize = counts[class].iter().sum();
-        let predicted: usize = counts.iter().map(|row| row[class]).sum();
-        let right = counts[class][class];
-        ClassRow {
-            name: names[class].into(),
-            support,
-            precision: share(right, predicted),
-            recall: share(right, support),
-            f1: share(2 * right, support + predicted),
-            threshold: None,
+/// The data with every leaf of its JSON changed.
+fn changed(data: &ReportData, change: &dyn Fn(&mut Value)) -> ReportData {
+    fn walk(value: &mut Value, change: &dyn Fn(&mut Value)) {
+        match value {
+            Value::Array(items) => items.iter_mut().for_each(|item| walk(item, change)),
+            Value::Object(fields) => fields.values_mut().for_each(|field| walk(field, change)),
+            leaf => change(leaf),
         }
-    };
-    let metric = |name: &str, lower_is_better, mean: f64, half: f64, baselines: [f64; 3]| Metric {
-        name: name.into(),
-        lower_is_better,
-        values: [Interval::new(mean, mean - half, mean + half)]
-            .into_iter()
-            .chain(baselines.map(Interval::point))
-            .collect(),
-    };
-    let candidate = |name: &str, mean: f64, c: &str, chosen| Candidate {
-        name: name.into(),
-        score: Interval::new(mean, mean - 0.011, mean + 0.009),
-        settings: vec![("C".into(), c.into()), ("Standardised".into(), "yes".into())],
-        seconds: None,
-        chosen,
-    };
-    let kind = |name: &str, mean: f64, seconds, chosen| Candidate {
-        seconds: Some(seconds),
-        settings: vec![],
-        ..candidate(name, mean, "", chosen)
-    };
-    let learned = |rows, mean: f64, half: f64, train| LearningPoint {
-        rows,
-        score: Interval::new(mean, mean - half, mean + half),
-        train: Some(train),
-    };
-    ReportData {
-        title: "News by topic".into(),
-        created: Some("22 November 2026, 21:47 UTC".into()),
-        command: Some(
-            "frostbert train --model all-MiniLM-L6-v2 news.csv --text-column text --label-column topic \
-             --layers auto --out news.safetensors --report report.html"
-                .into(),
-        ),
-        warnings: vec![
-            "12 texts stand in both the training and the test rows; they were counted in training only."
-                .into(),
-            "Class “sport” has fewer than 200 rows: its scores vary by chance.".into(),
-        ],
-        model: Some(Model {
-            name: "sentence-transformers/all-MiniLM-L6-v2".into(),
-            family: "bert".into(),
-            layers: 6,
-            dim: 384,
-            pooling: "mean, normalised".into(),
-            device: Some("CPU engine, 2 threads".into()),
-            tokens_per_second: Some(5321.4),
-        }),
-        data: Some(DataSummary {
-            file: "news.csv".into(),
-            rows: 3500,
-            truncated: 17,
-            classes: names.iter().map(|name| (name.to_string(), 700 + 61 * name.len())).collect(),
-        }),
-        metrics: Some(Metrics {
-            protocol: "5-fold, stratified, repeated 3 times; 95% intervals".into(),
-            systems: ["This head", "Prior", "Nearest centroid", "TF-IDF + logistic regression"]
-                .map(String::from)
-                .into(),
-            rows: vec![
-                metric("Accuracy", false, 0.4886, 0.019, [0.273, 0.441, 0.452]),
-                metric("Macro F1", false, 0.4852, 0.020, [0.107, 0.437, 0.449]),
-                metric("MCC", false, 0.3169, 0.024, [0.0, 0.255, 0.268]),
-                metric("ROC AUC", false, 0.7459, 0.013, [0.5, f64::NAN, 0.722]),
-                metric("Log loss", true, 1.1665, 0.041, [1.384, f64::NAN, 1.147]),
-                metric("Brier", true, 0.6823, 0.021, [0.749, f64::NAN, 0.661]),
-                metric("ECE", true, 0.0412, 0.008, [0.003, f64::NAN, 0.031]),
-            ],
-        }),
-        classes: (0..4).map(class).collect(),
-        curves: (0..4).map(|class| curves(names[class], class, &labels, &before)).collect(),
-        confusion: Some(Confusion { labels: names.map(String::from).into(), counts: counts.clone() }),
-        reliability: Some(Reliability {
-            before: bins(&labels, &before),
-            after: bins(&labels, &after),
-            ece_before: Some(0.1704),
-            ece_after: Some(0.0412),
-            method: Some("temperature 2.31".into()),
-        }),
-        regression: vec![],
-        learning_curve: Some(LearningCurve {
-            metric: "Accuracy".into(),
-            points: vec![
-                learned(50, 0.341, 0.048, 0.998),
-                learned(100, 0.392, 0.036, 0.961),
-                learned(200, 0.421, 0.03, 0.902),
-                learned(400, 0.449, 0.026, 0.841),
-                learned(800, 0.468, 0.021, 0.765),
-                learned(1600, 0.481, 0.02, 0.688),
-                learned(2800, 0.4886, 0.019, 0.641),
-            ],
-        }),
-        layers: Some(Comparison {
-            metric: "Accuracy, 5-fold".into(),
-            lower_is_better: false,
-            reason: Some(
-                "All layers side by side score highest; layer 5 alone is within the interval.".into(),
-            ),
-            rows: vec![
-                candidate("3", 0.452, "0.1", false),
-                candidate("4", 0.466, "0.1", false),
-                candidate("5", 0.483, "0.3", false),
-                candidate("6", 0.471, "1", false),
-                candidate("5 + 6", 0.484, "0.1", false),
-                candidate("all", 0.4886, "0.03", true),
-            ],
-        }),
-        kinds: Some(Comparison {
-            metric: "Accuracy, 5-fold".into(),
-            lower_is_better: false,
-            reason: Some("The MLP gains nothing over the linear head.".into()),
-            rows: vec![
-                kind("linear, L2", 0.4886, 1.31, true),
-                kind("linear, elastic net", 0.4871, 6.9, false),
-                kind("MLP 256", 0.4879, 22.4, false),
-                kind("nearest centroid", 0.441, 0.01, false),
-                kind("10 nearest neighbours", 0.446, 0.4, false),
-            ],
-        }),
-        maps: vec![digits_map(map2d::tsne), digits_map(map2d::pca)],
-        mistakes: REVIEWS
-            .iter()
-            .enumerate()
-            .map(|(at, (text, truth, predicted))| Mistake {
-                text: text.to_string(),
-                truth: truth.to_string(),
-                predicted: predicted.to_string(),
-                probability: 0.99 - 0.017 * at as f64,
-                shares: if at == 4 { vec![] } else { shares(text) },
-            })
-            .collect(),
-        label_errors: REVIEWS
-            .iter()
-            .enumerate()
-            .map(|(at, (text, given, suggested))| LabelError {
-                row: Some(at * 211 + 17),
-                text: text.repeat(1 + 9 * (at % 2)),
-                given: given.to_string(),
-                suggested: suggested.to_string(),
-                given_probability: 0.02 + 0.01 * at as f64,
-                suggested_probability: 0.97 - 0.01 * at as f64,
-            })
-            .collect(),
-        explanations: vec![Explanation {
-            label: "positive".into(),
-            probability: 0.962,
-            logit: 3.24,
-            bias: -0.11,
-            exact: false,
-            shares: shares("[CLS] a heart ##war ##ming , funny and at times pain ##ful film [SEP]"),
-        }],
-        settings: [("C", "0.03"), ("Class weight", "none"), ("Folds", "5, repeated 3 times"), ("Seed", "0")]
-            .map(|(name, value)| (name.to_string(), value.to_string()))
-            .into(),
-        usage: vec![
-            Snippet {
-                caption: "Classify the lines of a file.".into(),
-                code: "frostbert predict --head news.safetensors new.txt".into(),
-            },
-            Snippet {
-                caption: "The same in Rust.".into(),
-                code: "let classifier = Classifier::load(\"news.safetensors\").await?;\nfor prediction in \
-                       classifier.predict(&texts).await? {\n    println!(\"{}\", prediction.label);\n}"
-                    .into(),
-            },
-        ],
     }
+    let mut json = serde_json::to_value(data).expect("plain data");
+    walk(&mut json, change);
+    serde_json::from_value(json).expect("changed leaves keep their types")
+}
+
+/// What a reader sees: the page without its style and script.
+fn visible(page: &str) -> String {
+    let (head, rest) = page.split_once("<style>").expect("a style");
+    let (_, rest) = rest.split_once("</style>").expect("its end");
+    let (body, _) = rest.split_once("<script>").expect("a script");
+    format!("{head}{body}")
 }
 
 #[test]
-fn the_whole_report_can_be_looked_at() {
-    let data = sample();
+fn the_page_has_every_section_and_can_be_looked_at() {
+    let data = sample::report();
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report.html");
     report::write(&path, &data).unwrap();
     let page = std::fs::read_to_string(&path).unwrap();
     assert_eq!(page, report::render(&data).unwrap(), "two renderings differ");
+
+    let mut from = 0;
+    for id in [
+        "metrics",
+        "classes",
+        "confusion",
+        "calibration",
+        "curves",
+        "learning",
+        "layers",
+        "kinds",
+        "map",
+        "mistakes",
+        "labels",
+        "tokens",
+        "provenance",
+        "use",
+    ] {
+        let section = format!("<section id=\"{id}\">");
+        let at = page[from..].find(&section).unwrap_or_else(|| panic!("no {id} after the one before"));
+        from += at;
+        assert!(page.contains(&format!("href=\"#{id}\"")), "{id} is not in the contents");
+    }
+    assert_eq!(page.matches("<h1").count(), 1);
+    // Six plots and the samples of their legends; all points of both maps, each with its text.
+    assert!(check_drawings(&page) > 6);
+    assert_eq!(page.matches("<path class=\"point k").count() - 2 * 10, 2 * 1257);
+    assert!(page.contains("0.489") && page.contains("0.470 to 0.508"));
+}
+
+#[test]
+fn the_page_loads_nothing() {
+    let page = report::render(&sample::report()).unwrap();
+    assert!(page.contains("default-src &#39;none&#39;") || page.contains("default-src 'none'"));
+    for loading in ["http:", "https:", " src=", "<link", "@import", "url(", "@font-face"] {
+        assert!(!page.contains(loading), "{loading}");
+    }
+}
+
+#[test]
+fn no_text_becomes_markup() {
+    let hostile = "</title></svg></script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>&\u{0}\u{1b}\u{ffff}";
+    let data = changed(&sample::report(), &|leaf| {
+        if leaf.is_string() {
+            *leaf = hostile.into();
+        }
+    });
+    let page = report::render(&data).unwrap();
+    assert_eq!(page.matches("<script").count(), 1, "only the page's own");
+    assert_eq!(page.matches("</script").count(), 1);
+    assert!(!page.contains("<img"));
+    assert!(page.contains("&lt;img src=x"));
+    assert!(!page.contains(['\u{0}', '\u{1b}', '\u{ffff}']));
+    check_drawings(&page);
+}
+
+#[test]
+fn what_is_not_a_number_is_a_dash() {
+    let data = changed(&sample::report(), &|leaf| {
+        if leaf.is_f64() {
+            *leaf = Value::Null;
+        }
+    });
+    assert!(data.metrics.as_ref().unwrap().rows[0].values[0].mean.is_nan());
+    let page = report::render(&data).unwrap();
+    let seen = visible(&page);
+    assert!(!seen.contains("NaN") && !seen.contains("inf%"));
+    assert!(seen.matches('–').count() > 30);
+    check_drawings(&page);
+}
+
+#[test]
+fn json_brings_everything_back() {
+    let data = sample::report();
+    let back: ReportData = serde_json::from_str(&serde_json::to_string(&data).unwrap()).unwrap();
+    // NaN is not equal to itself: compare what is shown.
+    assert_eq!(report::render(&back).unwrap(), report::render(&data).unwrap());
+    let small: ReportData = serde_json::from_str(r#"{"title": "Only a title"}"#).unwrap();
+    assert_eq!(small, ReportData { title: "Only a title".into(), ..ReportData::default() });
+}
+
+#[test]
+fn every_section_stands_alone() {
+    let empty = report::render(&ReportData::default()).unwrap();
+    assert!(empty.contains("Nothing was reported.") && !empty.contains("<section"));
+
+    let Value::Object(all) = serde_json::to_value(sample::report()).unwrap() else { panic!("an object") };
+    let mut sections = 0;
+    for (name, value) in &all {
+        let one = serde_json::json!({ name.as_str(): value });
+        let data: ReportData = serde_json::from_value(one).unwrap();
+        let page = report::render(&data).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let count = page.matches("<section").count();
+        assert!(count <= 1, "{name} alone made {count} sections");
+        sections += count;
+        check_drawings(&page);
+    }
+    // Model, data, settings and command share a section and make it four times here.
+    assert_eq!(sections, 14 + 3);
+}
+
+#[test]
+fn empty_parts_leave_no_empty_sections() {
+    let data = ReportData {
+        metrics: Some(Metrics::default()),
+        confusion: Some(Confusion::default()),
+        reliability: Some(Reliability::default()),
+        learning_curve: Some(LearningCurve::default()),
+        layers: Some(Comparison::default()),
+        kinds: Some(Comparison::default()),
+        maps: vec![Map::default()],
+        ..ReportData::default()
+    };
+    assert!(!report::render(&data).unwrap().contains("<section"));
+}
+
+#[test]
+fn a_regression_is_drawn() {
+    let point = |at: usize| RegressionPoint {
+        truth: at as f64,
+        predicted: at as f64 * 0.9 + 0.3,
+        text: format!("text {at} <b>"),
+    };
+    let data = ReportData { regression: (0..50).map(point).collect(), ..ReportData::default() };
+    let page = report::render(&data).unwrap();
+    assert_eq!(page.matches("class=\"point c0\"").count(), 50);
+    assert!(page.contains("text 7 &lt;b&gt;"));
+    check_drawings(&page);
+}
+
+#[test]
+fn many_classes_and_many_rows_stay_readable() {
+    let classes = 150;
+    let labels: Vec<String> = (0..classes).map(|class| format!("intent {class}")).collect();
+    let count = |truth: usize, predicted: usize| match (truth * 7 + predicted * 13) % 29 {
+        _ if truth == predicted => 40,
+        3 => 1 + (truth + predicted) % 5,
+        _ => 0,
+    };
+    let counts =
+        (0..classes).map(|truth| (0..classes).map(|predicted| count(truth, predicted)).collect()).collect();
+    let point = |at: usize| MapPoint {
+        x: (at % 97) as f64,
+        y: (at % 89) as f64,
+        class: at % classes,
+        predicted: None,
+        text: format!("row {at}"),
+    };
+    let curve = |class: &String| ClassCurves {
+        class: class.clone(),
+        roc: vec![[0.0, 0.0], [0.1, 0.8], [1.0, 1.0]],
+        pr: vec![[0.0, 1.0], [1.0, 0.2]],
+        roc_auc: Some(0.85),
+        average_precision: None,
+    };
+    let data = ReportData {
+        curves: labels.iter().map(curve).collect(),
+        confusion: Some(Confusion { labels: labels.clone(), counts }),
+        maps: vec![Map {
+            labels,
+            points: (0..8000).map(point).collect(),
+            sampled_from: Some(9500),
+            ..Map::default()
+        }],
+        ..ReportData::default()
+    };
+    let page = report::render(&data).unwrap();
+    assert!(page.contains("With 150 classes the matrix would not fit a page"));
+    assert!(page.contains("Drawn are the first 7 of 150 classes"));
+    assert!(page.contains("Drawn are 3,000 of 9,500 rows (31.6%), picked at random."));
+    assert!(page.contains("136 other classes"));
+    assert!(page.len() < 1_500_000, "{} bytes", page.len());
+    check_drawings(&page);
+}
+
+#[test]
+fn contradictions_are_errors_that_name_them() {
+    let confusion = Confusion { labels: vec!["a".into(), "b".into()], counts: vec![vec![1, 2]] };
+    let data = ReportData { confusion: Some(confusion), ..ReportData::default() };
+    let error = report::render(&data).unwrap_err();
+    assert!(error.is_input() && error.to_string().contains("expected 2 rows of 2 counts"), "{error}");
+
+    let point = MapPoint { x: 0.0, y: 0.0, class: 2, predicted: None, text: String::new() };
+    let map = Map { method: "PCA".into(), labels: vec!["a".into()], points: vec![point], sampled_from: None };
+    let data = ReportData { maps: vec![map], ..ReportData::default() };
+    let error = report::render(&data).unwrap_err();
+    assert!(error.is_input() && error.to_string().contains("there are 1 labels"), "{error}");
+}
+
+#[test]
+fn a_report_is_written_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.html");
+    let data = ReportData { title: "First".into(), ..ReportData::default() };
+    report::write(&path, &data).unwrap();
+    let first = std::fs::read_to_string(&path).unwrap();
+
+    let wrong = Confusion { labels: vec!["a".into()], counts: vec![] };
+    report::write(&path, &ReportData { confusion: Some(wrong), ..data.clone() }).unwrap_err();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), first, "a failed report replaced the old one");
+
+    report::write(&path, &ReportData { title: "Second".into(), ..data.clone() }).unwrap();
+    assert!(std::fs::read_to_string(&path).unwrap().contains("Second"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "a temporary file was left");
+
+    let error = report::write(folder.path().join("no/such/folder.html"), &data).unwrap_err();
+    assert!(error.is_io() && error.to_string().contains("folder.html"), "{error:?}");
 }

@@ -1,24 +1,14 @@
 //! The report's plots: what each shows, its legend, its words, and the same numbers as a table.
 
-use super::format::{count, counted, ends, percent, score, shorten};
-use super::plot::{Axis, Canvas, Shape, plot, span};
-use super::{ClassCurves, LearningCurve, Map, RegressionPoint, Reliability, ReliabilityBin};
+use super::format::{count, counted, ends, score, shorten, signed};
+use super::plot::{Axis, Canvas, MOST_COLOURS, Shape, plot, span};
+use super::scatter::{MOST_POINTS, POINT_TEXT, sample_note, sampled};
+use super::{ClassCurves, LearningCurve, RegressionPoint, Reliability, ReliabilityBin};
 use crate::error::Result;
 use maud::{Markup, PreEscaped, html};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
-/// Series that get a colour of their own; the palette in the stylesheet has as many. More could not be told apart.
-const MOST_SERIES: usize = 7;
-
-/// Points of a map that are drawn. More hide one another and make the file slow to open.
-const MOST_POINTS: usize = 3000;
-
-/// Characters of a text that a point shows when pointed at.
-const POINT_TEXT: usize = 220;
 
 /// A plot with its words. `numbers` are the same facts as a table, closed at first.
-fn figure(caption: &str, svg: String, legend: Markup, note: &str, numbers: Markup) -> Markup {
+pub(super) fn figure(caption: &str, svg: String, legend: Markup, note: &str, numbers: Markup) -> Markup {
     html! {
         figure {
             figcaption { (caption) }
@@ -111,7 +101,7 @@ pub(super) fn reliability(reliability: &Reliability) -> Result<Markup> {
 /// ROC and precision-recall curves side by side, and the areas below them of every class.
 pub(super) fn curves(curves: &[ClassCurves]) -> Result<Markup> {
     let names: Vec<String> = curves.iter().map(|curve| shorten(&curve.class, 30).0).collect();
-    let shown = curves.len().min(MOST_SERIES);
+    let shown = curves.len().min(MOST_COLOURS);
     let classes: Vec<String> = (0..shown).map(|series| format!("line s{series}")).collect();
     let draw = |points: fn(&ClassCurves) -> &Vec<[f64; 2]>| {
         let classes = &classes;
@@ -181,7 +171,7 @@ pub(super) fn regression(points: &[RegressionPoint]) -> Result<Markup> {
                 let text = shorten(&point.text, POINT_TEXT).0;
                 let title =
                     format!("true {}, predicted {}\n{text}", score(point.truth), score(point.predicted));
-                canvas.mark((point.truth, point.predicted), Shape::Circle, 3.0, "point k0", &title);
+                canvas.mark((point.truth, point.predicted), Shape::Circle, 3.0, "point c0", &title);
             }
         },
     )?;
@@ -257,138 +247,34 @@ pub(super) fn learning_curve(curve: &LearningCurve) -> Result<Markup> {
             } } }
         }
     };
-    Ok(figure("Is more data worth it?", svg, key, &learning_verdict(curve), numbers))
+    Ok(figure("Is more data worth it?", svg, key, &learning_verdict(curve).unwrap_or_default(), numbers))
 }
 
-/// One sentence on whether more rows would help: the step to the last point, against that point's interval.
-fn learning_verdict(curve: &LearningCurve) -> String {
-    let [.., before, last] = &curve.points[..] else { return String::new() };
-    let (gain, half) = match last.score.ends() {
-        Some((low, high)) => (last.score.mean - before.score.mean, (high - low) / 2.0),
-        None => return String::new(),
+/// Whether more rows would help: what a doubling has brought over the last points, against the last interval.
+fn learning_verdict(curve: &LearningCurve) -> Option<String> {
+    let recent = curve.points.get(curve.points.len().checked_sub(3)?..)?;
+    let (low, high) = recent.last()?.score.ends()?;
+    let half = (high - low) / 2.0;
+    // Least squares over the logarithm: three points smooth what one lucky sample would suggest.
+    let n = recent.len() as f64;
+    let doublings = || recent.iter().map(|point| (point.rows as f64).log2());
+    let (x, y) = (doublings().sum::<f64>() / n, recent.iter().map(|point| point.score.mean).sum::<f64>() / n);
+    let across: f64 = doublings().map(|at| (at - x) * (at - x)).sum();
+    let along: f64 = doublings().zip(recent).map(|(at, point)| (at - x) * (point.score.mean - y)).sum();
+    let gain = along / across;
+    let verdict = match gain.abs() {
+        size if !size.is_finite() => return None,
+        size if size > half => "more than the interval: more rows are likely to matter.",
+        size if size > half / 3.0 => "within the interval: more rows may matter a little.",
+        _ => "little beside the interval: more rows of the same kind are unlikely to matter.",
     };
-    if !gain.is_finite() || last.rows <= before.rows {
-        return String::new();
-    }
-    let step = format!("from {} to {} rows", count(before.rows), count(last.rows));
-    if gain.abs() > half {
-        let way = if gain > 0.0 { "rises" } else { "falls" };
-        format!(
-            "The score still {way} by {} {step}, more than the interval: more rows are likely to change it.",
-            score(gain.abs())
-        )
-    } else {
-        format!(
-            "{step} the score changes by {}, less than the interval of ±{}: no gain from more rows can be seen.",
-            super::format::signed(gain),
-            score(half)
-        )
-        .replacen("from", "From", 1)
-    }
-}
-
-/// A map of embeddings with a choice of classes to bring out.
-pub(super) fn map(map: &Map, number: usize) -> Result<Markup> {
-    map.check()?;
-    let shown = sampled(&map.points, MOST_POINTS);
-    // The most frequent classes get a colour; names stay in the order of the labels.
-    let mut sizes = vec![0usize; map.labels.len()];
-    map.points.iter().for_each(|point| sizes[point.class] += 1);
-    let mut named: Vec<usize> = (0..sizes.len()).filter(|&class| sizes[class] > 0).collect();
-    let classes = named.len();
-    named.sort_by_key(|&class| (std::cmp::Reverse(sizes[class]), class));
-    named.truncate(MOST_SERIES);
-    named.sort_unstable();
-    let series = |class: usize| named.iter().position(|&known| known == class);
-    let key_of = |class: usize| series(class).map_or_else(|| "kx".to_string(), |series| format!("k{series}"));
-
-    let (left, right) = span(map.points.iter().map(|point| point.x));
-    let (bottom, top) = span(map.points.iter().map(|point| point.y));
-    // One unit is as long across as up: distances on the map are its only content.
-    let (width, height) = (760.0, 560.0);
-    let unit = ((right - left) / width).max((top - bottom) / height).max(f64::MIN_POSITIVE) * 0.53;
-    let (x, y) = ((left + right) / 2.0, (bottom + top) / 2.0);
-    let svg = plot(
-        (width as u32, height as u32),
-        &format!("Map of {} by {}, coloured by class", counted(shown.len(), "embedding"), map.method),
-        &Axis::bare(x - unit * width..x + unit * width),
-        &Axis::bare(y - unit * height..y + unit * height),
-        |canvas| {
-            for point in &shown {
-                let label = |class: usize| shorten(&map.labels[class], 40).0;
-                let wrong = point.predicted.filter(|&predicted| predicted != point.class);
-                let said = wrong.map(|wrong| format!(", predicted {}", label(wrong))).unwrap_or_default();
-                let title = format!("{}{said}\n{}", label(point.class), shorten(&point.text, POINT_TEXT).0);
-                let class =
-                    format!("point {}{}", key_of(point.class), if wrong.is_some() { " wrong" } else { "" });
-                let shape = series(point.class).map_or(Shape::Circle, Shape::of_series);
-                canvas.mark((point.x, point.y), shape, 3.2, &class, &title);
-            }
-        },
-    )?;
-    let group = format!("map{number}");
-    let choice = |value: &str, sample: Markup, name: &str, rows: Option<usize>| {
-        html! {
-            label {
-                input type="radio" name=(group) value=(value) checked[value == "all"];
-                (sample) span dir="auto" { (name) }
-                @if let Some(rows) = rows { " " span.muted { (count(rows)) } }
-            }
-        }
-    };
-    let dot = |class: &str, shape: Shape| {
-        html! {
-            svg.dot viewBox="-60 -60 120 120" aria-hidden="true" { path class=(class) d=(shape.path((0, 0), 38.0)) {} }
-        }
-    };
-    let others = map.points.iter().filter(|point| series(point.class).is_none()).count();
-    let wrong =
-        map.points.iter().filter(|point| point.predicted.is_some_and(|said| said != point.class)).count();
-    let choices = html! {
-        fieldset.legend {
-            legend.hidden { "Bring out" }
-            (choice("all", html! {}, "all", None))
-            @for (at, &class) in named.iter().enumerate() {
-                (choice(&format!("k{at}"), dot(&format!("point k{at}"), Shape::of_series(at)),
-                    &shorten(&map.labels[class], 30).0, Some(sizes[class])))
-            }
-            @if others > 0 {
-                (choice("kx", dot("point kx", Shape::Circle), &counted(classes - named.len(), "other class"), Some(others)))
-            }
-            @if wrong > 0 {
-                (choice("wrong", dot("point wrong", Shape::Circle), "predicted wrongly", Some(wrong)))
-            }
-        }
-    };
-    let total = map.sampled_from.unwrap_or(map.points.len()).max(map.points.len());
-    let note = format!("{}Point at a mark to read its text.", sample_note(shown.len(), total));
-    let caption = shorten(&map.method, 120).0;
-    Ok(html! { div.map { (figure(&caption, svg, choices, &note, html! {})) } })
-}
-
-fn sample_note(shown: usize, of: usize) -> String {
-    if shown < of {
-        let share = percent(shown as f64 / of as f64);
-        format!("Drawn are {} of {} rows ({share}), picked at random. ", count(shown), count(of))
-    } else {
-        String::new()
-    }
-}
-
-/// At most `most` of the items in their order, picked at random with a fixed seed: every subset is as likely, and
-/// the same data give the same page. Source: Knuth, TAOCP volume 2, algorithm 3.4.2 S.
-fn sampled<T>(items: &[T], most: usize) -> Vec<&T> {
-    let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let mut wanted = most.min(items.len());
-    let mut picked = Vec::with_capacity(wanted);
-    for (at, item) in items.iter().enumerate() {
-        let left = items.len() - at;
-        if rng.random_range(0..left) < wanted {
-            picked.push(item);
-            wanted -= 1;
-        }
-    }
-    picked
+    let first = recent.first()?.rows;
+    Some(format!(
+        "From {} rows on, doubling them changed the score by {}, with an interval of ±{} at the end; {verdict}",
+        count(first),
+        signed(gain),
+        score(half)
+    ))
 }
 
 #[cfg(test)]
@@ -397,28 +283,24 @@ mod tests {
     use crate::report::{Interval, LearningPoint};
 
     #[test]
-    fn a_sample_has_its_size_and_order() {
-        let items: Vec<usize> = (0..10_000).collect();
-        let picked = sampled(&items, 3000);
-        assert_eq!(picked.len(), 3000);
-        assert!(picked.windows(2).all(|pair| pair[0] < pair[1]));
-        let early = picked.iter().filter(|&&&item| item < 5000).count();
-        assert!((1400..1600).contains(&early), "{early} of the first half");
-        assert_eq!(sampled(&items[..10], 3000).len(), 10);
-    }
-
-    #[test]
-    fn the_verdict_weighs_the_gain_against_the_interval() {
-        let curve = |last: f64| {
-            let point = |rows, mean: f64| LearningPoint {
-                rows,
-                score: Interval::new(mean, mean - 0.01, mean + 0.01),
-                train: None,
+    fn the_verdict_weighs_the_gain_of_a_doubling_against_the_interval() {
+        let verdict = |gain: f64| {
+            let point = |doublings: i32| {
+                let mean = 0.7 + gain * f64::from(doublings);
+                let score = Interval::new(mean, mean - 0.01, mean + 0.01);
+                LearningPoint { rows: 100 << doublings, score, train: None }
             };
-            LearningCurve { metric: "Accuracy".into(), points: vec![point(100, 0.7), point(200, last)] }
+            learning_verdict(&LearningCurve {
+                metric: "Accuracy".into(),
+                points: (0..5).map(point).collect(),
+            })
         };
-        assert!(learning_verdict(&curve(0.75)).contains("still rises by 0.050"));
-        assert!(learning_verdict(&curve(0.702)).starts_with("From 100 to 200 rows"));
-        assert_eq!(learning_verdict(&curve(f64::NAN)), "");
+        let text = verdict(0.05).unwrap();
+        assert!(text.starts_with("From 400 rows on, doubling them changed the score by +0.050"), "{text}");
+        assert!(text.ends_with("likely to matter."), "{text}");
+        assert!(verdict(0.005).unwrap().contains("may matter a little"));
+        assert!(verdict(0.001).unwrap().contains("unlikely to matter"));
+        assert_eq!(verdict(f64::NAN), None);
+        assert_eq!(learning_verdict(&LearningCurve::default()), None);
     }
 }

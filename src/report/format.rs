@@ -63,12 +63,17 @@ fn minus(number: String) -> String {
     }
 }
 
-/// The text with control characters made harmless: a terminal would obey them and XML forbids them.
+/// Characters that no page and no terminal may get: a terminal would obey them, XML forbids them.
+pub(super) fn is_forbidden(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')
+}
+
+/// The text on one line, with forbidden characters replaced.
 pub(super) fn clean(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\n' | '\r' | '\t' => ' ',
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => char::REPLACEMENT_CHARACTER,
+            c if is_forbidden(c) => char::REPLACEMENT_CHARACTER,
             c => c,
         })
         .collect()

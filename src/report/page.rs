@@ -1,7 +1,7 @@
 //! The page: head, summary, sections in order.
 
-use super::format::{MISSING, clean, count, counted, ends, percent, score, shorten, signed};
-use super::{Metric, Metrics, ReportData, figures, tables};
+use super::format::{MISSING, count, counted, ends, is_forbidden, percent, score, shorten};
+use super::{Metric, Metrics, ReportData, figures, scatter, tables};
 use crate::error::Result;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -22,7 +22,7 @@ pub fn render(data: &ReportData) -> Result<String> {
     // The policy names the one script by its hash: nothing else on the page can run or load.
     let hash = BASE64_STANDARD.encode(Sha256::digest(SCRIPT));
     let policy = format!("default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{hash}'");
-    let title = if data.title.trim().is_empty() { "Training report".into() } else { clean(&data.title) };
+    let title = if data.title.trim().is_empty() { "Training report" } else { &data.title };
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -37,7 +37,7 @@ pub fn render(data: &ReportData) -> Result<String> {
             }
             body {
                 header {
-                    h1 dir="auto" { (tables::text(&title, 160)) }
+                    h1 dir="auto" { (tables::text(title, 160)) }
                     (byline(data))
                     @if sections.len() > 2 {
                         nav aria-label="Contents" { ul { @for section in &sections {
@@ -62,7 +62,9 @@ pub fn render(data: &ReportData) -> Result<String> {
             }
         }
     };
-    Ok(page.into_string())
+    // maud escapes what has a meaning in HTML; this is the one place for what has none.
+    let forbidden = |c: char| is_forbidden(c) && c != '\n' && c != '\t';
+    Ok(page.into_string().replace(forbidden, "\u{fffd}"))
 }
 
 struct Section {
@@ -111,7 +113,7 @@ fn sections(data: &ReportData) -> Result<Vec<Section>> {
     let maps: Vec<_> = data.maps.iter().filter(|map| !map.points.is_empty()).collect();
     if !maps.is_empty() {
         let drawn: Vec<Markup> =
-            maps.iter().enumerate().map(|(at, map)| figures::map(map, at)).collect::<Result<_>>()?;
+            maps.iter().enumerate().map(|(at, map)| scatter::map(map, at)).collect::<Result<_>>()?;
         let lead = "Texts that the encoder finds alike lie close together.";
         add("map", "Map of the embeddings", lead, html! { @for map in drawn { (map) } });
     }
@@ -148,7 +150,7 @@ fn byline(data: &ReportData) -> Markup {
     if let Some(model) = &data.model {
         parts.push(shorten(&model.name, 60).0);
     }
-    parts.extend(data.created.as_deref().map(clean));
+    parts.extend(data.created.clone());
     html! { @if !parts.is_empty() { p.byline { (parts.join(" · ")) } } }
 }
 
@@ -157,7 +159,7 @@ fn warnings(warnings: &[String]) -> Markup {
         @if !warnings.is_empty() {
             aside.warnings aria-label="Warnings" {
                 h2 { (counted(warnings.len(), "warning")) }
-                ul { @for warning in warnings { li dir="auto" { (clean(warning)) } } }
+                ul { @for warning in warnings { li dir="auto" { (warning) } } }
             }
         }
     }
@@ -170,7 +172,7 @@ fn summary(metrics: &Metrics) -> Markup {
             div.tiles { @for metric in metrics.rows.iter().take(4) {
                 @let head = metric.values.first().copied();
                 div.tile {
-                    p.name { (clean(&metric.name)) }
+                    p.name { (metric.name) }
                     p.value { (head.map_or(MISSING.into(), |head| score(head.mean))) }
                     @if let Some(ends) = head.and_then(ends) { p.ends { (ends) } }
                     @if let Some(words) = against_baselines(metric, &metrics.systems) { p.than { (words) } }
@@ -180,20 +182,21 @@ fn summary(metrics: &Metrics) -> Markup {
     }
 }
 
-/// The head's lead over the best baseline, for example `+0.041 over TF-IDF`.
+/// The head's lead over the best baseline, for example `0.041 better than TF-IDF`.
 fn against_baselines(metric: &Metric, systems: &[String]) -> Option<String> {
     let head = metric.values.first()?;
     let baselines = Metric { values: metric.values[1..].to_vec(), ..metric.clone() };
     let best = baselines.best()?;
     let name = shorten(systems.get(best + 1)?, 40).0;
-    head.mean
-        .is_finite()
-        .then(|| format!("{} against {name}", signed(head.mean - baselines.values[best].mean)))
+    let lead = head.mean - baselines.values[best].mean;
+    let lead = if metric.lower_is_better { -lead } else { lead };
+    let words = if lead < 0.0 { "worse" } else { "better" };
+    lead.is_finite().then(|| format!("{} {words} than {name}", score(lead.abs())))
 }
 
 fn provenance(data: &ReportData) -> Option<Markup> {
     let facts = |rows: Vec<(String, String)>| {
-        html! { dl { @for (name, value) in rows { dt { (clean(&name)) } dd { (tables::text(&value, 200)) } } } }
+        html! { dl { @for (name, value) in rows { dt { (name) } dd { (tables::text(&value, 200)) } } } }
     };
     let mut blocks = vec![];
     if let Some(model) = &data.model {
@@ -227,8 +230,7 @@ fn provenance(data: &ReportData) -> Option<Markup> {
     if !data.settings.is_empty() {
         blocks.push(("Settings", facts(data.settings.clone())));
     }
-    let command =
-        data.command.as_ref().map(|command| html! { h3 { "Command" } pre { code { (clean(command)) } } });
+    let command = data.command.as_ref().map(|command| html! { h3 { "Command" } pre { code { (command) } } });
     (!blocks.is_empty() || command.is_some()).then(|| {
         html! {
             div.blocks { @for (name, block) in blocks { div { h3 { (name) } (block) } } }
@@ -250,12 +252,11 @@ fn class_counts(classes: &[(String, usize)]) -> Markup {
     }
 }
 
-// Code keeps its line breaks, which `clean` would turn into spaces.
 fn usage(data: &ReportData) -> Markup {
     html! {
         @for snippet in &data.usage {
-            p.lead { (clean(&snippet.caption)) }
-            pre { code { (snippet.code.lines().map(clean).collect::<Vec<_>>().join("\n")) } }
+            p.lead { (snippet.caption) }
+            pre { code { (snippet.code) } }
         }
     }
 }

@@ -12,6 +12,9 @@ use std::ops::Range;
 /// Plotters places everything on whole pixels: ten of its pixels are one of ours, so that curves are smooth.
 const FINE: i32 = 10;
 
+/// Colours of series in the stylesheet. More could not be told apart.
+pub(super) const MOST_COLOURS: usize = 7;
+
 // Colours that plotters writes and that `themed` turns into the page's variables.
 const TEXT: RGBColor = RGBColor(1, 2, 3);
 const AXIS: RGBColor = RGBColor(1, 2, 4);
@@ -108,7 +111,9 @@ pub(super) enum Shape {
 impl Shape {
     /// The shape of the series with this number.
     pub fn of_series(series: usize) -> Self {
-        [Shape::Circle, Shape::Square, Shape::Triangle, Shape::Diamond][series % 4]
+        // Two further at each turn of the colours, so that a colour comes back with another shape.
+        let turns = series / MOST_COLOURS;
+        [Shape::Circle, Shape::Square, Shape::Triangle, Shape::Diamond][(series + 2 * turns) % 4]
     }
 
     /// An SVG path around the point, of about the same area whatever the shape.

@@ -1,6 +1,6 @@
 //! The report's tables.
 
-use super::format::{clean, count, counted, ends, largest_share, percent, pieces, score, shorten, signed};
+use super::format::{count, counted, ends, largest_share, percent, pieces, score, shorten, signed};
 use super::{
     ClassRow, Comparison, Confusion, Explanation, Interval, LabelError, Metrics, Mistake, TokenShare,
 };
@@ -22,7 +22,7 @@ const HEADING_TEXT: usize = 28;
 /// The text, shortened, with the whole of it in a title.
 pub(super) fn text(text: &str, chars: usize) -> Markup {
     let (short, cut) = shorten(text, chars);
-    html! { span dir="auto" title=[cut.then(|| clean(text))] { (short) } }
+    html! { span dir="auto" title=[cut.then_some(text)] { (short) } }
 }
 
 /// A mark on a scale that all rows share: the mean as a dot, the interval as a bar.
@@ -137,13 +137,13 @@ pub(super) fn comparison(comparison: &Comparison, what: &str) -> Markup {
     );
     let timed = comparison.rows.iter().any(|row| row.seconds.is_some());
     html! {
-        @if let Some(reason) = &comparison.reason { p { (clean(reason)) } }
+        @if let Some(reason) = &comparison.reason { p { (reason) } }
         div.scroll { table {
             thead { tr {
                 th { (what) }
-                th.n { (clean(&comparison.metric)) @if comparison.lower_is_better { " " span.muted { "lower is better" } } }
+                th.n { (comparison.metric) @if comparison.lower_is_better { " " span.muted { "lower is better" } } }
                 th.wide { span.hidden { "On one scale" } }
-                @for name in &names { th.n { (clean(name)) } }
+                @for name in &names { th.n { (name) } }
                 @if timed { th.n { "Seconds" } }
             } }
             tbody { @for row in &comparison.rows { tr.chosen[row.chosen] {
@@ -169,7 +169,7 @@ pub(super) fn token_shares(shares: &[TokenShare]) -> Markup {
                 @let weight = if piece.share.is_finite() { piece.share.abs() / largest } else { 0.0 };
                 @let class = if weight < 0.02 { "t" } else if piece.share > 0.0 { "t up" } else { "t down" };
                 span class=(class) style=[(weight >= 0.02).then(|| format!("--a:{:.0}%", 80.0 * weight))]
-                    title=(format!("{} {}", clean(piece.text), signed(piece.share))) { (clean(piece.text)) }
+                    title=(format!("{} {}", piece.text, signed(piece.share))) { (piece.text) }
             }
         }
     }
