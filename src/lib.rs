@@ -24,6 +24,8 @@ mod parallel;
 pub mod plan;
 mod pretraining;
 pub mod reference;
+#[cfg(all(feature = "report", not(target_arch = "wasm32")))]
+pub mod report;
 mod scheduler;
 pub mod text;
 #[cfg(not(target_arch = "wasm32"))]
