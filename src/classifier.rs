@@ -83,7 +83,10 @@ impl Classifier {
     ///
     /// # Errors
     /// As [`Encoder::embed`].
-    pub async fn predict<T: Into<Text>>(&self, texts: impl IntoIterator<Item = T>) -> Result<Vec<Prediction>> {
+    pub async fn predict<T: Into<Text>>(
+        &self,
+        texts: impl IntoIterator<Item = T>,
+    ) -> Result<Vec<Prediction>> {
         let embeddings = self.encoder.embed(texts, &self.options).await?;
         let (rows, dim) = (embeddings.len(), embeddings.dim);
         let probabilities = self.head.predict_proba(&Matrix::new(rows, dim, embeddings.values)?)?;
@@ -105,7 +108,10 @@ impl Classifier {
     /// # Errors
     /// As [`predict`](Self::predict).
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn predict_blocking<T: Into<Text>>(&self, texts: impl IntoIterator<Item = T>) -> Result<Vec<Prediction>> {
+    pub fn predict_blocking<T: Into<Text>>(
+        &self,
+        texts: impl IntoIterator<Item = T>,
+    ) -> Result<Vec<Prediction>> {
         pollster::block_on(self.predict(texts))
     }
 }
@@ -118,19 +124,22 @@ impl Classifier {
 /// The checkpoint cannot be read for its hash.
 pub fn bind_head(head: &mut Head, encoder: &Encoder, options: &EmbedOptions, location: &str) -> Result<()> {
     let recipe = encoder.recipe(options)?;
-    let json = serde_json::to_string(&recipe).map_err(|error| Error::io("cannot write the recipe").with_source(error))?;
+    let json = serde_json::to_string(&recipe)
+        .map_err(|error| Error::io("cannot write the recipe").with_source(error))?;
     head.record.encoder = Some(recipe.fingerprint());
     head.record.notes.insert(RECIPE_NOTE.into(), json);
     let path = Path::new(location);
     let absolute = path.is_dir().then(|| std::path::absolute(path).ok()).flatten();
-    head.record.model_location = Some(absolute.map_or_else(|| location.to_owned(), |path| path.display().to_string()));
+    head.record.model_location =
+        Some(absolute.map_or_else(|| location.to_owned(), |path| path.display().to_string()));
     Ok(())
 }
 
 /// The recipe that [`bind_head`] wrote; none where a head knows no encoder.
 fn recipe(head: &Head) -> Result<Option<EmbeddingRecipe>> {
     let Some(json) = head.record.notes.get(RECIPE_NOTE) else { return Ok(None) };
-    let recipe = serde_json::from_str(json)
-        .map_err(|error| Error::model_file("the head's record of how its embeddings were made is damaged").with_source(error))?;
+    let recipe = serde_json::from_str(json).map_err(|error| {
+        Error::model_file("the head's record of how its embeddings were made is damaged").with_source(error)
+    })?;
     Ok(Some(recipe))
 }

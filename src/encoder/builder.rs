@@ -95,7 +95,9 @@ impl EncoderBuilder {
             Source::Model(ref model) => native::open(model, self.offline, self.download_progress)?,
             #[cfg(target_arch = "wasm32")]
             Source::Model(_) => {
-                return Err(crate::Error::input("a browser has no folders: load with Encoder::from_checkpoint"));
+                return Err(crate::Error::input(
+                    "a browser has no folders: load with Encoder::from_checkpoint",
+                ));
             }
         };
         let tokenizer = Arc::new(Tokenizer::load(&checkpoint)?);

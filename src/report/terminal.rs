@@ -211,11 +211,10 @@ mod tests {
                 },
             ],
         };
-        let expected = "\
-                                               head   prior
-───────────────────────────────────────────────────────────
-Accuracy                    0.788* [0.779 to 0.797]  0.500
-Log loss (lower is better)                   0.450*       –
+        let expected = "                                                head    prior
+─────────────────────────────────────────────────────────────
+Accuracy                     0.788* [0.779 to 0.797]   0.500
+Log loss (lower is better)                    0.450*       –
 5-fold; * the best of its row
 ";
         assert_eq!(super::metrics(&metrics, 80), expected);
@@ -236,10 +235,10 @@ Log loss (lower is better)                   0.450*       –
         let small =
             Confusion { labels: vec!["neg".into(), "pos".into()], counts: vec![vec![40, 2], vec![1, 1234]] };
         let expected = "\
-label \\ predicted  neg    pos
-─────────────────────────────
-neg                 40      2
-pos                  1  1,234
+label \\ predicted   neg     pos
+───────────────────────────────
+neg                  40       2
+pos                   1   1,234
 ";
         assert_eq!(confusion(&small, 80).unwrap(), expected);
         let uneven =
