@@ -376,7 +376,7 @@ fn what_cannot_be_expressed_is_refused_with_the_reason() {
     assert_eq!(encoder.config().family, Family::Electra);
     let recipe = encoder.recipe(&options(Pooling::Cls)).unwrap();
     let out = tempfile::tempdir().unwrap();
-    let mut refused = |head: &LinearHeadParts, expected: &str| {
+    let refused = |head: &LinearHeadParts, expected: &str| {
         let error = transformers(out.path(), golden("electra"), head, &recipe, None).expect_err(expected);
         assert!(error.is_input() && error.to_string().contains(expected), "{error:#}, expected {expected}");
     };
