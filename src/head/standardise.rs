@@ -42,6 +42,18 @@ impl Standardisation {
         Standardisation { scale: vec![1.0; mean.len()], mean }
     }
 
+    /// The rows named, standardised and rounded to f32.
+    pub(crate) fn apply(&self, x: &Matrix, rows: &[u32]) -> Matrix<'static> {
+        let d = x.columns();
+        let mut out = vec![0.0f32; rows.len() * d];
+        parallel::for_chunks(&mut out, d, |at, out| {
+            for (j, (out, &value)) in out.iter_mut().zip(x.row(rows[at] as usize)).enumerate() {
+                *out = ((f64::from(value) - self.mean[j]) / self.scale[j]) as f32;
+            }
+        });
+        Matrix::from_parts(out, rows.len(), d)
+    }
+
     /// The same function of features as they are: `w / scale` and `b - mean · w / scale`.
     pub(crate) fn unfold(&self, linear: &Linear) -> Linear {
         let d = self.mean.len();
