@@ -28,8 +28,8 @@ pub use checkpoint::Checkpoint;
 pub use device::Device;
 pub use embeddings::Embeddings;
 pub use encoder::{
-    CancelToken, DeviceReport, EmbedOptions, EmbeddingRecipe, EncodeProgress, EncodeReport, Encoder, EncoderBuilder,
-    Layers, ProgressFn, Prompt, Text, TokenOutputs, TokenRequest,
+    CancelToken, DeviceReport, EmbedOptions, EmbeddingRecipe, EncodeProgress, EncodeReport, Encoder,
+    EncoderBuilder, Layers, ProgressFn, Prompt, Text, TokenOutputs, TokenRequest,
 };
 pub use error::{Error, Result};
 pub use finetuned::{Aggregation, Classification, Entity, Ranked};

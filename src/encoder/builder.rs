@@ -43,13 +43,7 @@ impl EncoderBuilder {
     }
 
     fn new(source: Source) -> Self {
-        EncoderBuilder {
-            source,
-            device: Device::Auto,
-            batch_tokens: None,
-            threads: None,
-            offline: false,
-        }
+        EncoderBuilder { source, device: Device::Auto, batch_tokens: None, threads: None, offline: false }
     }
 
     /// Where to compute; [`Device::Auto`] unless said.
@@ -91,7 +85,9 @@ impl EncoderBuilder {
             Source::Model(ref model) => self.open(model)?,
             #[cfg(target_arch = "wasm32")]
             Source::Model(_) => {
-                return Err(crate::Error::input("a browser has no folders: load with Encoder::from_checkpoint"));
+                return Err(crate::Error::input(
+                    "a browser has no folders: load with Encoder::from_checkpoint",
+                ));
             }
         };
         let tokenizer = Arc::new(Tokenizer::load(&checkpoint)?);
