@@ -17,7 +17,18 @@ fn encoder(device: Device, batch_tokens: usize) -> Encoder {
 }
 
 const WORDS: [&str; 12] = [
-    "the", "fox", "paris", "coffee", "brilliant", "kernel", "network", "boring", "softmax", "river", "trust", "plot",
+    "the",
+    "fox",
+    "paris",
+    "coffee",
+    "brilliant",
+    "kernel",
+    "network",
+    "boring",
+    "softmax",
+    "river",
+    "trust",
+    "plot",
 ];
 
 /// Texts of 0 to 60 words: some are longer than the model takes.
@@ -71,12 +82,15 @@ fn mixed_lengths_compute_no_padding() {
     let encoder = encoder(Device::Cpu, 256);
     let texts = (0..300).map(|n| Ok(Text::from(vec!["fox"; n % 50].join(" "))));
     let mut rows = 0;
-    let report =
-        pollster::block_on(encoder.embed_stream(texts.collect::<Vec<_>>(), &EmbedOptions::default(), |chunk| {
+    let report = pollster::block_on(encoder.embed_stream(
+        texts.collect::<Vec<_>>(),
+        &EmbedOptions::default(),
+        |chunk| {
             rows += chunk.len();
             Ok(())
-        }))
-        .unwrap();
+        },
+    ))
+    .unwrap();
     assert_eq!((rows, report.texts), (300, 300));
     assert!(report.batches > 10);
     assert!(report.real_tokens as f64 / report.computed_tokens as f64 >= 0.98, "{report:?}");
