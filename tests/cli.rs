@@ -1,5 +1,7 @@
 //! The command line: its answers, its exit codes, and what it says of bad input.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests may.
+
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;

@@ -1,6 +1,8 @@
 //! A text's embedding has the same bits alone, in any batch and in any order; no padding is computed; and the real
 //! all-MiniLM-L6-v2 gives what sentence-transformers gives.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests may.
+
 use std::path::{Path, PathBuf};
 
 use frostbert::{Device, EmbedOptions, Encoder, Text, verify};

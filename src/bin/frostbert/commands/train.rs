@@ -7,7 +7,7 @@ use frostbert::head::{
     CalibrationKind, ClassWeight, Folds, Head, Matrix, Metrics, Problem, SelectBy, Strength, Targets,
     TrainData, TrainOptions, Training, train_test_split,
 };
-use frostbert::{EmbedOptions, Embeddings, Encoder, Error, Result, Text, bind_head};
+use frostbert::{EmbedOptions, Embeddings, Encoder, Error, Result, bind_head};
 use serde_json::json;
 
 use super::{print, print_json};
@@ -196,8 +196,7 @@ pub fn embed(
     what: &str,
 ) -> Result<Embedded> {
     let bar = EncodeBar::new(Some(data.texts.len() as u64), what);
-    let embeddings =
-        encoder.embed_blocking(data.texts.iter().cloned().map(Text::from), &bar.attach(options.clone()));
+    let embeddings = encoder.embed_blocking(data.texts.iter().cloned(), &bar.attach(options.clone()));
     bar.finish();
     let embeddings = embeddings?;
     let tokens: u64 = embeddings.tokens.iter().map(|tokens| u64::from(*tokens)).sum();
