@@ -106,7 +106,7 @@ const EXPRESSIBLE: [(&str, Pooling, &str); 14] = [
 fn an_exported_folder_gives_the_heads_logits() {
     for (name, pooling, class) in EXPRESSIBLE {
         let out = tempfile::tempdir().unwrap();
-        let folder = out.path().join("exported");
+        let folder = out.path().join(format!("{name}-{}", pooling.name()));
         let encoder = load(&golden(name));
         let recipe = encoder.recipe(&options(pooling)).unwrap();
         let head = head(encoder.config().hidden, 4);
@@ -132,6 +132,13 @@ fn an_exported_folder_gives_the_heads_logits() {
             }
         }
         println!("{name} {pooling:?}: largest error {worst:.1e}");
+        // For tests/fixtures/check_transformers.py.
+        if let Some(keep) = std::env::var_os("FROSTBERT_KEEP_EXPORTS") {
+            let logits: Vec<Vec<f64>> = embeddings.rows().map(|row| logits(&head, row)).collect();
+            let expected = json!({"class": class, "texts": TEXTS, "labels": head.labels, "logits": logits});
+            std::fs::write(folder.join("expected.json"), expected.to_string()).unwrap();
+            std::fs::rename(&folder, Path::new(&keep).join(folder.file_name().unwrap())).unwrap();
+        }
     }
 }
 
