@@ -1,17 +1,74 @@
-//! config.json, read into the sizes that a plan needs, whatever the family calls them.
+//! What a plan needs to know of an encoder, whatever its family calls it in config.json.
 
 /// A family of encoders: which tensors there are and how a layer computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
     /// `model_type: bert`.
     Bert,
+    /// `model_type: roberta`.
+    Roberta,
+    /// `model_type: camembert`: RoBERTa under another name.
+    Camembert,
+    /// `model_type: xlm-roberta`: RoBERTa with a multilingual vocabulary.
+    XlmRoberta,
+    /// `model_type: distilbert`.
+    DistilBert,
+    /// `model_type: electra`.
+    Electra,
+    /// `model_type: albert`.
+    Albert,
+    /// `model_type: mpnet`.
+    MpNet,
+    /// `model_type: modernbert`.
+    ModernBert,
 }
 
 impl Family {
+    /// Every family.
+    pub const ALL: [Family; 9] = [
+        Family::Bert,
+        Family::Roberta,
+        Family::Camembert,
+        Family::XlmRoberta,
+        Family::DistilBert,
+        Family::Electra,
+        Family::Albert,
+        Family::MpNet,
+        Family::ModernBert,
+    ];
+
     /// The `model_type` in config.json.
     pub fn name(self) -> &'static str {
         match self {
             Family::Bert => "bert",
+            Family::Roberta => "roberta",
+            Family::Camembert => "camembert",
+            Family::XlmRoberta => "xlm-roberta",
+            Family::DistilBert => "distilbert",
+            Family::Electra => "electra",
+            Family::Albert => "albert",
+            Family::MpNet => "mpnet",
+            Family::ModernBert => "modernbert",
+        }
+    }
+
+    /// The family of a `model_type`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.name() == name)
+    }
+
+    /// What transformers puts before `Model`, `ForMaskedLM`, ... in its class names.
+    pub fn class_prefix(self) -> &'static str {
+        match self {
+            Family::Bert => "Bert",
+            Family::Roberta => "Roberta",
+            Family::Camembert => "Camembert",
+            Family::XlmRoberta => "XLMRoberta",
+            Family::DistilBert => "DistilBert",
+            Family::Electra => "Electra",
+            Family::Albert => "Albert",
+            Family::MpNet => "MPNet",
+            Family::ModernBert => "ModernBert",
         }
     }
 }
@@ -35,6 +92,77 @@ pub enum Activation {
     Sigmoid,
 }
 
+impl Activation {
+    /// One of the names that configs have for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Activation::Gelu => "gelu",
+            Activation::GeluTanh => "gelu_new",
+            Activation::Relu => "relu",
+            Activation::Silu => "silu",
+            Activation::QuickGelu => "quick_gelu",
+            Activation::Tanh => "tanh",
+            Activation::Sigmoid => "sigmoid",
+        }
+    }
+
+    /// The function that a config calls by this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "gelu" | "gelu_python" => Activation::Gelu,
+            "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" | "gelu_accurate" | "gelu_python_tanh" => {
+                Activation::GeluTanh
+            }
+            "relu" => Activation::Relu,
+            "silu" | "swish" => Activation::Silu,
+            "quick_gelu" => Activation::QuickGelu,
+            "tanh" => Activation::Tanh,
+            "sigmoid" => Activation::Sigmoid,
+            _ => return None,
+        })
+    }
+}
+
+/// What the logits of a sequence classifier mean. Source: `problem_type` of transformers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProblemType {
+    /// Exactly one label: softmax.
+    SingleLabel,
+    /// Any number of labels: a sigmoid each.
+    MultiLabel,
+    /// A number: the logits as they are.
+    Regression,
+}
+
+impl ProblemType {
+    /// The name in config.json.
+    pub fn name(self) -> &'static str {
+        match self {
+            ProblemType::SingleLabel => "single_label_classification",
+            ProblemType::MultiLabel => "multi_label_classification",
+            ProblemType::Regression => "regression",
+        }
+    }
+}
+
+/// How one layer's attention sees positions.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LayerAttention {
+    /// Local attention: a token sees others at most this many positions away on each side. None: all of them.
+    pub window: Option<usize>,
+    /// Base of the rotary frequencies. None: no rotary embedding.
+    pub rope_theta: Option<f32>,
+}
+
+/// What a sequence classifier reads. Source: `classifier_pooling` of ModernBERT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClassifierPooling {
+    /// The first token (every family but ModernBERT: always).
+    Cls,
+    /// The mean over the tokens.
+    Mean,
+}
+
 /// Sizes of an encoder, whatever the family calls them in config.json.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -56,7 +184,7 @@ pub struct Config {
     pub intermediate: usize,
     /// Rows of the word-embedding table.
     pub vocab: usize,
-    /// Rows of the position table.
+    /// Rows of the position table; with rotary positions (ModernBERT), which have no table, the longest sequence.
     pub max_positions: usize,
     /// Added to a token's index to get its row in the position table (RoBERTa: padding id + 1).
     pub position_offset: usize,
@@ -72,6 +200,34 @@ pub struct Config {
     pub pad_token_id: u32,
     /// Longest sequence the model takes, special tokens included: positions less the offset.
     pub max_tokens: usize,
+    /// How each layer's attention sees positions, `[layers]`.
+    pub attention: Vec<LayerAttention>,
+    /// Rows of MPNet's table of relative positions; elsewhere none.
+    pub relative_attention_buckets: Option<usize>,
+    /// Sets of layer weights that the layers share (ALBERT's `num_hidden_groups`); elsewhere equal to `layers`.
+    /// Layer i uses set `i * layer_groups / layers`.
+    pub layer_groups: usize,
+    /// Whether every LayerNorm has a shift.
+    pub norm_bias: bool,
+    /// Whether the projections of the attention have a bias.
+    pub attention_bias: bool,
+    /// Whether the feed-forward network has biases.
+    pub mlp_bias: bool,
+    /// What a sequence classifier reads.
+    pub classifier_pooling: ClassifierPooling,
+    /// ModernBERT: whether the dense layer of a head has a bias. Elsewhere true.
+    pub classifier_bias: bool,
+    /// ModernBERT: the function in its heads' dense layer. ELECTRA and others: what their class uses.
+    pub classifier_activation: Activation,
+    /// Whether the MLM decoder has a bias.
+    pub decoder_bias: bool,
+    /// Whether the MLM decoder is the word-embedding table unless the checkpoint says otherwise.
+    pub tie_word_embeddings: bool,
+    /// Names of a classifier's outputs in order, from `id2label`; empty where the config has none (transformers
+    /// leaves out `LABEL_0`, `LABEL_1`).
+    pub labels: Vec<String>,
+    /// What a sequence classifier's logits mean; none where the config does not say.
+    pub problem_type: Option<ProblemType>,
 }
 
 impl Config {
@@ -95,6 +251,19 @@ impl Config {
             has_pooler: true,
             pad_token_id: 0,
             max_tokens: 512,
+            attention: vec![LayerAttention::default(); layers],
+            relative_attention_buckets: None,
+            layer_groups: layers,
+            norm_bias: true,
+            attention_bias: true,
+            mlp_bias: true,
+            classifier_pooling: ClassifierPooling::Cls,
+            classifier_bias: true,
+            classifier_activation: Activation::Tanh,
+            decoder_bias: true,
+            tie_word_embeddings: true,
+            labels: vec![],
+            problem_type: None,
         }
     }
 }

@@ -59,9 +59,9 @@ impl Standardisation {
         let d = self.mean.len();
         let mut raw = linear.clone();
         for (w, b) in raw.coefficients.chunks_exact_mut(d).zip(&mut raw.intercepts) {
-            for j in 0..d {
-                w[j] /= self.scale[j];
-                *b -= self.mean[j] * w[j];
+            for ((w, scale), mean) in w.iter_mut().zip(&self.scale).zip(&self.mean) {
+                *w /= scale;
+                *b -= mean * *w;
             }
         }
         raw

@@ -183,6 +183,15 @@ impl<'a> PlanBuilder<'a> {
         out
     }
 
+    /// `x Wᵀ [+ b] + residual` into `out`, with tensors as in [`linear`](Self::linear).
+    pub fn linear_into(&mut self, x: BufferId, prefix: &str, bias: bool, residual: BufferId, out: BufferId) {
+        let k = self.plan.buffer(x).cols;
+        let n = self.plan.buffer(out).cols;
+        let weight = self.matrix(&[(format!("{prefix}.weight"), n)], k);
+        let bias = bias.then(|| self.vector(&[(format!("{prefix}.bias"), n)]));
+        self.step(Step::MatMul { x, weight, bias, activation: None, residual: Some(residual), out });
+    }
+
     /// `LayerNorm(x + residual)` into a fresh buffer.
     pub fn add_layer_norm(
         &mut self,

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::HeadKind;
+
 /// How the tokens of a text become one vector, as in sentence-transformers' `Pooling`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -76,6 +78,18 @@ pub enum HeadOutput {
     Sequence,
     /// Token-classification logits, `[tokens, labels]`.
     Token,
+}
+
+impl HeadOutput {
+    /// The head that gives these logits.
+    pub fn kind(self) -> HeadKind {
+        match self {
+            HeadOutput::MaskedLm => HeadKind::MaskedLm,
+            HeadOutput::NextSentence => HeadKind::NextSentence,
+            HeadOutput::Sequence => HeadKind::Sequence,
+            HeadOutput::Token => HeadKind::Token,
+        }
+    }
 }
 
 /// What one pass computes. Only what is asked for is computed and read back, and a pass stops at the last layer needed.

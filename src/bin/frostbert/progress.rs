@@ -1,0 +1,119 @@
+//! Progress bars on stderr; silent where stderr is no terminal.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use frostbert::EmbedOptions;
+use frostbert::checkpoint::Download;
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+/// A bar for an encoder pass: texts done of all, texts/s, tokens/s, time left.
+#[derive(Clone)]
+pub struct EncodeBar {
+    bar: ProgressBar,
+}
+
+impl EncodeBar {
+    /// `total` texts, where it is known.
+    pub fn new(total: Option<u64>, what: &str) -> Self {
+        let bar = match total {
+            Some(total) => ProgressBar::new(total),
+            None => ProgressBar::new_spinner(),
+        };
+        bar.set_draw_target(target());
+        let template = match total {
+            Some(_) => "{prefix:<10} [{bar:32}] {pos}/{len} texts  {text_rate}  {msg}  {left} left",
+            None => "{prefix:<10} {spinner} {pos} texts  {text_rate}  {msg}",
+        };
+        let style = ProgressStyle::with_template(template)
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("=> ")
+            .with_key("text_rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                let _ = write!(out, "{:.0} texts/s", state.per_sec());
+            })
+            .with_key("left", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                let _ = write!(out, "{}", HumanDuration(state.eta()));
+            });
+        bar.set_style(style);
+        bar.set_prefix(what.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        EncodeBar { bar }
+    }
+
+    /// `texts` are done, of `tokens` tokens in all.
+    pub fn update(&self, texts: u64, tokens: u64) {
+        self.bar.set_position(texts);
+        let seconds = self.bar.elapsed().as_secs_f64();
+        if seconds > 0.2 {
+            self.bar.set_message(format!("{} tokens/s", HumanCount((tokens as f64 / seconds) as u64)));
+        }
+    }
+
+    /// Options that move this bar.
+    pub fn attach(&self, options: EmbedOptions) -> EmbedOptions {
+        let bar = self.clone();
+        options.with_progress(move |done| bar.update(done.texts, done.tokens))
+    }
+
+    /// Seconds since the bar was made.
+    pub fn seconds(&self) -> f64 {
+        self.bar.elapsed().as_secs_f64()
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// A bar in bytes for each file of a download.
+#[derive(Default)]
+pub struct Downloads {
+    current: Option<(String, ProgressBar)>,
+}
+
+impl Downloads {
+    /// Shows one step of a download.
+    pub fn update(&mut self, step: Download<'_>) {
+        let known = self.current.as_ref().is_some_and(|(file, _)| file == step.file);
+        if !known {
+            self.finish();
+            let bar = ProgressBar::new(step.total_bytes);
+            bar.set_draw_target(target());
+            let template = "{prefix:<28} [{bar:32}] {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style.progress_chars("=> "));
+            }
+            bar.set_prefix(format!("{}/{} {}", step.index + 1, step.files, step.file));
+            self.current = Some((step.file.to_owned(), bar));
+        }
+        if let Some((_, bar)) = &self.current {
+            bar.set_position(step.done_bytes);
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some((_, bar)) = self.current.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Downloads {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// A line that says what is being done, for steps without a count.
+pub fn spinner(message: &str) -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    bar.set_draw_target(target());
+    bar.set_message(message.to_owned());
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
+}
+
+fn target() -> ProgressDrawTarget {
+    if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
+}

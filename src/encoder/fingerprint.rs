@@ -1,0 +1,109 @@
+//! What makes two embeddings comparable: a head trained on one recipe is refused with another.
+
+use serde::{Deserialize, Serialize};
+
+use super::{EmbedOptions, Encoder, Layers, Prompt};
+use crate::checkpoint::Fingerprint;
+use crate::error::Result;
+use crate::head::EncoderFingerprint;
+use crate::plan::{LayerMix, Pooling};
+use crate::text::Truncate;
+
+/// Everything that decides a text's embedding. Equal recipes give embeddings that may be mixed.
+///
+/// The device is no part of it: embeddings from different devices agree within the numerics contract.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmbeddingRecipe {
+    /// Hashes over weights, config and tokenizer.
+    pub checkpoint: Fingerprint,
+    /// Layers pooled.
+    pub layers: Vec<usize>,
+    /// How several layers become one.
+    pub mix: LayerMix,
+    /// Poolings, side by side.
+    pub pooling: Vec<Pooling>,
+    /// Dense modules applied.
+    pub dense: Vec<String>,
+    /// Columns kept.
+    pub dimensions: Option<usize>,
+    /// Scaled to unit length.
+    pub normalize: bool,
+    /// Text put before every input.
+    pub prompt: Option<String>,
+    /// Longest sequence in tokens.
+    pub max_tokens: usize,
+    /// Overlap of the windows that longer texts are split into; none where they are cut.
+    pub window_overlap: Option<usize>,
+}
+
+impl EmbeddingRecipe {
+    /// What a head stores and compares.
+    pub fn fingerprint(&self) -> EncoderFingerprint {
+        let names = |poolings: &[Pooling]| poolings.iter().map(|p| p.name()).collect::<Vec<_>>().join("+");
+        let mut pooling = names(&self.pooling);
+        for dense in &self.dense {
+            pooling = format!("{pooling} > {dense}");
+        }
+        if let Some(dimensions) = self.dimensions {
+            pooling = format!("{pooling} > first {dimensions}");
+        }
+        if let Some(overlap) = self.window_overlap {
+            pooling = format!("{pooling} over windows overlapping by {overlap}");
+        }
+        let layers = self.layers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        EncoderFingerprint {
+            weights: self.checkpoint.weights.clone(),
+            config: self.checkpoint.config.clone(),
+            tokenizer: self.checkpoint.tokenizer.clone(),
+            pooling,
+            layers: if self.mix == LayerMix::Mean { format!("mean of {layers}") } else { layers },
+            prompt: self.prompt.clone().unwrap_or_default(),
+            normalise: self.normalize,
+            max_length: self.max_tokens,
+        }
+    }
+
+    /// Options that embed by this recipe.
+    pub fn options(&self) -> EmbedOptions {
+        EmbedOptions {
+            pooling: Some(self.pooling.clone()),
+            layers: Layers::These(self.layers.clone()),
+            mix: self.mix,
+            normalize: Some(self.normalize),
+            dimensions: self.dimensions,
+            prompt: self.prompt.clone().map_or(Prompt::None, Prompt::Text),
+            truncate: match self.window_overlap {
+                Some(overlap) => Truncate::Window { overlap },
+                None => Truncate::Warn,
+            },
+            max_tokens: Some(self.max_tokens),
+            ..EmbedOptions::default()
+        }
+    }
+}
+
+impl Encoder {
+    /// The recipe these options stand for.
+    ///
+    /// # Errors
+    /// Options the model cannot fulfil; a checkpoint file that cannot be read for its hash.
+    pub fn recipe(&self, options: &EmbedOptions) -> Result<EmbeddingRecipe> {
+        let request = self.embedding_request(options)?;
+        let recipe = self.text_recipe(options)?;
+        Ok(EmbeddingRecipe {
+            checkpoint: self.checkpoint.fingerprint()?.clone(),
+            layers: request.layers,
+            mix: request.mix,
+            pooling: request.pooling,
+            dense: request.dense.into_iter().map(|dense| dense.name).collect(),
+            dimensions: request.dimensions,
+            normalize: request.normalize,
+            prompt: recipe.prompt,
+            max_tokens: options.max_tokens.unwrap_or_else(|| self.checkpoint.max_tokens()),
+            window_overlap: match options.truncate {
+                Truncate::Window { overlap } => Some(overlap),
+                _ => None,
+            },
+        })
+    }
+}

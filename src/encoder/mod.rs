@@ -1,0 +1,121 @@
+//! The encoder: a frozen checkpoint on a device, ready to embed.
+
+mod builder;
+mod embed;
+mod fingerprint;
+mod options;
+mod outputs;
+mod prefetch;
+mod text;
+
+pub use builder::EncoderBuilder;
+pub use embed::EncodeReport;
+pub use fingerprint::EmbeddingRecipe;
+pub use options::{CancelToken, EmbedOptions, EncodeProgress, Layers, ProgressFn, Prompt};
+pub use outputs::{TokenOutputs, TokenRequest};
+pub use text::Text;
+
+use std::sync::{Arc, Mutex};
+
+use crate::checkpoint::{Checkpoint, Config};
+use crate::engine::{Engine, Prepared};
+use crate::error::Result;
+use crate::plan::{Plan, Request, families};
+use crate::text::Tokenizer;
+
+/// A frozen BERT on a device.
+///
+/// Cheap to share behind an [`Arc`]; every method takes `&self`.
+///
+/// ```no_run
+/// use frostbert::{Device, EmbedOptions, Encoder};
+///
+/// let encoder = Encoder::load("models/all-MiniLM-L6-v2").device(Device::Auto).build_blocking()?;
+/// let embeddings = encoder.embed_blocking(["A fine film.", "A dull one."], &EmbedOptions::default())?;
+/// assert_eq!(embeddings.row(0).len(), encoder.config().hidden);
+/// # Ok::<(), frostbert::Error>(())
+/// ```
+pub struct Encoder {
+    checkpoint: Checkpoint,
+    tokenizer: Arc<Tokenizer>,
+    engine: Engine,
+    device: DeviceReport,
+    batch_tokens: usize,
+    /// Plans whose weights are on the device, by what they compute.
+    plans: Mutex<Vec<(Request, Arc<PlannedPass>)>>,
+}
+
+/// A plan and its weights on the engine.
+pub(crate) struct PlannedPass {
+    pub(crate) plan: Plan,
+    pub(crate) prepared: Prepared,
+}
+
+/// What computes, in words.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct DeviceReport {
+    /// The adapter's name, or `CPU engine`.
+    pub name: String,
+    /// `vulkan`, `metal`, `dx12`, `webgpu` or `cpu`.
+    pub backend: String,
+    /// Which kernels run: `gpu`, `browser`, `software`, `tensor`, or `cpu`.
+    pub class: String,
+    /// Why this device, where that is not what was asked for: "no GPU was found; using the CPU engine".
+    pub note: Option<String>,
+}
+
+impl Encoder {
+    /// Starts loading a checkpoint: a folder, or the id of a model on the Hugging Face hub.
+    pub fn load(model: impl Into<String>) -> EncoderBuilder {
+        EncoderBuilder::from_model(model.into())
+    }
+
+    /// Starts with a checkpoint that is already open (files in memory, say).
+    pub fn from_checkpoint(checkpoint: Checkpoint) -> EncoderBuilder {
+        EncoderBuilder::from_checkpoint(checkpoint)
+    }
+
+    /// The model's sizes.
+    pub fn config(&self) -> &Config {
+        self.checkpoint.config()
+    }
+
+    /// The checkpoint behind this encoder.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// What computes.
+    pub fn device(&self) -> &DeviceReport {
+        &self.device
+    }
+
+    /// Most tokens in one packed batch.
+    pub fn batch_tokens(&self) -> usize {
+        self.batch_tokens
+    }
+
+    /// The pass for this request, built and loaded once.
+    async fn pass(&self, request: &Request) -> Result<Arc<PlannedPass>> {
+        if let Some(pass) = self.known_pass(request) {
+            return Ok(pass);
+        }
+        let plan = families::plan(self.config(), request)?;
+        let prepared = self.engine.prepare(&plan, self.checkpoint.weights()).await?;
+        let pass = Arc::new(PlannedPass { plan, prepared });
+        // Two callers may have built the same pass at once: the weights are shared, so the loser costs little.
+        let mut plans = self.plans.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        plans.push((request.clone(), pass.clone()));
+        Ok(pass)
+    }
+
+    fn known_pass(&self, request: &Request) -> Option<Arc<PlannedPass>> {
+        let plans = self.plans.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        plans.iter().find(|(known, _)| known == request).map(|(_, pass)| pass.clone())
+    }
+}

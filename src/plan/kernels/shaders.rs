@@ -1,0 +1,102 @@
+//! Which WGSL files make a kernel.
+
+/// A shader module: WGSL files, joined in order.
+#[derive(Debug)]
+pub struct Kernel {
+    /// Name of the step that it computes.
+    pub name: &'static str,
+    /// `any`, or the classes that it is made for.
+    pub variant: &'static str,
+    /// The texts of its files; the last one holds the entry point, `main`.
+    pub pieces: &'static [&'static str],
+}
+
+impl Kernel {
+    /// The whole module.
+    pub fn source(&self) -> String {
+        self.pieces.concat()
+    }
+
+    /// `NAME.VARIANT`: what debuggers, profiles and error messages show.
+    pub fn label(&self) -> String {
+        format!("{}.{}", self.name, self.variant)
+    }
+}
+
+// Two kernels are one if their text is one.
+impl PartialEq for Kernel {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+macro_rules! kernels {
+    ($($ident:ident = $name:literal $variant:literal [$($file:literal),*];)*) => {
+        $(pub(super) static $ident: Kernel = Kernel {
+            name: $name,
+            variant: $variant,
+            pieces: &[$(include_str!(concat!("../../../shaders/", $file))),*],
+        };)*
+        /// Every kernel.
+        pub static KERNELS: &[&Kernel] = &[$(&$ident),*];
+    };
+}
+
+kernels! {
+    EMBED_LAYERNORM = "embed_layernorm" "gpu" ["prelude/workgroup_sum.wgsl", "gpu/embed_layernorm.wgsl"];
+    EMBED_LAYERNORM_SOFTWARE = "embed_layernorm" "software" ["software/embed_layernorm.wgsl"];
+    ADD_LAYERNORM = "add_layernorm" "gpu" ["prelude/workgroup_sum.wgsl", "gpu/add_layernorm.wgsl"];
+    ADD_LAYERNORM_SOFTWARE = "add_layernorm" "software" ["software/add_layernorm.wgsl"];
+    NORMALIZE_ROWS = "normalize_rows" "gpu" ["prelude/workgroup_sum.wgsl", "gpu/normalize_rows.wgsl"];
+    NORMALIZE_ROWS_SOFTWARE = "normalize_rows" "software" ["software/normalize_rows.wgsl"];
+    MATMUL_LARGE = "matmul" "gpu-large" [
+        "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
+        "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_LARGE_SCALAR = "matmul" "gpu-large-scalar" [
+        "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
+        "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_SMALL = "matmul" "gpu-small" [
+        "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
+        "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_SMALL_SCALAR = "matmul" "gpu-small-scalar" [
+        "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
+        "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_SOFTWARE = "matmul" "software" [
+        "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
+        "software/matmul.wgsl"
+    ];
+    MATMUL_SOFTWARE_SCALAR = "matmul" "software-scalar" [
+        "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
+        "software/matmul.wgsl"
+    ];
+    ATTENTION_HEAD_32 = "attention" "gpu-head-32" [
+        "prelude/attention_vec4.wgsl", "prelude/attention.wgsl", "gpu/attention_head_32.wgsl", "gpu/attention.wgsl"
+    ];
+    ATTENTION_HEAD_32_SCALAR = "attention" "gpu-head-32-scalar" [
+        "prelude/attention_scalar.wgsl", "prelude/attention.wgsl", "gpu/attention_head_32.wgsl", "gpu/attention.wgsl"
+    ];
+    ATTENTION_HEAD_64 = "attention" "gpu-head-64" [
+        "prelude/attention_vec4.wgsl", "prelude/attention.wgsl", "gpu/attention_head_64.wgsl", "gpu/attention.wgsl"
+    ];
+    ATTENTION_HEAD_64_SCALAR = "attention" "gpu-head-64-scalar" [
+        "prelude/attention_scalar.wgsl", "prelude/attention.wgsl", "gpu/attention_head_64.wgsl", "gpu/attention.wgsl"
+    ];
+    ATTENTION_SOFTWARE = "attention" "software" [
+        "prelude/attention_vec4.wgsl", "prelude/attention.wgsl", "software/attention.wgsl"
+    ];
+    ATTENTION_SOFTWARE_SCALAR = "attention" "software-scalar" [
+        "prelude/attention_scalar.wgsl", "prelude/attention.wgsl", "software/attention.wgsl"
+    ];
+    ATTENTION_PROBABILITIES = "attention_probabilities" "any" [
+        "prelude/attention.wgsl", "common/attention_probabilities.wgsl"
+    ];
+    ROTARY = "rotary" "any" ["common/rotary.wgsl"];
+    GATED_ACTIVATION = "gated_activation" "any" ["prelude/activation.wgsl", "common/gated_activation.wgsl"];
+    GATHER_ROWS = "gather_rows" "any" ["common/gather_rows.wgsl"];
+    POOL = "pool" "any" ["common/pool.wgsl"];
+    MEAN_BLOCKS = "mean_blocks" "any" ["common/mean_blocks.wgsl"];
+}
