@@ -5,7 +5,9 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use frostbert::plan::kernels::{Access, Class, Count, Dispatch, Groups, KERNELS, Limits, Resource, WeightLayout, Word, lower};
+use frostbert::plan::kernels::{
+    Access, Class, Count, Dispatch, Groups, KERNELS, Limits, Resource, WeightLayout, Word, lower,
+};
 use naga::back::pipeline_constants::process_overrides;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
@@ -66,7 +68,10 @@ fn every_variant_validates_and_translates() {
             .filter(|(_, variable)| variable.space == naga::AddressSpace::WorkGroup)
             .map(|(_, variable)| layouter[variable.ty].size)
             .sum();
-        assert!(workgroup_bytes <= MAX_WORKGROUP_BYTES, "{label}: {workgroup_bytes} bytes of workgroup memory");
+        assert!(
+            workgroup_bytes <= MAX_WORKGROUP_BYTES,
+            "{label}: {workgroup_bytes} bytes of workgroup memory"
+        );
 
         naga::back::spv::write_vec(
             &module,
@@ -132,7 +137,9 @@ fn bindings_and_parameters_are_what_the_engine_gives() {
 
 fn check_params(dispatch: &Dispatch, params: &naga::Type) {
     let label = dispatch.kernel.label();
-    let naga::TypeInner::Struct { members, span } = &params.inner else { panic!("{label}: Params is no struct") };
+    let naga::TypeInner::Struct { members, span } = &params.inner else {
+        panic!("{label}: Params is no struct")
+    };
     assert_eq!(*span as usize, 4 * dispatch.params.len(), "{label}");
     for (at, (member, (name, _))) in members.iter().zip(&dispatch.params).enumerate() {
         assert_eq!(member.name.as_deref(), Some(*name), "{label}");

@@ -75,7 +75,8 @@ pub fn cases() -> Vec<Case> {
         let on = |bit| options & bit != 0;
         cases.add(format!("embed_layernorm options {options}"), |b| embed(b, 48, on(1), on(2), on(4)));
     }
-    for (cols, residual, bias) in [(1, true, true), (63, true, false), (64, false, true), (129, false, false)] {
+    for (cols, residual, bias) in [(1, true, true), (63, true, false), (64, false, true), (129, false, false)]
+    {
         cases.add(format!("add_layernorm {cols} {residual} {bias}"), |b| {
             let x = tokens(b, cols);
             let other = embed(b, cols, true, false, false);
@@ -140,7 +141,18 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn matmuls(cases: &mut Cases) {
-    let sizes = [(1, 1), (4, 4), (3, 63), (15, 64), (16, 65), (17, 127), (48, 128), (100, 132), (130, 260), (384, 257)];
+    let sizes = [
+        (1, 1),
+        (4, 4),
+        (3, 63),
+        (15, 64),
+        (16, 65),
+        (17, 127),
+        (48, 128),
+        (100, 132),
+        (130, 260),
+        (384, 257),
+    ];
     for (k, n) in sizes {
         for kind in [Rows::Tokens, Rows::Texts, Rows::Selected] {
             cases.add(format!("matmul {k} {n} {kind:?}"), |b| {
@@ -176,7 +188,8 @@ fn attentions(cases: &mut Cases) {
             cases.add(name, |b| {
                 let qkv = tokens(b, 3 * heads * head_dim);
                 let weight = has_bias.then(|| b.table("relative", 32, heads));
-                let relative_bias = weight.map(|weight| RelativeBias { weight, buckets: 32, max_distance: 128 });
+                let relative_bias =
+                    weight.map(|weight| RelativeBias { weight, buckets: 32, max_distance: 128 });
                 let scale = 1.0 / (head_dim as f32).sqrt();
                 if probabilities {
                     let out = b.buffer(Rows::TokenPairs, heads, "out");
