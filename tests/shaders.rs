@@ -1,6 +1,8 @@
 //! Every shader variant that a plan can ask for: parsed, validated as a browser would, compared with what the Rust side
 //! believes of it, and translated for Vulkan, Metal and DX12. Needs no GPU.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests may.
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -152,7 +152,9 @@ impl CpuEngine {
             dispatch!(self.level, simd => all_finite(simd, values))
         };
         if !prepared.plan.outputs.iter().all(|output| finite(output.buffer, buffers)) {
-            // Once more, to tell where it began: only outputs are looked at as a rule.
+            // Once more, to tell where it began: only outputs are looked at as a rule. Some steps write a part of their
+            // output, so that what this run left must go first.
+            buffers.iter_mut().for_each(|buffer| buffer.fill(0.0));
             for (at, step) in prepared.plan.steps.iter().enumerate() {
                 run.step(step, buffers);
                 if !finite(out_of(step), buffers) {
@@ -385,5 +387,10 @@ fn panel_width_of<S: Simd>(_simd: S) -> usize {
 #[inline(always)]
 fn all_finite<S: Simd>(simd: S, values: &[f32]) -> bool {
     // 0 * x is 0 for finite x and NaN otherwise, and a sum keeps NaN: no branch in the loop.
-    super::layernorm::sum(simd, values, |x| x * 0.0) == 0.0
+    super::layernorm::sum(
+        simd,
+        values,
+        #[inline(always)]
+        |x| x * 0.0,
+    ) == 0.0
 }

@@ -1,5 +1,8 @@
 //! Small plans, one step each, at sizes that do not fit tiles; shared by tests/shaders.rs and tests/kernels.rs.
 
+#![allow(dead_code)] // Each test program uses what it needs.
+#![allow(clippy::unwrap_used)] // Helpers of tests may.
+
 use frostbert::checkpoint::{Activation, Config};
 use frostbert::plan::{
     BufferId, Norm, OutputKind, Plan, PlanBuilder, Pooling, RelativeBias, Request, RowIndex, Rows, Step,

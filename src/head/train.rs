@@ -1,0 +1,178 @@
+//! Training: choose by cross-validation, fit on all rows, calibrate on out-of-fold predictions.
+
+use super::calibrate::Calibration;
+use super::cross::{CrossValidation, Path, within_one_error};
+use super::data::{Problem, TrainData};
+use super::disk;
+use super::evaluate::Estimate;
+use super::fit::{Fitted, Help};
+use super::model::{Head, Record};
+use super::options::{Kind, MlpOptions, Strength, TrainOptions};
+use crate::{Error, Result};
+
+/// How far training has come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress<'a> {
+    /// What is being done.
+    pub stage: &'a str,
+    /// Pieces done.
+    pub done: usize,
+    /// Pieces in all; fewer may be needed.
+    pub total: usize,
+}
+
+/// A trained head and how it was found.
+#[derive(Clone, Debug)]
+pub struct Training {
+    /// The head, trained on all rows.
+    pub head: Head,
+    /// Out-of-fold predictions and measures; none when nothing asked for folds.
+    pub cross_validation: Option<CrossValidation>,
+    /// What [`Kind::Auto`] compared.
+    pub choice: Option<Choice>,
+    /// Value of a linear kind's objective, summed over the parts that are fitted on their own.
+    pub objective: f64,
+    /// Passes over the data that the last fit took.
+    pub passes: usize,
+    /// Whether the fit reached its optimum.
+    pub converged: bool,
+}
+
+/// Kinds compared by cross-validation on the same folds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    /// Each kind's name and its score over the folds, the smaller the better; simplest first.
+    pub scores: Vec<(&'static str, Estimate)>,
+    /// Why the one chosen was.
+    pub reason: String,
+}
+
+impl Head {
+    /// Trains a head.
+    ///
+    /// # Errors
+    /// The input, when the data do not fit together or there is nothing to learn ([`TrainData::check`]), an option
+    /// is out of range, or there are too few rows for the folds.
+    ///
+    /// ```
+    /// use frostbert::head::{Head, Matrix, Strength, Targets, TrainData, TrainOptions};
+    /// let embeddings = Matrix::new(4, 2, vec![0.0, 1.0, 0.1, 0.9, 1.0, 0.0, 0.9, 0.1])?;
+    /// let data = TrainData::new(embeddings, Targets::classes(&["bad", "bad", "good", "good"]));
+    /// let options = TrainOptions { c: Strength::Fixed(10.0), ..Default::default() };
+    /// let head = Head::train(&data, &options, &mut |_| {})?.head;
+    /// let p = head.predict_proba(&Matrix::new(1, 2, vec![1.0, 0.1])?)?;
+    /// assert!(p[1] > 0.8);
+    /// # Ok::<(), frostbert::Error>(())
+    /// ```
+    pub fn train(
+        data: &TrainData,
+        options: &TrainOptions,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Training> {
+        data.check()?;
+        options.check()?;
+        let (options, path, choice) = if options.kind == Kind::Auto {
+            let (options, path, choice) = choose(data, options, progress)?;
+            (options, Some(path), Some(choice))
+        } else if options.needs_folds() {
+            (options.clone(), Some(Path::run(data, options, &TrainOptions::GRID, progress)?), None)
+        } else {
+            (options.clone(), None, None)
+        };
+        let c = match (options.c, &path) {
+            _ if !options.kind.has_strength() => None,
+            (Strength::Fixed(c), _) => Some(c),
+            (Strength::Auto, path) => path.as_ref().and_then(|path| path.chosen().c),
+        };
+        let fitted = fit_all(data, &options, c, progress)?;
+        let problem = data.targets.problem();
+        let labels = if problem == Problem::MultiLabel { data.targets.names().len() } else { 0 };
+        let mut head = Head {
+            kind: options.kind.name(),
+            problem,
+            names: data.targets.names().to_vec(),
+            dimension: data.embeddings.columns(),
+            calibration: Calibration::identity(fitted.model.outputs()),
+            thresholds: vec![0.5; labels],
+            standardisation: fitted.standardisation,
+            model: fitted.model,
+            record: Record { train_rows: data.rows(), c, ..Record::default() },
+        };
+        let cross_validation = path.map(|path| path.finish(data, options.calibration, &mut head));
+        head.record.cross_validation =
+            cross_validation.as_ref().map_or(vec![], |folds| folds.summary.clone());
+        head.record.settings = Some(options);
+        let Fitted { objective, passes, converged, .. } = fitted;
+        Ok(Training { head, cross_validation, choice, objective, passes, converged })
+    }
+}
+
+/// The last fit, on all rows.
+fn fit_all(
+    data: &TrainData,
+    options: &TrainOptions,
+    c: Option<f64>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Fitted> {
+    let rows: Vec<u32> = (0..data.rows() as u32).collect();
+    let total = if let Kind::Mlp(mlp) = &options.kind { mlp.epochs } else { 1 };
+    progress(Progress { stage: "fitting", done: 0, total });
+    let help = Help { checkpoint: options.checkpoint.as_deref(), ..Help::default() };
+    let fitted = Fitted::new(data, &rows, c.unwrap_or(1.0), options.tolerance, options, help, |epoch, _| {
+        progress(Progress { stage: "fitting", done: epoch, total });
+    })?;
+    progress(Progress { stage: "fitting", done: total, total });
+    if let (Kind::Mlp(_), Some(path)) = (&options.kind, &options.checkpoint) {
+        disk::remove(path).map_err(|error| {
+            Error::io(format!("cannot remove the checkpoint {}", path.display())).with_source(error)
+        })?;
+    }
+    Ok(fitted)
+}
+
+/// Cross-validates each kind on the same folds; the simplest within a standard error of the best is taken.
+fn choose(
+    data: &TrainData,
+    options: &TrainOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(TrainOptions, Path, Choice)> {
+    let mut kinds = vec![
+        Kind::NearestCentroid,
+        Kind::Linear,
+        Kind::Neighbours { k: 15 },
+        Kind::Mlp(MlpOptions::default()),
+    ];
+    match data.targets.problem() {
+        Problem::Regression => kinds.retain(|kind| *kind != Kind::NearestCentroid),
+        // An MLP has no weights by label.
+        Problem::MultiLabel if options.class_weight != super::ClassWeight::None => {
+            kinds.retain(|kind| !matches!(kind, Kind::Mlp(_)));
+        }
+        _ => {}
+    }
+    let mut tried = Vec::new();
+    for kind in kinds {
+        let options = TrainOptions { kind, ..options.clone() };
+        let path = Path::run(data, &options, &TrainOptions::GRID, progress)?;
+        tried.push((options, path));
+    }
+    let score = |at: usize| tried[at].1.chosen().score.mean;
+    let best = (1..tried.len()).fold(0, |best, at| if score(at) < score(best) { at } else { best });
+    let within = |at: &usize| within_one_error(tried[*at].1.scores(), tried[best].1.scores());
+    let chosen = (0..tried.len()).find(within).unwrap_or(best);
+    let name = |at: usize| tried[at].0.kind.name();
+    let reason = if chosen == best {
+        format!("{} has the lowest score, {:.4}", name(best), score(best))
+    } else {
+        format!(
+            "{} ({:.4}) is simpler than {} ({:.4}) and within a standard error of it",
+            name(chosen),
+            score(chosen),
+            name(best),
+            score(best)
+        )
+    };
+    let scores = tried.iter().map(|(options, path)| (options.kind.name(), path.chosen().score)).collect();
+    let (options, path) = tried.swap_remove(chosen);
+    Ok((options, path, Choice { scores, reason }))
+}
