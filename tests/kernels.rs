@@ -1,5 +1,6 @@
 //! Every kernel on a software adapter against its twin on the CPU engine, with the kernels of both classes.
 #![cfg(feature = "gpu")]
+#![allow(clippy::unwrap_used)] // Helpers of tests may.
 
 mod support;
 
