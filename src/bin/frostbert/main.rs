@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 
 use commands::{
     cache, classify, devices, embed, evaluate, fetch, fill_mask, inspect, next_sentence, predict, rerank,
-    tag, train, verify,
+    tag, tokens, train, verify,
 };
 
 /// BERT embeddings as WGSL compute shaders on any GPU, and a classifier of your own on top.
@@ -41,6 +41,8 @@ enum Command {
     Predict(predict::Args),
     /// Show or clear the embedding cache
     Cache(cache::Args),
+    /// Hidden states, attentions and pooler output, token by token, as JSON lines
+    Tokens(tokens::Args),
     /// Predict the words behind masks (checkpoints with an MLM head)
     FillMask(fill_mask::Args),
     /// Does one text follow another? (checkpoints with an NSP head)
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Cache(args) => cache::run(&args),
+        Command::Tokens(args) => tokens::run(&args),
         Command::FillMask(args) => fill_mask::run(&args),
         Command::NextSentence(args) => next_sentence::run(&args),
         Command::Classify(args) => classify::run(&args),
