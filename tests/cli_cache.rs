@@ -1,5 +1,7 @@
 //! The embedding cache as the command line uses it.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests may.
+
 use std::path::Path;
 
 use assert_cmd::Command;
@@ -21,8 +23,11 @@ fn frostbert(cache: &Path, args: &[&str]) -> Command {
 /// So many different reviews, the first of them once more at the end.
 fn reviews(folder: &Path, rows: usize) -> String {
     let row = |row: usize| {
-        let (words, label) =
-            if row % 2 == 0 { ("brilliant wonderful film", "good") } else { ("terrible boring plot", "bad") };
+        let (words, label) = if row.is_multiple_of(2) {
+            ("brilliant wonderful film", "good")
+        } else {
+            ("terrible boring plot", "bad")
+        };
         format!("the {words} {row},{label}\n")
     };
     let path = folder.join("reviews.csv");
