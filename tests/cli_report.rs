@@ -18,7 +18,7 @@ fn the_report_holds_every_section_that_is_known() {
     // One row in nine bears the other label, so that there are mistakes; all texts of a kind differ but one pair.
     let mut table = String::from("text,label\n");
     for row in 0..90 {
-        let (words, other) = if row.is_multiple_of(2) {
+        let (words, other) = if row % 2 == 0 {
             ("brilliant wonderful film", "bad")
         } else {
             ("terrible boring plot", "good")
