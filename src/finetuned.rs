@@ -5,10 +5,10 @@
 use serde::Serialize;
 
 use crate::checkpoint::{HeadKind, ProblemType};
-use crate::encoder::{EmbedOptions, Encoder, TokenRequest};
+use crate::encoder::{EmbedOptions, Encoder, Text, TokenRequest};
 use crate::error::Result;
 use crate::plan::HeadOutput;
-use crate::text::{Encoding, TextInput};
+use crate::text::Encoding;
 
 /// A text's labels, in the model's order.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -71,7 +71,7 @@ impl Encoder {
     ///
     /// # Errors
     /// The checkpoint has no such head, device errors.
-    pub async fn classify<T: Into<TextInput>>(
+    pub async fn classify<T: Into<Text>>(
         &self,
         texts: impl IntoIterator<Item = T>,
         options: &EmbedOptions,
@@ -132,7 +132,7 @@ impl Encoder {
     /// # Errors
     /// The checkpoint has no sequence-classification head, device errors.
     pub async fn rerank(&self, query: &str, documents: &[&str], options: &EmbedOptions) -> Result<Vec<Ranked>> {
-        let pairs: Vec<TextInput> = documents.iter().map(|document| TextInput::pair(query, *document)).collect();
+        let pairs = documents.iter().map(|document| Text::from((query, *document)));
         let mut ranked: Vec<Ranked> = self
             .classify(pairs, options)
             .await?
@@ -166,7 +166,7 @@ fn entities(
     aggregation: Aggregation,
 ) -> Vec<Entity> {
     let tokens: Vec<Piece> = (0..encoding.ids.len().min(scores.len()))
-        .filter(|at| encoding.special_tokens_mask[*at] == 0)
+        .filter(|at| !encoding.special_tokens_mask[*at])
         .map(|at| {
             let (start, end) = encoding.offsets[at];
             Piece { scores: scores[at].clone(), start, end }

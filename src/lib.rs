@@ -1,9 +1,36 @@
 //! BERT embeddings as WGSL compute shaders on any GPU, and a classifier of your own on top.
+//!
+//! The encoder is frozen: [`Encoder`] turns texts into [`Embeddings`] on a GPU (through wgpu) or on the CPU engine, and a small
+//! head is trained on them. See the README for the command line.
 
 pub mod checkpoint;
+mod device;
+mod embeddings;
+mod encoder;
+mod engine;
 mod error;
+mod finetuned;
+#[cfg(feature = "gpu")]
+pub mod gpu;
+#[cfg(not(feature = "gpu"))]
+#[path = "gpu_absent.rs"]
+pub mod gpu;
+mod parallel;
 pub mod plan;
+mod pretraining;
 pub mod reference;
+mod scheduler;
 pub mod text;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod verify;
 
+pub use checkpoint::Checkpoint;
+pub use device::Device;
+pub use embeddings::Embeddings;
+pub use encoder::{
+    CancelToken, DeviceReport, EmbedOptions, EmbeddingRecipe, EncodeProgress, EncodeReport, Encoder, EncoderBuilder,
+    Layers, ProgressFn, Prompt, Text, TokenOutputs, TokenRequest,
+};
 pub use error::{Error, Result};
+pub use finetuned::{Aggregation, Classification, Entity, Ranked};
+pub use pretraining::{MaskCandidate, NextSentence, PseudoPerplexity};

@@ -6,10 +6,10 @@
 use serde::Serialize;
 
 use crate::checkpoint::HeadKind;
-use crate::encoder::{EmbedOptions, Encoder, Prompt, TokenRequest};
+use crate::encoder::{EmbedOptions, Encoder, Prompt, Text, TokenRequest};
 use crate::error::{Error, Result};
 use crate::plan::HeadOutput;
-use crate::text::{Encoding, TextInput};
+use crate::text::Encoding;
 
 /// A candidate for one mask.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -51,12 +51,12 @@ impl Encoder {
     /// The checkpoint has no MLM head, the text has no mask, a target is no single token, device errors.
     pub async fn fill_mask(
         &self,
-        text: impl Into<TextInput>,
+        text: impl Into<Text>,
         top: usize,
         targets: &[String],
     ) -> Result<Vec<Vec<MaskCandidate>>> {
         self.require_head(HeadKind::MaskedLm)?;
-        let mask = self.mask_token_id()?;
+        let mask = self.tokenizer().mask_id()?;
         let targets = targets.iter().map(|word| self.single_token(word)).collect::<Result<Vec<u32>>>()?;
         let encoding = self.encode_one(text.into())?;
         if !encoding.ids.contains(&mask) {
@@ -65,7 +65,7 @@ impl Encoder {
                 "the text has no mask: write {token} where a word is missing, as in \"Paris is the {token} of France.\""
             )));
         }
-        let logits = self.mlm_logits(vec![encoding], move |encoding| positions_of(encoding, mask)).await?;
+        let logits = self.mlm_logits(vec![encoding], move |encoding| encoding.positions(mask).collect()).await?;
         let vocab = self.config().vocab;
         Ok(logits[0]
             .chunks_exact(vocab)
@@ -89,12 +89,12 @@ impl Encoder {
     ///
     /// # Errors
     /// The checkpoint has no MLM head, the text has no tokens, device errors.
-    pub async fn pseudo_perplexity(&self, text: impl Into<TextInput>) -> Result<PseudoPerplexity> {
+    pub async fn pseudo_perplexity(&self, text: impl Into<Text>) -> Result<PseudoPerplexity> {
         self.require_head(HeadKind::MaskedLm)?;
-        let mask = self.mask_token_id()?;
+        let mask = self.tokenizer().mask_id()?;
         let encoding = self.encode_one(text.into())?;
         let places: Vec<usize> =
-            (0..encoding.ids.len()).filter(|at| encoding.special_tokens_mask[*at] == 0).collect();
+            (0..encoding.ids.len()).filter(|at| !encoding.special_tokens_mask[*at]).collect();
         if places.is_empty() {
             return Err(Error::input("the text has no tokens to score"));
         }
@@ -129,7 +129,7 @@ impl Encoder {
     /// The checkpoint has no NSP head, device errors.
     pub async fn next_sentence(&self, first: &str, second: &str) -> Result<NextSentence> {
         self.require_head(HeadKind::NextSentence)?;
-        let encoding = self.encode_one(TextInput::pair(first, second))?;
+        let encoding = self.encode_one((first, second).into())?;
         let request = TokenRequest { head: Some(HeadOutput::NextSentence), ..TokenRequest::default() };
         let outputs = self.run_encodings(vec![encoding], &request, |_| Vec::new()).await?;
         let logits = outputs.into_iter().next().and_then(|output| output.logits).unwrap_or_default();
@@ -144,7 +144,7 @@ impl Encoder {
     ///
     /// # Errors
     /// The checkpoint has no MLM head, device errors.
-    pub async fn masked_lm_logits<T: Into<TextInput>>(
+    pub async fn masked_lm_logits<T: Into<Text>>(
         &self,
         texts: impl IntoIterator<Item = T>,
         options: &EmbedOptions,
@@ -165,15 +165,9 @@ impl Encoder {
     }
 
     /// Encodes one text without a prompt.
-    fn encode_one(&self, text: TextInput) -> Result<Encoding> {
+    fn encode_one(&self, text: Text) -> Result<Encoding> {
         let options = EmbedOptions { prompt: Prompt::None, ..EmbedOptions::default() };
         self.encode([text], &options)?.pop().ok_or_else(|| Error::input("the text gave no tokens"))
-    }
-
-    fn mask_token_id(&self) -> Result<u32> {
-        self.tokenizer().mask_token_id().ok_or_else(|| {
-            Error::model_file("the tokenizer has no mask token, so nothing can be masked; choose a masked-language-model checkpoint")
-        })
     }
 
     fn single_token(&self, word: &str) -> Result<u32> {
@@ -181,10 +175,6 @@ impl Encoder {
             Error::input(format!("{word:?} is no single token of this vocabulary, so it cannot be a target; try another form"))
         })
     }
-}
-
-fn positions_of(encoding: &Encoding, id: u32) -> Vec<usize> {
-    (0..encoding.ids.len()).filter(|at| encoding.ids[*at] == id).collect()
 }
 
 /// `ln sum exp(row)`, in f64 and without overflow.

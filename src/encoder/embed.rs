@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 
 use super::options::{EmbedOptions, EncodeProgress, Prompt};
-use super::prefetch::{Prefetch, TokenizedWindow};
-use super::{Encoder, PlannedPass};
+use super::prefetch::{Prefetch, Recipe, TokenizedWindow};
+use super::{Encoder, PlannedPass, Text};
 use crate::embeddings::Embeddings;
 use crate::error::{Error, Result};
 use crate::plan::{EmbeddingRequest, OutputKind, Pooling, Request};
 use crate::scheduler::{Finished, Scheduler};
-use crate::text::{EncodeOptions, PackedBatch, TextInput, Truncate, pack};
+use crate::text::{EncodeOptions, PackedBatch, Truncate, pack};
 
 /// What a pass did, for reports and tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
@@ -59,12 +59,12 @@ impl Encoder {
     ///
     /// # Errors
     /// Options the model cannot fulfil, a text that `truncate: Error` refuses, device errors, cancellation.
-    pub async fn embed<T: Into<TextInput>>(
+    pub async fn embed<T: Into<Text>>(
         &self,
         texts: impl IntoIterator<Item = T>,
         options: &EmbedOptions,
     ) -> Result<Embeddings> {
-        let texts: Vec<Result<TextInput>> = texts.into_iter().map(|text| Ok(text.into())).collect();
+        let texts: Vec<Result<Text>> = texts.into_iter().map(|text| Ok(text.into())).collect();
         let mut all = Embeddings { dim: self.dim(options)?, ..Embeddings::default() };
         self.embed_stream(texts, options, |rows| {
             all.append(rows);
@@ -79,7 +79,7 @@ impl Encoder {
     /// # Errors
     /// As [`embed`](Self::embed).
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn embed_blocking<T: Into<TextInput>>(
+    pub fn embed_blocking<T: Into<Text>>(
         &self,
         texts: impl IntoIterator<Item = T>,
         options: &EmbedOptions,
@@ -99,7 +99,7 @@ impl Encoder {
         mut sink: impl FnMut(Embeddings) -> Result<()>,
     ) -> Result<EncodeReport>
     where
-        I: IntoIterator<Item = Result<TextInput>>,
+        I: IntoIterator<Item = Result<Text>>,
         I::IntoIter: Send + 'static,
     {
         let windows_asked = matches!(options.truncate, Truncate::Window { .. });
@@ -114,8 +114,8 @@ impl Encoder {
         let pass = self.pass(&request).await?;
         let width = output_width(&pass);
         let dim = self.dim(options)?;
-        let encode = self.encode_options(options)?;
-        let mut windows = Prefetch::new(texts.into_iter(), self.tokenizer.clone(), encode)?;
+        let recipe = self.text_recipe(options)?;
+        let mut windows = Prefetch::new(texts.into_iter(), self.tokenizer.clone(), recipe)?;
         let mut run = Run {
             scheduler: Scheduler::new(&self.engine, &pass.prepared),
             open: VecDeque::new(),
@@ -129,7 +129,7 @@ impl Encoder {
         let offset = self.config().position_offset;
         while let Some(window) = windows.next().await? {
             let lens: Vec<usize> = window.encodings.iter().map(|encoding| encoding.ids.len()).collect();
-            let batches = pack(&lens, self.batch_tokens);
+            let batches = pack(&lens, self.batch_tokens, None);
             let at = run.open_window(&window, lens, batches.len());
             for encodings in batches {
                 if let Some(cancel) = &options.cancel {
@@ -184,24 +184,11 @@ impl Encoder {
         })
     }
 
-    pub(crate) fn encode_options(&self, options: &EmbedOptions) -> Result<EncodeOptions> {
-        Ok(EncodeOptions {
-            max_tokens: self.max_tokens(options.max_tokens)?,
-            truncate: options.truncate,
+    pub(crate) fn text_recipe(&self, options: &EmbedOptions) -> Result<Recipe> {
+        Ok(Recipe {
             prompt: self.prompt(&options.prompt)?,
+            encode: EncodeOptions { truncate: options.truncate, max_tokens: options.max_tokens },
         })
-    }
-
-    /// The longest sequence: what was asked for, or the checkpoint's own.
-    fn max_tokens(&self, asked: Option<usize>) -> Result<usize> {
-        let most = self.config().max_tokens;
-        match asked {
-            Some(asked) if asked > most => {
-                Err(Error::input(format!("at most {asked} tokens were asked for, but the model has positions for {most}")))
-            }
-            Some(asked) => Ok(asked),
-            None => Ok(self.checkpoint.max_tokens()),
-        }
     }
 
     fn prompt(&self, prompt: &Prompt) -> Result<Option<String>> {

@@ -42,7 +42,7 @@ impl Encoder {
     /// Options the model cannot fulfil; a checkpoint file that cannot be read for its hash.
     pub fn recipe(&self, options: &EmbedOptions) -> Result<EmbeddingRecipe> {
         let request = self.embedding_request(options)?;
-        let encode = self.encode_options(options)?;
+        let recipe = self.text_recipe(options)?;
         Ok(EmbeddingRecipe {
             checkpoint: self.checkpoint.fingerprint()?.clone(),
             layers: request.layers,
@@ -51,8 +51,8 @@ impl Encoder {
             dense: request.dense.into_iter().map(|dense| dense.name).collect(),
             dimensions: request.dimensions,
             normalize: request.normalize,
-            prompt: encode.prompt,
-            max_tokens: encode.max_tokens,
+            prompt: recipe.prompt,
+            max_tokens: options.max_tokens.unwrap_or_else(|| self.checkpoint.max_tokens()),
             window_overlap: match options.truncate {
                 Truncate::Window { overlap } => Some(overlap),
                 _ => None,

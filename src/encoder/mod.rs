@@ -6,11 +6,14 @@ mod fingerprint;
 mod options;
 mod outputs;
 mod prefetch;
+mod text;
 
 pub use builder::EncoderBuilder;
+pub use embed::EncodeReport;
 pub use fingerprint::EmbeddingRecipe;
 pub use options::{CancelToken, EmbedOptions, EncodeProgress, Layers, ProgressFn, Prompt};
 pub use outputs::{TokenOutputs, TokenRequest};
+pub use text::Text;
 
 use std::sync::{Arc, Mutex};
 

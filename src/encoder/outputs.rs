@@ -1,11 +1,11 @@
 //! Token-level outputs: hidden states, attentions, pooler output and the logits of heads that come in checkpoints.
 
-use super::{EmbedOptions, Encoder};
+use super::{EmbedOptions, Encoder, Text};
 use crate::checkpoint::HeadKind;
 use crate::error::{Error, Result};
 use crate::plan::{HeadOutput, OutputKind, Plan, Request, Rows};
 use crate::scheduler::{Finished, Scheduler};
-use crate::text::{Encoding, PackedBatch, TextInput, pack};
+use crate::text::{Encoding, PackedBatch, pack};
 
 /// Which token-level outputs to compute. Nothing else is computed, and the pass stops at the last layer needed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,7 +42,7 @@ impl Encoder {
     ///
     /// # Errors
     /// A layer the model does not have, a head the checkpoint does not have, a text that is refused, device errors.
-    pub async fn token_outputs<T: Into<TextInput>>(
+    pub async fn token_outputs<T: Into<Text>>(
         &self,
         texts: impl IntoIterator<Item = T>,
         request: &TokenRequest,
@@ -58,14 +58,13 @@ impl Encoder {
     ///
     /// # Errors
     /// Options the model cannot fulfil, a text that is refused.
-    pub fn encode<T: Into<TextInput>>(
+    pub fn encode<T: Into<Text>>(
         &self,
         texts: impl IntoIterator<Item = T>,
         options: &EmbedOptions,
     ) -> Result<Vec<Encoding>> {
-        let texts: Vec<TextInput> = texts.into_iter().map(Into::into).collect();
-        let encodings = self.tokenizer.encode_batch(&texts, &self.encode_options(options)?, 0)?;
-        Ok(encodings.into_iter().flatten().collect())
+        let texts: Vec<Text> = texts.into_iter().map(Into::into).collect();
+        self.text_recipe(options)?.encode(&self.tokenizer, &texts, 0)
     }
 
     /// Refuses a head that the checkpoint does not have, and says which checkpoints do.
@@ -96,7 +95,7 @@ impl Encoder {
     /// # Errors
     /// As [`token_outputs`](Self::token_outputs).
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn token_outputs_blocking<T: Into<TextInput>>(
+    pub fn token_outputs_blocking<T: Into<Text>>(
         &self,
         texts: impl IntoIterator<Item = T>,
         request: &TokenRequest,
@@ -125,7 +124,7 @@ impl Encoder {
         let lens: Vec<usize> = encodings.iter().map(|encoding| encoding.ids.len()).collect();
         let mut scheduler = Scheduler::new(&self.engine, &pass.prepared);
         let offset = self.config().position_offset;
-        for rows in pack(&lens, self.batch_tokens) {
+        for rows in pack(&lens, self.batch_tokens, None) {
             let mut batch = PackedBatch::new();
             for &index in &rows {
                 let encoding = &encodings[index];

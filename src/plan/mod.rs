@@ -7,6 +7,7 @@
 
 pub mod builder;
 pub mod families;
+pub mod kernels;
 pub mod request;
 mod step;
 mod weights;

@@ -22,11 +22,22 @@ impl PackedBatch {
     }
 
     /// Adds a text. `position_offset` is [`Config::position_offset`](crate::checkpoint::Config::position_offset).
+    ///
+    /// With an offset, a token whose id is `position_offset - 1` (the padding id of RoBERTa and MPNet) stays on that row of
+    /// the position table and is not counted, wherever it stands. Source: `create_position_ids_from_input_ids`.
     pub fn push(&mut self, ids: &[u32], type_ids: &[u32], position_offset: usize) {
         debug_assert_eq!(ids.len(), type_ids.len());
         self.ids.extend_from_slice(ids);
         self.type_ids.extend_from_slice(type_ids);
-        self.position_ids.extend((0..ids.len()).map(|at| (at + position_offset) as u32));
+        let padding = position_offset.checked_sub(1).map(|row| row as u32);
+        let mut next = position_offset as u32;
+        self.position_ids.extend(ids.iter().map(|id| match padding {
+            Some(row) if row == *id => row,
+            _ => {
+                next += 1;
+                next - 1
+            }
+        }));
         self.cu_seqlens.push(self.ids.len() as u32);
     }
 
@@ -48,5 +59,92 @@ impl PackedBatch {
     /// Token rows of text `text`.
     pub fn rows(&self, text: usize) -> std::ops::Range<usize> {
         self.cu_seqlens[text] as usize..self.cu_seqlens[text + 1] as usize
+    }
+}
+
+/// Groups texts into batches by a budget of tokens, longest texts first (the largest buffers are allotted at once, and what is
+/// left near the end is small), texts of one length in input order.
+///
+/// `lengths` are the texts' token counts; the result holds their indices, each exactly once. A batch has at most `budget`
+/// tokens, or one text that is longer than that, and at most `max_texts` texts.
+///
+/// ```
+/// let batches = frostbert::text::pack(&[3, 9, 4, 5], 9, None);
+/// assert_eq!(batches, [vec![1], vec![3, 2], vec![0]]);
+/// ```
+pub fn pack(lengths: &[usize], budget: usize, max_texts: Option<usize>) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.sort_by_key(|text| std::cmp::Reverse(lengths[*text]));
+    let mut batches: Vec<Vec<usize>> = vec![];
+    let mut tokens = 0;
+    for text in order {
+        match batches.last_mut() {
+            Some(batch)
+                if tokens + lengths[text] <= budget && max_texts.is_none_or(|most| batch.len() < most) =>
+            {
+                tokens += lengths[text];
+                batch.push(text);
+            }
+            _ => {
+                tokens = lengths[text];
+                batches.push(vec![text]);
+            }
+        }
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn padding_ids_inside_a_text_keep_the_padding_row() {
+        let mut batch = PackedBatch::new();
+        batch.push(&[0, 5, 1, 6, 2], &[0; 5], 2);
+        batch.push(&[0, 1, 2], &[0; 3], 0);
+        assert_eq!(batch.position_ids, [2, 3, 1, 4, 5, 0, 1, 2]);
+        assert_eq!(batch.cu_seqlens, [0, 5, 8]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_is_packed_once_within_the_budget(
+            lengths in prop::collection::vec(0usize..600, 0..200),
+            budget in 0usize..2000,
+            max_texts in prop::option::of(1usize..20),
+        ) {
+            let batches = pack(&lengths, budget, max_texts);
+            for batch in &batches {
+                let tokens: usize = batch.iter().map(|text| lengths[*text]).sum();
+                prop_assert!(!batch.is_empty());
+                prop_assert!(tokens <= budget || batch.len() == 1);
+                prop_assert!(max_texts.is_none_or(|most| batch.len() <= most));
+            }
+            // Scattering by index restores the order.
+            let mut restored = vec![None; lengths.len()];
+            for text in batches.iter().flatten() {
+                prop_assert!(restored[*text].replace(lengths[*text]).is_none());
+            }
+            prop_assert_eq!(restored, lengths.iter().copied().map(Some).collect::<Vec<_>>());
+            // Sorted, stable: longer first, then by index.
+            let order: Vec<usize> = batches.into_iter().flatten().collect();
+            for pair in order.windows(2) {
+                let (a, b) = (lengths[pair[0]], lengths[pair[1]]);
+                prop_assert!(a > b || (a == b && pair[0] < pair[1]));
+            }
+        }
+
+        #[test]
+        fn no_two_neighbouring_batches_fit_into_one(
+            lengths in prop::collection::vec(1usize..600, 1..200), budget in 1usize..2000,
+        ) {
+            let batches = pack(&lengths, budget, None);
+            for pair in batches.windows(2) {
+                let tokens: usize = pair[0].iter().map(|text| lengths[*text]).sum();
+                prop_assert!(tokens + lengths[pair[1][0]] > budget);
+            }
+        }
     }
 }

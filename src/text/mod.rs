@@ -1,5 +1,10 @@
 //! Text to token ids to packed batches.
 
 mod batch;
+mod encoding;
+mod tokenizer;
+mod vocab;
 
-pub use batch::PackedBatch;
+pub use batch::{PackedBatch, pack};
+pub use encoding::{Encoding, TextInput, Truncate};
+pub use tokenizer::{EncodeOptions, SpecialTokens, Tokenizer};

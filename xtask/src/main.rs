@@ -1,2 +1,52 @@
-//! The project's own commands.
-fn main() {}
+//! The project's own commands. `cargo xtask` lists them.
+
+mod fetch;
+mod install;
+mod process;
+mod quickstart;
+mod steps;
+mod test;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A failure in words: what was being done, what happened, what to do.
+type Result<T, E = String> = std::result::Result<T, E>;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  quickstart   from nothing to a trained classifier: fetches a model and film reviews, embeds, trains, predicts
+  fetch        only fetches the model and the reviews into the cache folder
+  test         everything that must hold before a change is merged; installs what it needs
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let run: fn() -> Result<()> = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["quickstart"] => quickstart::run,
+        ["fetch"] => fetch::run,
+        ["test"] => test::run,
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprint!("no such command: {}\n\n{USAGE}", arguments.join(" "));
+            return ExitCode::from(2);
+        }
+    };
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("\nxtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The folder of the workspace.
+fn root() -> PathBuf {
+    let xtask = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().map(PathBuf::from).unwrap_or(xtask)
+}

@@ -10,6 +10,7 @@ pub(crate) use native::Prefetch;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use web::Prefetch;
 
+use super::Text;
 use crate::error::Result;
 use crate::text::{EncodeOptions, Encoding, TextInput, Tokenizer};
 
@@ -17,6 +18,37 @@ use crate::text::{EncodeOptions, Encoding, TextInput, Tokenizer};
 const WINDOW_TEXTS: usize = 2048;
 /// A window of very long texts ends earlier.
 const WINDOW_BYTES: usize = 4 << 20;
+
+/// How texts are tokenised.
+#[derive(Clone, Debug)]
+pub(crate) struct Recipe {
+    /// Put before every text.
+    pub(crate) prompt: Option<String>,
+    pub(crate) encode: EncodeOptions,
+}
+
+impl Recipe {
+    /// Tokenises texts; [`Encoding::row`] counts from 0 in `texts`, errors name rows from `first_row` on.
+    pub(crate) fn encode(&self, tokenizer: &Tokenizer, texts: &[Text], first_row: usize) -> Result<Vec<Encoding>> {
+        let in_context = |error: crate::Error| {
+            if first_row > 0 { error.context(format!("in the texts from row {first_row} on")) } else { error }
+        };
+        let Some(prompt) = &self.prompt else {
+            let inputs: Vec<TextInput<'_>> = texts.iter().map(Text::input).collect();
+            return tokenizer.encode_batch(&inputs, self.encode).map_err(in_context);
+        };
+        let firsts: Vec<String> = texts.iter().map(|text| format!("{prompt}{}", text.first)).collect();
+        let inputs: Vec<TextInput<'_>> = firsts
+            .iter()
+            .zip(texts)
+            .map(|(first, text)| match &text.second {
+                Some(second) => TextInput::Pair(first, second),
+                None => TextInput::Single(first),
+            })
+            .collect();
+        tokenizer.encode_batch(&inputs, self.encode).map_err(in_context)
+    }
+}
 
 /// Consecutive texts, tokenised.
 #[derive(Default)]
@@ -33,30 +65,34 @@ pub(crate) struct TokenizedWindow {
 
 /// Takes the next texts off the iterator and tokenises them; none at the end.
 fn next_window(
-    texts: &mut dyn Iterator<Item = Result<TextInput>>,
+    texts: &mut dyn Iterator<Item = Result<Text>>,
     tokenizer: &Tokenizer,
-    options: &EncodeOptions,
-    row: &mut usize,
+    recipe: &Recipe,
+    first_row: &mut usize,
 ) -> Result<Option<TokenizedWindow>> {
-    let mut taken = Vec::new();
+    let mut taken: Vec<Text> = Vec::new();
     let mut bytes = 0;
     while taken.len() < WINDOW_TEXTS && bytes < WINDOW_BYTES {
-        let Some(text) = texts.next() else { break };
-        let text = text?;
-        bytes += text.len();
+        let Some(text) = texts.next().transpose()? else { break };
+        bytes += text.len_bytes();
         taken.push(text);
     }
     if taken.is_empty() {
         return Ok(None);
     }
-    let per_text = tokenizer.encode_batch(&taken, options, *row)?;
-    *row += taken.len();
-    let mut window = TokenizedWindow::default();
-    for encodings in per_text {
-        window.encodings_per_text.push(encodings.len());
-        window.tokens.push(encodings.first().map_or(0, |first| first.tokens as u32));
-        window.truncated.push(encodings.iter().any(|encoding| encoding.truncated));
-        window.encodings.extend(encodings);
+    let encodings = recipe.encode(tokenizer, &taken, *first_row)?;
+    *first_row += taken.len();
+    let mut window = TokenizedWindow {
+        encodings_per_text: vec![0; taken.len()],
+        tokens: vec![0; taken.len()],
+        truncated: vec![false; taken.len()],
+        ..TokenizedWindow::default()
+    };
+    for encoding in &encodings {
+        window.encodings_per_text[encoding.row] += 1;
+        window.tokens[encoding.row] = encoding.tokens as u32;
+        window.truncated[encoding.row] |= encoding.truncated;
     }
+    window.encodings = encodings;
     Ok(Some(window))
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use super::{TokenizedWindow, next_window};
+use super::super::Text;
+use super::{Recipe, TokenizedWindow, next_window};
 use crate::error::{Error, Result};
-use crate::text::{EncodeOptions, TextInput, Tokenizer};
+use crate::text::Tokenizer;
 
 /// Windows ready ahead of the engine; more would only hold memory.
 const AHEAD: usize = 2;
@@ -16,15 +17,15 @@ pub(crate) struct Prefetch {
 
 impl Prefetch {
     pub(crate) fn new(
-        mut texts: impl Iterator<Item = Result<TextInput>> + Send + 'static,
+        mut texts: impl Iterator<Item = Result<Text>> + Send + 'static,
         tokenizer: Arc<Tokenizer>,
-        options: EncodeOptions,
+        recipe: Recipe,
     ) -> Result<Self> {
         let (sender, windows) = sync_channel(AHEAD);
         let work = move || {
             let mut row = 0;
             // A closed channel means that the encoder stopped early: then so does this thread.
-            while let Some(window) = next_window(&mut texts, &tokenizer, &options, &mut row).transpose() {
+            while let Some(window) = next_window(&mut texts, &tokenizer, &recipe, &mut row).transpose() {
                 let failed = window.is_err();
                 if sender.send(window).is_err() || failed {
                     break;

@@ -2,28 +2,29 @@
 
 use std::sync::Arc;
 
-use super::{TokenizedWindow, next_window};
+use super::super::Text;
+use super::{Recipe, TokenizedWindow, next_window};
 use crate::error::Result;
-use crate::text::{EncodeOptions, TextInput, Tokenizer};
+use crate::text::Tokenizer;
 
 pub(crate) struct Prefetch {
-    texts: Box<dyn Iterator<Item = Result<TextInput>>>,
+    texts: Box<dyn Iterator<Item = Result<Text>>>,
     tokenizer: Arc<Tokenizer>,
-    options: EncodeOptions,
+    recipe: Recipe,
     row: usize,
 }
 
 impl Prefetch {
     pub(crate) fn new(
-        texts: impl Iterator<Item = Result<TextInput>> + Send + 'static,
+        texts: impl Iterator<Item = Result<Text>> + Send + 'static,
         tokenizer: Arc<Tokenizer>,
-        options: EncodeOptions,
+        recipe: Recipe,
     ) -> Result<Self> {
-        Ok(Prefetch { texts: Box::new(texts), tokenizer, options, row: 0 })
+        Ok(Prefetch { texts: Box::new(texts), tokenizer, recipe, row: 0 })
     }
 
     /// The next window; none at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<TokenizedWindow>> {
-        next_window(&mut *self.texts, &self.tokenizer, &self.options, &mut self.row)
+        next_window(&mut *self.texts, &self.tokenizer, &self.recipe, &mut self.row)
     }
 }

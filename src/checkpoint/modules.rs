@@ -1,0 +1,328 @@
+//! The sentence-transformers layout: modules.json and the folders it names.
+
+use super::Activation;
+use super::files::{Files, check_relative};
+use super::json::{Object, brief, read_value};
+use crate::error::{Error, Result};
+use crate::plan::{DenseLayer, Pooling};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Files that carry `max_seq_length`, newest name first. Source: `Transformer.load` of sentence-transformers.
+pub(super) const TRANSFORMER_CONFIGS: [&str; 8] = [
+    "sentence_bert_config.json",
+    "sentence_roberta_config.json",
+    "sentence_distilbert_config.json",
+    "sentence_camembert_config.json",
+    "sentence_albert_config.json",
+    "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
+    "sentence_mpnet_config.json",
+];
+
+/// What sentence-transformers does after the encoder, and what it tells the tokenizer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Modules {
+    /// Poolings whose results lie side by side, in this order.
+    pub pooling: Vec<Pooling>,
+    /// Whether the tokens of a prompt are pooled with the text's.
+    pub include_prompt: bool,
+    /// Dense modules after the pooling, in order.
+    pub dense: Vec<DenseLayer>,
+    /// Whether the vectors are scaled to unit length at the end.
+    pub normalize: bool,
+    /// Texts put before an input, by name (`query`, `passage`).
+    pub prompts: BTreeMap<String, String>,
+    /// The prompt that is put before every input unless another is asked for.
+    pub default_prompt_name: Option<String>,
+    /// Longest input in tokens, special tokens included, if the checkpoint sets one.
+    pub max_seq_length: Option<usize>,
+    /// Whether texts are lower-cased before the tokenizer's own normaliser.
+    pub lowercase: bool,
+    /// The similarity the embeddings were trained for (`cosine`, `dot`), if named.
+    pub similarity: Option<String>,
+    /// Folder of the transformer, with a slash at the end; empty as a rule.
+    pub(super) transformer: String,
+}
+
+impl Modules {
+    /// Reads modules.json and what it names; `None` where the checkpoint is not one of sentence-transformers.
+    ///
+    /// # Errors
+    /// A module that is not computed here, or a damaged file.
+    pub(super) fn read(files: &dyn Files) -> Result<Option<Self>> {
+        const FILE: &str = "modules.json";
+        let Some(list) = read_value(files, FILE)? else { return Ok(None) };
+        let file = files.describe(FILE);
+        let Value::Array(list) = list else {
+            return Err(Error::model_file(format!(
+                "cannot read {file}: expected a list of modules, found {}",
+                brief(&list)
+            )));
+        };
+        let mut modules = Modules { include_prompt: true, ..Self::default() };
+        for (at, entry) in list.into_iter().enumerate() {
+            let entry = Object::from_value(entry, &file)?;
+            let path = entry.str("path")?.unwrap_or_default().trim_end_matches('/').to_owned();
+            if !path.is_empty() {
+                check_relative(&path, &file)?;
+            }
+            modules.add(files, &entry, at, &path)?;
+        }
+        modules.read_transformer_config(files)?;
+        modules.read_prompts(files)?;
+        Ok(Some(modules))
+    }
+
+    fn add(&mut self, files: &dyn Files, entry: &Object, at: usize, path: &str) -> Result<()> {
+        let class = entry.require_str("type")?;
+        let refuse = |why: &str| {
+            Err(Error::model_file(format!(
+                "cannot compute the sentence embeddings of {}: module {at} is {class}, {why}",
+                files.location()
+            )))
+        };
+        let out_of_order = "which stands in a place where it is not computed here; expected Transformer, Pooling, \
+                            any Dense modules, Normalize";
+        match last_part(class) {
+            "Transformer" if at == 0 => {
+                if !path.is_empty() {
+                    self.transformer = format!("{path}/");
+                }
+                Ok(())
+            }
+            "Pooling" if at > 0 && self.pooling.is_empty() => self.read_pooling(files, path),
+            "Dense" if !self.pooling.is_empty() && !self.normalize => self.read_dense(files, path),
+            "Normalize" if !self.pooling.is_empty() => {
+                self.normalize = true;
+                Ok(())
+            }
+            // Nothing happens in it after training.
+            "Dropout" => Ok(()),
+            "Transformer" | "Pooling" | "Dense" | "Normalize" => refuse(out_of_order),
+            _ => refuse("which is not computed here; known are Transformer, Pooling, Dense and Normalize"),
+        }
+    }
+
+    fn read_pooling(&mut self, files: &dyn Files, path: &str) -> Result<()> {
+        let config = require(files, path)?;
+        self.include_prompt = config.bool("include_prompt")?.unwrap_or(true);
+        let unknown = || {
+            config.wrong(
+                "pooling_mode",
+                "cls, max, mean, mean_sqrt_len_tokens, weightedmean or lasttoken, or a list of them",
+            )
+        };
+        // `pooler` is this program's own name, not one of sentence-transformers.
+        let known = |name: &str| Pooling::from_name(name).filter(|pooling| *pooling != Pooling::Pooler);
+        self.pooling = match config.get("pooling_mode") {
+            Some(Value::String(names)) => {
+                names.split('+').map(|name| known(name.trim())).collect::<Option<_>>().ok_or_else(unknown)?
+            }
+            Some(Value::Array(names)) => names
+                .iter()
+                .map(|name| name.as_str().and_then(known))
+                .collect::<Option<_>>()
+                .ok_or_else(unknown)?,
+            Some(_) => return Err(unknown()),
+            None => {
+                let mut found = vec![];
+                for (key, pooling) in POOLING_FLAGS {
+                    if config.bool(key)?.unwrap_or(false) {
+                        found.push(pooling);
+                    }
+                }
+                found
+            }
+        };
+        if self.pooling.is_empty() {
+            // What sentence-transformers falls back to.
+            self.pooling.push(Pooling::Mean);
+        }
+        Ok(())
+    }
+
+    fn read_dense(&mut self, files: &dyn Files, path: &str) -> Result<()> {
+        let config = require(files, path)?;
+        if config.bool("use_residual")?.unwrap_or(false) {
+            return Err(config.wrong("use_residual", "false: residual Dense modules are not computed here"));
+        }
+        for key in ["module_input_name", "module_output_name"] {
+            if !matches!(config.str(key)?, None | Some("sentence_embedding")) {
+                return Err(config.wrong(key, "sentence_embedding (the only kind computed here)"));
+            }
+        }
+        let activation = match last_part(config.str("activation_function")?.unwrap_or("Tanh")) {
+            "Identity" => None,
+            "Tanh" => Some(Activation::Tanh),
+            "Sigmoid" => Some(Activation::Sigmoid),
+            "ReLU" => Some(Activation::Relu),
+            "GELU" => Some(Activation::Gelu),
+            "SiLU" => Some(Activation::Silu),
+            _ => {
+                return Err(config.wrong(
+                    "activation_function",
+                    "one of Identity, Tanh, Sigmoid, ReLU, GELU and SiLU of torch",
+                ));
+            }
+        };
+        self.dense.push(DenseLayer {
+            name: format!("{path}/linear"),
+            in_features: config.require_usize("in_features")?,
+            out_features: config.require_usize("out_features")?,
+            bias: config.bool("bias")?.unwrap_or(true),
+            activation,
+        });
+        Ok(())
+    }
+
+    fn read_transformer_config(&mut self, files: &dyn Files) -> Result<()> {
+        for name in TRANSFORMER_CONFIGS {
+            if let Some(config) = Object::read(files, &format!("{}{name}", self.transformer))? {
+                self.max_seq_length = config.usize("max_seq_length")?.filter(|len| *len > 0);
+                self.lowercase = config.bool("do_lower_case")?.unwrap_or(false);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn read_prompts(&mut self, files: &dyn Files) -> Result<()> {
+        let Some(config) = Object::read(files, "config_sentence_transformers.json")? else { return Ok(()) };
+        if let Some(prompts) = config.object("prompts")? {
+            for (name, prompt) in prompts.entries() {
+                let prompt = prompt.as_str().ok_or_else(|| prompts.wrong(name, "a string"))?;
+                self.prompts.insert(name.clone(), prompt.to_owned());
+            }
+        }
+        self.default_prompt_name = config.str("default_prompt_name")?.map(str::to_owned);
+        self.similarity = config.str("similarity_fn_name")?.map(str::to_owned);
+        if let Some(name) = &self.default_prompt_name
+            && !self.prompts.contains_key(name)
+        {
+            return Err(config.wrong("default_prompt_name", "one of the names in `prompts`"));
+        }
+        Ok(())
+    }
+
+    /// The folders whose tensors the modules need.
+    pub(super) fn tensor_folders(&self) -> impl Iterator<Item = &str> {
+        self.dense.iter().filter_map(|dense| dense.name.strip_suffix("/linear"))
+    }
+}
+
+/// The flags that came before `pooling_mode`, in the order in which their results are concatenated.
+const POOLING_FLAGS: [(&str, Pooling); 6] = [
+    ("pooling_mode_cls_token", Pooling::Cls),
+    ("pooling_mode_max_tokens", Pooling::Max),
+    ("pooling_mode_mean_tokens", Pooling::Mean),
+    ("pooling_mode_mean_sqrt_len_tokens", Pooling::MeanSqrtLenTokens),
+    ("pooling_mode_weightedmean_tokens", Pooling::WeightedMean),
+    ("pooling_mode_lasttoken", Pooling::LastToken),
+];
+
+/// `Pooling` of `sentence_transformers.models.Pooling`: class names are compared by this part, which outlived every move.
+fn last_part(class: &str) -> &str {
+    class.rsplit('.').next().unwrap_or(class)
+}
+
+fn require(files: &dyn Files, folder: &str) -> Result<Object> {
+    let name = format!("{folder}/config.json");
+    Object::read(files, &name)?.ok_or_else(|| {
+        Error::model_file(format!(
+            "cannot read {}: modules.json names its folder, but there is no such file",
+            files.describe(&name)
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::MemoryFiles;
+    use serde_json::json;
+
+    fn layout(modules: &[(&str, &str)], configs: &[(&str, Value)]) -> Result<Option<Modules>> {
+        let list: Vec<Value> =
+            modules.iter().map(|(path, class)| json!({"path": path, "type": class})).collect();
+        let mut files = MemoryFiles::from_iter([("modules.json", json!(list).to_string().into_bytes())]);
+        for (name, config) in configs {
+            files.insert(*name, config.to_string().into_bytes());
+        }
+        Modules::read(&files)
+    }
+
+    const TRANSFORMER: (&str, &str) = ("", "sentence_transformers.models.Transformer");
+    const POOLING: (&str, &str) = ("1_Pooling", "sentence_transformers.models.Pooling");
+
+    #[test]
+    fn poolings_old_and_new_and_several() {
+        let read = |config: Value| {
+            layout(&[TRANSFORMER, POOLING], &[("1_Pooling/config.json", config)]).map(|m| m.unwrap().pooling)
+        };
+        // Flags: in sentence-transformers' order, whatever the file's.
+        let flags = json!({"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": true});
+        assert_eq!(read(flags).unwrap(), [Pooling::Cls, Pooling::Mean]);
+        assert_eq!(read(json!({"pooling_mode_cls_token": false})).unwrap(), [Pooling::Mean]);
+        assert_eq!(read(json!({"pooling_mode": "lasttoken"})).unwrap(), [Pooling::LastToken]);
+        // A list: in its own order.
+        assert_eq!(read(json!({"pooling_mode": ["mean", "cls"]})).unwrap(), [Pooling::Mean, Pooling::Cls]);
+        assert!(read(json!({"pooling_mode": "attention"})).unwrap_err().is_model_file());
+        assert!(read(json!({"pooling_mode": 3})).unwrap_err().is_model_file());
+    }
+
+    #[test]
+    fn what_is_not_computed_is_refused() {
+        let pooling = ("1_Pooling/config.json", json!({"pooling_mode": "mean"}));
+        let dense = |config: Value| {
+            let modules = [TRANSFORMER, POOLING, ("2_Dense", "x.Dense")];
+            layout(&modules, &[pooling.clone(), ("2_Dense/config.json", config)])
+        };
+        let plain = json!({"in_features": 4, "out_features": 2, "activation_function": "torch.nn.Identity"});
+        assert_eq!(dense(plain.clone()).unwrap().unwrap().dense[0].activation, None);
+        for (key, value) in [
+            ("use_residual", json!(true)),
+            ("activation_function", json!("my.module.Swoosh")),
+            ("module_input_name", json!("token_embeddings")),
+            ("in_features", json!("many")),
+        ] {
+            let mut config = plain.clone();
+            config[key] = value;
+            assert!(dense(config).unwrap_err().to_string().contains(key));
+        }
+        for modules in [
+            vec![TRANSFORMER, POOLING, ("2", "sentence_transformers.models.LSTM")],
+            vec![POOLING, TRANSFORMER],
+            vec![TRANSFORMER, ("2_Normalize", "x.Normalize")],
+            vec![("../x", "x.Transformer")],
+        ] {
+            assert!(layout(&modules, &[pooling.clone()]).unwrap_err().is_model_file(), "{modules:?}");
+        }
+    }
+
+    #[test]
+    fn prompts_and_lengths() {
+        let configs = [
+            ("1_Pooling/config.json", json!({"pooling_mode": "mean", "include_prompt": false})),
+            (
+                "0_Transformer/sentence_bert_config.json",
+                json!({"max_seq_length": 128, "do_lower_case": true}),
+            ),
+            (
+                "config_sentence_transformers.json",
+                json!({"prompts": {"query": "q: "}, "default_prompt_name": "query", "similarity_fn_name": "dot"}),
+            ),
+        ];
+        let modules = layout(&[("0_Transformer", "x.Transformer"), POOLING], &configs).unwrap().unwrap();
+        assert_eq!(modules.max_seq_length, Some(128));
+        assert_eq!(modules.prompts["query"], "q: ");
+        assert_eq!(modules.similarity.as_deref(), Some("dot"));
+        assert!(modules.lowercase && !modules.include_prompt && !modules.normalize);
+        let unknown = json!({"default_prompt_name": "query"});
+        let result = layout(
+            &[TRANSFORMER, POOLING],
+            &[configs[0].clone(), ("config_sentence_transformers.json", unknown)],
+        );
+        assert!(result.unwrap_err().is_model_file());
+    }
+}

@@ -1,0 +1,231 @@
+//! Opening a checkpoint.
+
+use super::files::{Files, read_all};
+use super::fingerprint::{self, Fingerprint};
+use super::heads::{HeadKind, Heads};
+use super::json::Object;
+use super::modules::Modules;
+use super::{Config, Weights};
+use crate::error::{Error, Result};
+use crate::plan::{EmbeddingRequest, LayerMix, Pooling};
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+/// A Hugging Face checkpoint, opened: what it holds is known, its tensors are read when asked for.
+///
+/// ```no_run
+/// let checkpoint = frostbert::Checkpoint::open("all-MiniLM-L6-v2")?;
+/// println!("{} layers of {}", checkpoint.config().layers, checkpoint.config().hidden);
+/// # Ok::<(), frostbert::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Checkpoint {
+    files: Arc<dyn Files>,
+    config: Config,
+    modules: Option<Modules>,
+    weights: Weights,
+    heads: Heads,
+    tokenizer: TokenizerFiles,
+    fingerprint: OnceLock<Fingerprint>,
+}
+
+/// The files that a tokenizer is made from, as they are in the checkpoint.
+#[derive(Clone, Debug, Default)]
+pub struct TokenizerFiles {
+    /// tokenizer.json.
+    pub json: Option<Vec<u8>>,
+    /// vocab.txt, read only where there is no tokenizer.json.
+    pub vocab: Option<Vec<u8>>,
+    /// tokenizer_config.json: an object, or `null`.
+    pub config: serde_json::Value,
+    /// special_tokens_map.json: an object, or `null`.
+    pub special_tokens: serde_json::Value,
+    /// Where they are, for messages.
+    pub location: String,
+}
+
+impl Checkpoint {
+    /// Opens a checkpoint folder: config.json, model.safetensors or shards with an index, a tokenizer, and what
+    /// sentence-transformers adds.
+    ///
+    /// # Errors
+    /// [`is_model_file`](Error::is_model_file): something is missing, damaged or not computed here; the message names
+    /// the file.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open(path: impl AsRef<std::path::Path>) -> Result<Self> {
+        Self::from_files(super::FolderFiles::open(path)?)
+    }
+
+    /// Opens a checkpoint whose files come from anywhere.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_files(files: impl Files + 'static) -> Result<Self> {
+        let files: Arc<dyn Files> = Arc::new(files);
+        let modules = Modules::read(&*files)?;
+        let root = modules.as_ref().map_or("", |modules| &modules.transformer).to_owned();
+        let name = format!("{root}config.json");
+        let Some(bytes) = read_all(&*files, &name)? else {
+            return Err(Error::model_file(format!(
+                "cannot open the checkpoint {}: there is no {name}; name a folder as the Hugging Face hub lays it out",
+                files.location()
+            )));
+        };
+        let mut config = Config::from_json(&bytes, &files.describe(&name))?;
+        let mut weights = Weights::open(files.clone(), config.family, &root)?;
+        for folder in modules.iter().flat_map(Modules::tensor_folders) {
+            weights.add_module(folder)?;
+        }
+        let heads = Heads::detect(&config, &weights);
+        config.has_pooler = heads.has(HeadKind::Pooler);
+        let tokenizer = TokenizerFiles::read(&*files, &root)?;
+        drop(bytes);
+        Ok(Checkpoint { files, config, modules, weights, heads, tokenizer, fingerprint: OnceLock::new() })
+    }
+
+    /// Where it was opened: the folder's path, or what its [`Files`] say.
+    pub fn location(&self) -> String {
+        self.files.location()
+    }
+
+    /// The encoder's sizes.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The tensors.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// The heads that came with it.
+    pub fn heads(&self) -> &Heads {
+        &self.heads
+    }
+
+    /// What sentence-transformers does after the encoder; `None` for a plain transformers checkpoint.
+    pub fn modules(&self) -> Option<&Modules> {
+        self.modules.as_ref()
+    }
+
+    /// What the tokenizer is made from; see [`Tokenizer::load`](crate::text::Tokenizer::load).
+    pub fn tokenizer_files(&self) -> &TokenizerFiles {
+        &self.tokenizer
+    }
+
+    /// Longest input in tokens, special tokens included: as sentence-transformers, its own `max_seq_length` before the
+    /// tokenizer's `model_max_length`, and never more than the encoder has positions.
+    pub fn max_tokens(&self) -> usize {
+        let modules = self.modules.as_ref().and_then(|modules| modules.max_seq_length);
+        let asked = modules.or_else(|| self.tokenizer.model_max_length());
+        asked.map_or(self.config.max_tokens, |asked| asked.min(self.config.max_tokens))
+    }
+
+    /// The embedding that the checkpoint was made for: its modules' pooling, Dense layers and normalisation over the last
+    /// layer. Without modules.json it is the mean, not normalised, as sentence-transformers does with such a checkpoint.
+    pub fn embedding_request(&self) -> EmbeddingRequest {
+        let modules = self.modules.as_ref();
+        let pooling = modules.map(|modules| modules.pooling.clone()).filter(|pooling| !pooling.is_empty());
+        EmbeddingRequest {
+            layers: vec![self.config.layers],
+            mix: LayerMix::Concat,
+            pooling: pooling.unwrap_or_else(|| vec![Pooling::Mean]),
+            dense: modules.map(|modules| modules.dense.clone()).unwrap_or_default(),
+            dimensions: None,
+            normalize: modules.is_some_and(|modules| modules.normalize),
+        }
+    }
+
+    /// The names of a classifier's outputs: `id2label`, or `LABEL_0`, `LABEL_1`, ... where the config has none.
+    ///
+    /// # Errors
+    /// There is no such head, or the config names another number of labels than the head has.
+    pub fn labels(&self, kind: HeadKind) -> Result<Vec<String>> {
+        let Some(head) = self.heads.get(kind) else {
+            return Err(Error::model_file(format!(
+                "{} has no {} head; load a checkpoint that was fine-tuned with one",
+                self.location(),
+                kind.name()
+            )));
+        };
+        if self.config.labels.is_empty() {
+            return Ok((0..head.outputs).map(|id| format!("LABEL_{id}")).collect());
+        }
+        if self.config.labels.len() != head.outputs {
+            return Err(Error::model_file(format!(
+                "cannot name the outputs of {}: `id2label` in config.json has {} names, {} has {} rows",
+                self.location(),
+                self.config.labels.len(),
+                head.evidence,
+                head.outputs
+            )));
+        }
+        Ok(self.config.labels.clone())
+    }
+
+    /// What tells this encoder from others. The first call reads every weight (about a second a gigabyte); later calls are
+    /// free.
+    ///
+    /// # Errors
+    /// Reading failed.
+    pub fn fingerprint(&self) -> Result<&Fingerprint> {
+        if let Some(known) = self.fingerprint.get() {
+            return Ok(known);
+        }
+        let found = Fingerprint {
+            weights: fingerprint::of_weights(&self.weights)?,
+            config: fingerprint::of_config(&self.config),
+            tokenizer: self.tokenizer.hash(),
+        };
+        Ok(self.fingerprint.get_or_init(|| found))
+    }
+}
+
+impl fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Checkpoint({} in {})", self.config.family.name(), self.location())
+    }
+}
+
+impl TokenizerFiles {
+    fn read(files: &dyn Files, root: &str) -> Result<Self> {
+        let bytes = |name: &str| -> Result<Option<Vec<u8>>> {
+            Ok(read_all(files, &format!("{root}{name}"))?.map(|bytes| bytes.to_vec()))
+        };
+        let object = |name: &str| -> Result<serde_json::Value> {
+            let name = format!("{root}{name}");
+            let value = super::json::read_value(files, &name)?.unwrap_or_default();
+            if !value.is_null() {
+                // Checked here, so that readers may take any other type as absent.
+                Object::from_value(value.clone(), &files.describe(&name))?;
+            }
+            Ok(value)
+        };
+        let json = bytes("tokenizer.json")?;
+        let vocab = if json.is_none() { bytes("vocab.txt")? } else { None };
+        Ok(TokenizerFiles {
+            json,
+            vocab,
+            config: object("tokenizer_config.json")?,
+            special_tokens: object("special_tokens_map.json")?,
+            location: files.location(),
+        })
+    }
+
+    /// `model_max_length`, unless it is the huge number that means none.
+    fn model_max_length(&self) -> Option<usize> {
+        // A float, because transformers writes 1e30 as a whole number for "no limit".
+        let len = self.config.get("model_max_length")?.as_f64()?;
+        (1.0..1e9).contains(&len).then_some(len as usize)
+    }
+
+    fn hash(&self) -> String {
+        match (&self.json, &self.vocab) {
+            (Some(json), _) => fingerprint::of_parts([&json[..]]),
+            (None, vocab) => {
+                let config = self.config.to_string();
+                fingerprint::of_parts([vocab.as_deref().unwrap_or_default(), config.as_bytes()])
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Loading an encoder: checkpoint, tokenizer, device.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
+
+use super::{DeviceReport, Encoder};
+use crate::checkpoint::Checkpoint;
+use crate::device::Device;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::gpu::{AdapterSelector, GpuEngine};
+use crate::reference::CpuEngine;
+use crate::text::Tokenizer;
+
+/// Tokens in one batch on the CPU engine: the activations of a batch stay in the cache.
+const CPU_BATCH_TOKENS: usize = 1024;
+/// On a software adapter: large enough to keep its threads busy, small enough to show progress.
+const SOFTWARE_BATCH_TOKENS: usize = 1024;
+/// On a GPU: enough rows to fill it.
+const GPU_BATCH_TOKENS: usize = 16_384;
+
+/// Chooses how an encoder is loaded; see [`Encoder::load`].
+pub struct EncoderBuilder {
+    source: Source,
+    device: Device,
+    batch_tokens: Option<usize>,
+    threads: Option<NonZeroUsize>,
+    offline: bool,
+}
+
+enum Source {
+    Model(String),
+    Open(Box<Checkpoint>),
+}
+
+impl EncoderBuilder {
+    pub(super) fn from_model(model: String) -> Self {
+        Self::new(Source::Model(model))
+    }
+
+    pub(super) fn from_checkpoint(checkpoint: Checkpoint) -> Self {
+        Self::new(Source::Open(Box::new(checkpoint)))
+    }
+
+    fn new(source: Source) -> Self {
+        EncoderBuilder {
+            source,
+            device: Device::Auto,
+            batch_tokens: None,
+            threads: None,
+            offline: false,
+        }
+    }
+
+    /// Where to compute; [`Device::Auto`] unless said.
+    #[must_use]
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// Most tokens in one packed batch (a longer single text is a batch of its own). The default depends on the device.
+    #[must_use]
+    pub fn batch_tokens(mut self, tokens: usize) -> Self {
+        self.batch_tokens = Some(tokens.max(1));
+        self
+    }
+
+    /// Threads of the CPU engine; all unless said.
+    #[must_use]
+    pub fn threads(mut self, threads: NonZeroUsize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Never touch the network: the model must be a folder or already in the hub cache.
+    #[must_use]
+    pub fn offline(mut self, offline: bool) -> Self {
+        self.offline = offline;
+        self
+    }
+
+    /// Loads the encoder.
+    ///
+    /// # Errors
+    /// The checkpoint is missing or damaged; the device does not exist; weights do not fit it.
+    pub async fn build(self) -> Result<Encoder> {
+        let checkpoint = match self.source {
+            Source::Open(checkpoint) => *checkpoint,
+            #[cfg(not(target_arch = "wasm32"))]
+            Source::Model(ref model) => self.open(model)?,
+            #[cfg(target_arch = "wasm32")]
+            Source::Model(_) => {
+                return Err(crate::Error::input("a browser has no folders: load with Encoder::from_checkpoint"));
+            }
+        };
+        let tokenizer = Arc::new(Tokenizer::load(&checkpoint)?);
+        let (engine, device) = choose_engine(&self.device, self.threads).await?;
+        let batch_tokens = self.batch_tokens.unwrap_or(match (&engine, device.class.as_str()) {
+            (Engine::Cpu(_), _) => CPU_BATCH_TOKENS,
+            (_, "software") => SOFTWARE_BATCH_TOKENS,
+            _ => GPU_BATCH_TOKENS,
+        });
+        Ok(Encoder { checkpoint, tokenizer, engine, device, batch_tokens, plans: Mutex::new(Vec::new()) })
+    }
+}
+
+async fn choose_engine(device: &Device, threads: Option<NonZeroUsize>) -> Result<(Engine, DeviceReport)> {
+    let selector = match device {
+        Device::Cpu => return cpu(threads, None),
+        Device::Auto => AdapterSelector::Auto,
+        Device::Gpu => AdapterSelector::Gpu,
+        Device::Software => AdapterSelector::Software,
+        Device::Index(index) => AdapterSelector::Index(*index),
+        Device::Name(name) => AdapterSelector::Name(name.clone()),
+    };
+    match GpuEngine::new(selector).await {
+        Ok(engine) => {
+            let report = engine.report();
+            let device = DeviceReport {
+                name: report.name.clone(),
+                backend: report.backend.to_string(),
+                class: report.class.to_string(),
+                note: None,
+            };
+            Ok((Engine::Gpu(Box::new(engine)), device))
+        }
+        Err(error) if *device == Device::Auto && error.is_device() => {
+            cpu(threads, Some(format!("using the CPU engine ({error})")))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn cpu(threads: Option<NonZeroUsize>, note: Option<String>) -> Result<(Engine, DeviceReport)> {
+    let engine = CpuEngine::new(threads)?;
+    let name = format!("CPU engine ({}, {} threads)", engine.instruction_set(), engine.threads());
+    let device = DeviceReport { name, backend: "cpu".into(), class: "cpu".into(), note };
+    Ok((Engine::Cpu(engine), device))
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+mod native {
+    use super::{Checkpoint, Encoder, EncoderBuilder, Result};
+
+    impl EncoderBuilder {
+        /// [`build`](Self::build), blocking.
+        ///
+        /// # Errors
+        /// As [`build`](Self::build).
+        pub fn build_blocking(self) -> Result<Encoder> {
+            pollster::block_on(self.build())
+        }
+
+        pub(super) fn open(&self, model: &str) -> Result<Checkpoint> {
+            Checkpoint::open(model)
+        }
+    }
+}

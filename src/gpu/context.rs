@@ -1,0 +1,58 @@
+//! One device and what the engine needs to know of it.
+
+use super::adapter::{self, AdapterReport, AdapterSelector};
+use super::fault::Fault;
+use crate::error::{Error, Result};
+use std::sync::Arc;
+
+/// An open device.
+pub(super) struct Context {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    pub(super) report: AdapterReport,
+    pub(super) fault: Arc<Fault>,
+}
+
+impl Context {
+    /// Opens the adapter that the selector means, with all the buffer sizes it allows.
+    pub(super) async fn open(selector: &AdapterSelector) -> Result<Self> {
+        let (adapter, report) = adapter::select(selector).await?;
+        let allowed = adapter.limits();
+        let wanted = wgpu::Limits {
+            max_buffer_size: allowed.max_buffer_size,
+            max_storage_buffer_binding_size: allowed.max_storage_buffer_binding_size,
+            max_compute_workgroup_storage_size: allowed.max_compute_workgroup_storage_size,
+            ..wgpu::Limits::default()
+        };
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("frostbert"),
+            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+            required_limits: wanted.or_worse_values_from(&allowed),
+            ..Default::default()
+        };
+        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| {
+            Error::device(format!(
+                "opening adapter {} ({}) failed; try another of `frostbert devices`, or --device cpu",
+                report.index, report.name
+            ))
+            .with_source(error.to_string())
+        })?;
+        let fault = Arc::new(Fault::default());
+        let sink = fault.clone();
+        device.on_uncaptured_error(Arc::new(move |error| sink.uncaptured(error)));
+        let sink = fault.clone();
+        device.set_device_lost_callback(move |_, reason| sink.device_lost(&reason));
+        Ok(Context { device, queue, report, fault })
+    }
+
+    /// A buffer that only the device sees.
+    pub(super) fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
+        self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            // Bindings of nothing are refused, also where a batch has no selected rows.
+            size: bytes.max(16),
+            usage,
+            mapped_at_creation: false,
+        })
+    }
+}

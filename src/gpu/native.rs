@@ -1,0 +1,25 @@
+//! What differs between a native program and a web page; the twin is web.rs.
+
+use crate::error::{Error, Result};
+use crate::plan::kernels::Class;
+use rayon::prelude::*;
+
+/// The class of an adapter that is not a CPU.
+pub(super) const GPU_CLASS: Class = Class::Gpu;
+
+/// Whether `auto` may take an adapter that does not say that it is hardware.
+pub(super) const TRUST_UNKNOWN: bool = false;
+
+/// Drives the device until this submission is done and its buffers are mapped.
+pub(super) fn wait(device: &wgpu::Device, submission: wgpu::SubmissionIndex) -> Result<()> {
+    let poll = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
+    device
+        .poll(poll)
+        .map(|_| ())
+        .map_err(|error| Error::device("waiting for the adapter to finish a batch failed").with_source(error))
+}
+
+/// Applies `f` to every item, on all cores.
+pub(super) fn map_all<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {
+    items.par_iter().map(f).collect()
+}

@@ -1,0 +1,121 @@
+//! Compiled kernels: each combination of kernel and constants once per device.
+
+use super::context::Context;
+use super::fault::lock;
+use super::platform;
+use crate::plan::kernels::{Access, Dispatch, Kernel};
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+/// A compiled kernel and the layout that its bind groups follow.
+#[derive(Clone)]
+pub(super) struct Pipeline {
+    pub(super) pipeline: wgpu::ComputePipeline,
+    pub(super) layout: wgpu::BindGroupLayout,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    label: String,
+    /// Names and bits: f64 has no `Eq`.
+    constants: Vec<(&'static str, u64)>,
+}
+
+impl Key {
+    fn new(dispatch: &Dispatch) -> Self {
+        Key {
+            label: dispatch.kernel.label(),
+            constants: dispatch.constants.iter().map(|(name, value)| (*name, value.to_bits())).collect(),
+        }
+    }
+}
+
+/// Everything compiled so far for one device.
+#[derive(Default)]
+pub(super) struct Pipelines {
+    modules: Mutex<HashMap<String, wgpu::ShaderModule>>,
+    compiled: Mutex<HashMap<Key, Pipeline>>,
+}
+
+impl Pipelines {
+    /// A pipeline for every dispatch; what is not there yet is compiled, on all cores where there are several.
+    pub(super) fn get(&self, context: &Context, dispatches: &[Dispatch]) -> Vec<Pipeline> {
+        let mut missing: Vec<&Dispatch> = vec![];
+        {
+            let compiled = lock(&self.compiled);
+            let mut seen = std::collections::HashSet::new();
+            missing.extend(dispatches.iter().filter(|dispatch| {
+                let key = Key::new(dispatch);
+                !compiled.contains_key(&key) && seen.insert(key)
+            }));
+        }
+        let modules: Vec<_> = missing.iter().map(|dispatch| self.module(context, dispatch.kernel)).collect();
+        let jobs: Vec<_> = missing.into_iter().zip(modules).collect();
+        let built = platform::map_all(&jobs, |(dispatch, module)| compile(context, dispatch, module));
+        let mut compiled = lock(&self.compiled);
+        compiled.extend(jobs.iter().map(|(dispatch, _)| Key::new(dispatch)).zip(built));
+        dispatches.iter().map(|dispatch| compiled[&Key::new(dispatch)].clone()).collect()
+    }
+
+    fn module(&self, context: &Context, kernel: &'static Kernel) -> wgpu::ShaderModule {
+        let label = kernel.label();
+        let mut modules = lock(&self.modules);
+        if let Some(module) = modules.get(&label) {
+            return module.clone();
+        }
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label: Some(&label),
+            source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
+        };
+        // SAFETY: the kernels guard every index themselves: against `Params`, which the engine fills in from buffer
+        // sizes, and against ids that `submit` has checked against the tables' sizes. Loops end: their bounds are
+        // parameters. tests/kernels.rs runs each at ragged sizes.
+        let module = unsafe {
+            context.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+        };
+        modules.insert(label, module.clone());
+        module
+    }
+}
+
+fn compile(context: &Context, dispatch: &Dispatch, module: &wgpu::ShaderModule) -> Pipeline {
+    let label = dispatch.kernel.label();
+    let layout = bind_group_layout(context, &label, dispatch);
+    let pipeline_layout = context.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: Some(&label),
+        bind_group_layouts: &[Some(&layout)],
+        immediate_size: 0,
+    });
+    let pipeline = context.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(&label),
+        layout: Some(&pipeline_layout),
+        module,
+        entry_point: Some("main"),
+        compilation_options: wgpu::PipelineCompilationOptions {
+            constants: &dispatch.constants,
+            // Kernels write workgroup memory before they read it.
+            zero_initialize_workgroup_memory: false,
+        },
+        cache: None,
+    });
+    Pipeline { pipeline, layout }
+}
+
+fn bind_group_layout(context: &Context, label: &str, dispatch: &Dispatch) -> wgpu::BindGroupLayout {
+    let entry = |binding: usize, ty, has_dynamic_offset, min_binding_size| wgpu::BindGroupLayoutEntry {
+        binding: binding as u32,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size },
+        count: None,
+    };
+    let params_bytes = dispatch.params.len() as u64 * 4;
+    let params = entry(0, wgpu::BufferBindingType::Uniform, true, wgpu::BufferSize::new(params_bytes));
+    let storage = dispatch.bindings.iter().enumerate().map(|(index, (_, access))| {
+        let read_only = *access == Access::Read;
+        entry(index + 1, wgpu::BufferBindingType::Storage { read_only }, false, None)
+    });
+    let entries: Vec<_> = std::iter::once(params).chain(storage).collect();
+    context
+        .device
+        .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(label), entries: &entries })
+}

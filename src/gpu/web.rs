@@ -1,0 +1,21 @@
+//! What differs between a native program and a web page; the twin is native.rs.
+
+use crate::error::Result;
+use crate::plan::kernels::Class;
+
+/// The class of an adapter that is not a CPU.
+pub(super) const GPU_CLASS: Class = Class::Browser;
+
+/// Whether `auto` may take an adapter that does not say that it is hardware: browsers tell no device types, and offer
+/// one adapter.
+pub(super) const TRUST_UNKNOWN: bool = true;
+
+/// The browser drives the device by itself.
+pub(super) fn wait(_device: &wgpu::Device, _submission: wgpu::SubmissionIndex) -> Result<()> {
+    Ok(())
+}
+
+/// Applies `f` to every item.
+pub(super) fn map_all<T, R>(items: &[T], f: impl Fn(&T) -> R) -> Vec<R> {
+    items.iter().map(f).collect()
+}

@@ -1,0 +1,449 @@
+//! From steps to dispatches.
+
+use super::shaders::{self, Kernel};
+use super::{Access, Class, Count, Dispatch, Groups, Resource, WeightLayout, WeightSlice, Word};
+use crate::checkpoint::Activation;
+use crate::error::{Error, Result};
+use crate::plan::{BufferId, Norm, Plan, Pooling, RelativeBias, RowIndex, Rows, Step, WeightId};
+
+/// What a device allows, as far as kernels depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one storage binding.
+    pub max_binding_bytes: u64,
+}
+
+/// Turns a plan into dispatches for one class of adapters.
+///
+/// A table or matrix larger than a binding may be is cut into slices, one dispatch each.
+///
+/// # Errors
+/// A single row of a weight, or a vector, is larger than a binding may be.
+pub fn lower(plan: &Plan, class: Class, limits: &Limits) -> Result<Vec<Dispatch>> {
+    let mut lowering = Lowering { plan, class, limits, step: 0, dispatches: vec![] };
+    for (index, step) in plan.steps.iter().enumerate() {
+        lowering.step = index;
+        lowering.lower(step)?;
+    }
+    Ok(lowering.dispatches)
+}
+
+/// The bucket of MPNet's relative position bias for a key `distance` tokens after its query.
+///
+/// Source: `MPNetEncoder.relative_position_bucket`; the logarithm is taken in f32, as there.
+pub fn relative_bucket(distance: i64, buckets: usize, max_distance: usize) -> usize {
+    let half = buckets / 2;
+    let side = if distance > 0 { half } else { 0 };
+    let distance = distance.unsigned_abs() as usize;
+    let exact = half / 2;
+    if distance < exact {
+        return side + distance;
+    }
+    let log = (distance as f32 / exact as f32).ln() / (max_distance as f64 / exact as f64).ln() as f32;
+    side + (exact + (log * (half - exact) as f32) as usize).min(half - 1)
+}
+
+/// Index of an activation in shaders/prelude/activation.wgsl; 0 is none.
+fn activation_index(activation: Option<Activation>) -> f64 {
+    match activation {
+        None => 0.0,
+        Some(Activation::Gelu) => 1.0,
+        Some(Activation::GeluTanh) => 2.0,
+        Some(Activation::Relu) => 3.0,
+        Some(Activation::Silu) => 4.0,
+        Some(Activation::QuickGelu) => 5.0,
+        Some(Activation::Tanh) => 6.0,
+        Some(Activation::Sigmoid) => 7.0,
+    }
+}
+
+/// Index of a pooling in shaders/common/pool.wgsl.
+fn pooling_index(pooling: Pooling) -> f64 {
+    match pooling {
+        Pooling::Cls | Pooling::Pooler => 0.0,
+        Pooling::Mean => 1.0,
+        Pooling::Max => 2.0,
+        Pooling::MeanSqrtLenTokens => 3.0,
+        Pooling::WeightedMean => 4.0,
+        Pooling::LastToken => 5.0,
+    }
+}
+
+/// Invocations of a workgroup in kernels that have one invocation per element.
+const ELEMENTWISE: u32 = 64;
+/// Rows per workgroup where one invocation has one row: the lanes of software Vulkan.
+const ROW_LANES: u32 = 8;
+/// Rows per invocation in software/matmul.wgsl.
+pub(crate) const SOFTWARE_MATMUL_ROWS: u32 = 8;
+/// Invocations along the columns in software/matmul.wgsl, four columns each.
+const SOFTWARE_MATMUL_LANES: u32 = 8;
+
+struct Lowering<'a> {
+    plan: &'a Plan,
+    class: Class,
+    limits: &'a Limits,
+    step: usize,
+    dispatches: Vec<Dispatch>,
+}
+
+/// What a dispatch still lacks after its kernel, constants and parameters are known.
+struct Shape {
+    count: Count,
+    workgroup_size: u32,
+    groups: [Groups; 3],
+}
+
+fn flag(value: bool) -> f64 {
+    f64::from(u8::from(value))
+}
+
+fn u(value: usize) -> Word {
+    Word::U32(value as u32)
+}
+
+fn groups(len: usize, each: u32) -> Groups {
+    Groups::Fixed(len.div_ceil(each as usize) as u32)
+}
+
+impl Lowering<'_> {
+    fn lower(&mut self, step: &Step) -> Result<()> {
+        match *step {
+            Step::EmbedLayerNorm { words, positions, types, norm, out } => {
+                self.embed_layernorm(words, positions, types, norm, out)
+            }
+            Step::MatMul { x, weight, bias, activation, residual, out } => {
+                self.matmul(x, weight, bias, activation, residual, out)
+            }
+            Step::Attention { qkv, heads, head_dim, scale, window, relative_bias, out } => {
+                let kernel = &shaders::ATTENTION_SOFTWARE;
+                self.attention(kernel, qkv, [heads, head_dim], scale, window, relative_bias, out)
+            }
+            Step::AttentionProbabilities { qkv, heads, head_dim, scale, window, relative_bias, out } => {
+                let kernel = &shaders::ATTENTION_PROBABILITIES;
+                self.attention(kernel, qkv, [heads, head_dim], scale, window, relative_bias, out)
+            }
+            Step::Rotary { qkv, heads, head_dim, theta } => {
+                self.rotary(qkv, heads, head_dim, theta);
+                Ok(())
+            }
+            Step::AddLayerNorm { x, residual, norm, out } => self.add_layernorm(x, residual, norm, out),
+            Step::GatedActivation { x, activation, out } => {
+                let constants = vec![("activation", activation_index(Some(activation)))];
+                self.elementwise(
+                    &shaders::GATED_ACTIVATION,
+                    constants,
+                    vec![],
+                    vec![Resource::Buffer(x)],
+                    out,
+                );
+                Ok(())
+            }
+            Step::GatherRows { x, index, out } => {
+                let index = match index {
+                    RowIndex::FirstToken => Resource::CuSeqlens,
+                    RowIndex::Selected => Resource::Selected,
+                };
+                self.elementwise(
+                    &shaders::GATHER_ROWS,
+                    vec![],
+                    vec![],
+                    vec![index, Resource::Buffer(x)],
+                    out,
+                );
+                Ok(())
+            }
+            Step::MeanBlocks { x, blocks, out } => {
+                let params = vec![("blocks", u(blocks))];
+                self.elementwise(&shaders::MEAN_BLOCKS, vec![], params, vec![Resource::Buffer(x)], out);
+                Ok(())
+            }
+            Step::Pool { x, pooling, column, out } => {
+                self.pool(x, pooling, column, out);
+                Ok(())
+            }
+            Step::NormalizeRows { x, out } => {
+                self.normalize_rows(x, out);
+                Ok(())
+            }
+        }
+    }
+
+    fn push(
+        &mut self,
+        kernel: &'static Kernel,
+        mut constants: Vec<(&'static str, f64)>,
+        params: Vec<(&'static str, Word)>,
+        reads: Vec<Resource>,
+        out: BufferId,
+        shape: Shape,
+    ) {
+        constants.push(("workgroup_size", f64::from(shape.workgroup_size)));
+        let mut bindings: Vec<_> = reads.into_iter().map(|resource| (resource, Access::Read)).collect();
+        bindings.push((Resource::Buffer(out), Access::ReadWrite));
+        self.dispatches.push(Dispatch {
+            kernel,
+            step: self.step,
+            constants,
+            params,
+            count: shape.count,
+            bindings,
+            workgroup_size: [shape.workgroup_size, 1, 1],
+            groups: shape.groups,
+        });
+    }
+
+    /// One invocation per element of `out`: columns along x, rows along y.
+    fn elementwise(
+        &mut self,
+        kernel: &'static Kernel,
+        constants: Vec<(&'static str, f64)>,
+        more_params: Vec<(&'static str, Word)>,
+        reads: Vec<Resource>,
+        out: BufferId,
+    ) {
+        let spec = *self.plan.buffer(out);
+        let mut params = vec![("rows", u(0)), ("cols", u(spec.cols))];
+        params.extend(more_params);
+        let shape = Shape {
+            count: Count::Rows(spec.rows),
+            workgroup_size: ELEMENTWISE,
+            groups: [groups(spec.cols, ELEMENTWISE), Groups::Per(1), Groups::Fixed(1)],
+        };
+        self.push(kernel, constants, params, reads, out, shape);
+    }
+
+    /// Kernels that reduce rows: an invocation per row on CPUs.
+    fn row_shape(&self, rows: Rows) -> Shape {
+        Shape {
+            count: Count::Rows(rows),
+            workgroup_size: ROW_LANES,
+            groups: [Groups::Per(ROW_LANES), Groups::Fixed(1), Groups::Fixed(1)],
+        }
+    }
+
+    /// A whole weight as it is in the checkpoint.
+    fn rows(&self, weight: WeightId) -> Result<Resource> {
+        let mut slices = self.slices(weight, WeightLayout::Rows)?;
+        match (slices.pop(), slices.is_empty()) {
+            (Some(slice), true) => Ok(Resource::Weight(slice)),
+            _ => Err(self.too_large(weight, self.plan.weight(weight).len() as u64 * 4)),
+        }
+    }
+
+    fn rows_or_nothing(&self, weight: Option<WeightId>) -> Result<Resource> {
+        weight.map_or(Ok(Resource::Nothing), |weight| self.rows(weight))
+    }
+
+    /// Cuts a weight into the fewest slices that a binding can hold.
+    fn slices(&self, weight: WeightId, layout: WeightLayout) -> Result<Vec<WeightSlice>> {
+        let spec = self.plan.weight(weight);
+        let (row_bytes, unit) = match layout {
+            WeightLayout::Rows => (spec.cols() as u64 * 4, 1),
+            WeightLayout::Transposed { columns } => (spec.cols().next_multiple_of(4) as u64 * 4, columns),
+            WeightLayout::ByDistance { max_distance } => ((2 * max_distance as u64 + 1) * 4, spec.cols()),
+        };
+        let most = (self.limits.max_binding_bytes / row_bytes) as usize / unit * unit;
+        if most == 0 {
+            return Err(self.too_large(weight, row_bytes * unit as u64));
+        }
+        let rows = match layout {
+            WeightLayout::ByDistance { .. } => spec.cols(),
+            _ => spec.rows(),
+        };
+        let slice = |first| WeightSlice { weight, layout, first, rows: most.min(rows - first) };
+        Ok((0..rows).step_by(most).map(slice).collect())
+    }
+
+    fn too_large(&self, weight: WeightId, bytes: u64) -> Error {
+        Error::limit(format!(
+            "{} needs a binding of {bytes} bytes, but the device binds at most {} bytes; use --device cpu or another adapter",
+            self.plan.weight(weight).label(),
+            self.limits.max_binding_bytes
+        ))
+    }
+
+    fn embed_layernorm(
+        &mut self,
+        words: WeightId,
+        positions: Option<WeightId>,
+        types: Option<WeightId>,
+        norm: Norm,
+        out: BufferId,
+    ) -> Result<()> {
+        let spec = *self.plan.buffer(out);
+        for slice in self.slices(words, WeightLayout::Rows)? {
+            let reads = vec![
+                Resource::Tokens,
+                Resource::Weight(slice),
+                self.rows_or_nothing(positions)?,
+                self.rows_or_nothing(types)?,
+                self.rows(norm.weight)?,
+                self.rows_or_nothing(norm.bias)?,
+            ];
+            let constants = vec![
+                ("has_positions", flag(positions.is_some())),
+                ("has_types", flag(types.is_some())),
+                ("has_shift", flag(norm.bias.is_some())),
+            ];
+            let params = vec![
+                ("rows", u(0)),
+                ("cols", u(spec.cols)),
+                ("first", u(slice.first)),
+                ("words", u(slice.rows)),
+                ("eps", Word::F32(norm.eps)),
+            ];
+            let shape = self.row_shape(spec.rows);
+            self.push(&shaders::EMBED_LAYERNORM_SOFTWARE, constants, params, reads, out, shape);
+        }
+        Ok(())
+    }
+
+    fn add_layernorm(
+        &mut self,
+        x: BufferId,
+        residual: Option<BufferId>,
+        norm: Norm,
+        out: BufferId,
+    ) -> Result<()> {
+        let spec = *self.plan.buffer(out);
+        let reads = vec![
+            Resource::Buffer(x),
+            residual.map_or(Resource::Nothing, Resource::Buffer),
+            self.rows(norm.weight)?,
+            self.rows_or_nothing(norm.bias)?,
+        ];
+        let constants =
+            vec![("has_residual", flag(residual.is_some())), ("has_shift", flag(norm.bias.is_some()))];
+        let params = vec![("rows", u(0)), ("cols", u(spec.cols)), ("eps", Word::F32(norm.eps))];
+        let shape = self.row_shape(spec.rows);
+        self.push(&shaders::ADD_LAYERNORM_SOFTWARE, constants, params, reads, out, shape);
+        Ok(())
+    }
+
+    fn normalize_rows(&mut self, x: BufferId, out: BufferId) {
+        let spec = *self.plan.buffer(out);
+        let params = vec![("rows", u(0)), ("cols", u(spec.cols)), ("stride", u(self.plan.buffer(x).cols))];
+        let shape = self.row_shape(spec.rows);
+        self.push(&shaders::NORMALIZE_ROWS_SOFTWARE, vec![], params, vec![Resource::Buffer(x)], out, shape);
+    }
+
+    fn matmul(
+        &mut self,
+        x: BufferId,
+        weight: WeightId,
+        bias: Option<WeightId>,
+        activation: Option<Activation>,
+        residual: Option<BufferId>,
+        out: BufferId,
+    ) -> Result<()> {
+        let (spec, k) = (*self.plan.buffer(out), self.plan.buffer(x).cols);
+        let kernel = if k % 4 == 0 { &shaders::MATMUL_SOFTWARE } else { &shaders::MATMUL_SOFTWARE_SCALAR };
+        let columns = 4 * SOFTWARE_MATMUL_LANES;
+        for slice in self.slices(weight, WeightLayout::Transposed { columns: columns as usize })? {
+            let reads = vec![
+                Resource::Buffer(x),
+                Resource::Weight(slice),
+                self.rows_or_nothing(bias)?,
+                residual.map_or(Resource::Nothing, Resource::Buffer),
+            ];
+            let constants = vec![
+                ("has_bias", flag(bias.is_some())),
+                ("has_residual", flag(residual.is_some())),
+                ("activation", activation_index(activation)),
+            ];
+            let params = vec![
+                ("rows", u(0)),
+                ("k", u(k)),
+                ("n", u(spec.cols)),
+                ("first", u(slice.first)),
+                ("columns", u(slice.rows)),
+                ("stride", u(slice.rows.next_multiple_of(columns as usize) / 4)),
+            ];
+            let shape = Shape {
+                count: Count::Rows(spec.rows),
+                workgroup_size: SOFTWARE_MATMUL_LANES,
+                groups: [groups(slice.rows, columns), Groups::Per(SOFTWARE_MATMUL_ROWS), Groups::Fixed(1)],
+            };
+            self.push(kernel, constants, params, reads, out, shape);
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the fields of two steps that differ in their kernel only")]
+    fn attention(
+        &mut self,
+        kernel: &'static Kernel,
+        qkv: BufferId,
+        [heads, head_dim]: [usize; 2],
+        scale: f32,
+        window: Option<usize>,
+        relative_bias: Option<RelativeBias>,
+        out: BufferId,
+    ) -> Result<()> {
+        let bias = match relative_bias {
+            None => Resource::Nothing,
+            Some(RelativeBias { weight, max_distance, .. }) => {
+                let mut slices = self.slices(weight, WeightLayout::ByDistance { max_distance })?;
+                slices.pop().map_or(Resource::Nothing, Resource::Weight)
+            }
+        };
+        let tile = ROW_LANES;
+        let reads = vec![Resource::Tiles(tile), Resource::Buffer(qkv), bias];
+        let constants =
+            vec![("has_bias", flag(relative_bias.is_some())), ("has_window", flag(window.is_some()))];
+        let params = vec![
+            ("tiles", u(0)),
+            ("heads", u(heads)),
+            ("head_dim", u(head_dim)),
+            ("window", u(window.unwrap_or(0))),
+            ("max_distance", u(relative_bias.map_or(0, |bias| bias.max_distance))),
+            ("scale", Word::F32(scale)),
+        ];
+        let shape = Shape {
+            count: Count::Tiles(tile),
+            workgroup_size: tile,
+            groups: [Groups::Per(1), Groups::Fixed(heads as u32), Groups::Fixed(1)],
+        };
+        self.push(kernel, constants, params, reads, out, shape);
+        Ok(())
+    }
+
+    fn rotary(&mut self, qkv: BufferId, heads: usize, head_dim: usize, theta: f32) {
+        let params = vec![("rows", u(0)), ("heads", u(heads)), ("head_dim", u(head_dim))];
+        let reads = vec![
+            Resource::Tokens,
+            Resource::Frequencies { theta_bits: theta.to_bits(), head_dim: head_dim as u32 },
+        ];
+        let shape = Shape {
+            count: Count::Rows(self.plan.buffer(qkv).rows),
+            workgroup_size: ELEMENTWISE,
+            groups: [groups(heads * head_dim / 2, ELEMENTWISE), Groups::Per(1), Groups::Fixed(2)],
+        };
+        self.push(&shaders::ROTARY, vec![], params, reads, qkv, shape);
+    }
+
+    fn pool(&mut self, x: BufferId, pooling: Pooling, column: usize, out: BufferId) {
+        let (x_spec, out_spec) = (*self.plan.buffer(x), *self.plan.buffer(out));
+        let constants =
+            vec![("pooling", pooling_index(pooling)), ("per_text", flag(x_spec.rows == Rows::Texts))];
+        let params = vec![
+            ("rows", u(0)),
+            ("cols", u(x_spec.cols)),
+            ("stride", u(out_spec.cols)),
+            ("column", u(column)),
+        ];
+        let shape = Shape {
+            count: Count::Rows(out_spec.rows),
+            workgroup_size: ELEMENTWISE,
+            groups: [groups(x_spec.cols, ELEMENTWISE), Groups::Per(1), Groups::Fixed(1)],
+        };
+        self.push(
+            &shaders::POOL,
+            constants,
+            params,
+            vec![Resource::CuSeqlens, Resource::Buffer(x)],
+            out,
+            shape,
+        );
+    }
+}

@@ -1,0 +1,173 @@
+//! What each kernel is given: parameters, bindings, override constants and workgroup counts, as data without wgpu.
+//!
+//! [`lower`] turns a [`Plan`](super::Plan) into a list of [`Dispatch`]es for one [`Class`] of adapters. Nothing in a
+//! dispatch depends on a batch but its row count, so a plan is lowered once.
+
+mod lower;
+mod shaders;
+
+pub use lower::{Limits, lower, relative_bucket};
+pub use shaders::{KERNELS, Kernel};
+
+use super::{BufferId, Rows, WeightId};
+use crate::text::PackedBatch;
+use serde::Serialize;
+
+/// Which kernels suit an adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// A GPU with cooperative matrices. No kernels of its own yet: it runs those of `gpu`.
+    Tensor,
+    /// A GPU through Vulkan, Metal or DX12.
+    Gpu,
+    /// A GPU through a browser: no subgroups, default limits.
+    Browser,
+    /// A CPU that plays GPU (lavapipe, SwiftShader, WARP): barriers and per-lane loads are what costs.
+    Software,
+}
+
+/// A value of a kernel's `Params` struct.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Word {
+    /// `u32`
+    U32(u32),
+    /// `f32`
+    F32(f32),
+}
+
+impl Word {
+    /// The four bytes that the shader sees, as an integer.
+    pub fn bits(self) -> u32 {
+        match self {
+            Word::U32(value) => value,
+            Word::F32(value) => value.to_bits(),
+        }
+    }
+}
+
+/// How a weight lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WeightLayout {
+    /// As in the checkpoint, row-major.
+    Rows,
+    /// A matrix `[n, k]` transposed to `[k, n]`, with n padded with zeros to a multiple of `columns`: neighbouring
+    /// invocations compute neighbouring outputs, so they read neighbouring values.
+    Transposed {
+        /// Columns that one workgroup covers.
+        columns: usize,
+    },
+    /// A relative bias table `[buckets, heads]` spread out to `[heads, 2 * max_distance + 1]`, by distance.
+    ByDistance {
+        /// Distance at which the buckets end.
+        max_distance: usize,
+    },
+}
+
+/// Rows of a weight in one buffer: all of them, unless the weight is larger than a binding may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WeightSlice {
+    /// Which weight.
+    pub weight: WeightId,
+    /// How it lies in memory.
+    pub layout: WeightLayout,
+    /// First row.
+    pub first: usize,
+    /// Number of rows.
+    pub rows: usize,
+}
+
+/// What is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Resource {
+    /// `array<vec4<u32>>`, `[tokens]`: id, token type, row of the position table, text.
+    Tokens,
+    /// `array<u32>`, `[texts + 1]`.
+    CuSeqlens,
+    /// `array<u32>`, `[selected]`.
+    Selected,
+    /// `array<vec4<u32>>`: every text cut into tiles of so many rows; first row, the text's first row, the row after
+    /// its last, and the sum of S² over the texts before.
+    Tiles(u32),
+    /// `array<f32>`, `[head_dim / 2]`: `theta^(-2i / head_dim)`, the frequencies of rotary positions.
+    Frequencies {
+        /// Bits of theta.
+        theta_bits: u32,
+        /// Width of a head.
+        head_dim: u32,
+    },
+    /// An f32 buffer of the plan.
+    Buffer(BufferId),
+    /// A weight or a part of one.
+    Weight(WeightSlice),
+    /// An optional input that is not there: the kernel has a constant that says so and never reads it.
+    Nothing,
+}
+
+/// How a kernel uses what is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// `var<storage, read>`
+    Read,
+    /// `var<storage, read_write>`
+    ReadWrite,
+}
+
+/// What a dispatch's first parameter counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Count {
+    /// Rows of a buffer.
+    Rows(Rows),
+    /// Tiles of [`Resource::Tiles`].
+    Tiles(u32),
+}
+
+impl Count {
+    /// The count for one batch.
+    pub fn of(self, batch: &PackedBatch) -> usize {
+        match self {
+            Count::Rows(rows) => rows.count(batch),
+            Count::Tiles(rows) => batch.seqlens().map(|len| len.div_ceil(rows as usize)).sum(),
+        }
+    }
+}
+
+/// Workgroups along one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Groups {
+    /// So many, whatever the batch.
+    Fixed(u32),
+    /// One for so many of what the first parameter counts.
+    Per(u32),
+}
+
+impl Groups {
+    /// Number of workgroups, `count` being the first parameter.
+    pub fn of(self, count: usize) -> usize {
+        match self {
+            Groups::Fixed(groups) => groups as usize,
+            Groups::Per(each) => count.div_ceil(each as usize),
+        }
+    }
+}
+
+/// One dispatch of one kernel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dispatch {
+    /// Which kernel.
+    pub kernel: &'static Kernel,
+    /// Position in [`Plan::steps`](super::Plan::steps).
+    pub step: usize,
+    /// Override constants, by name.
+    pub constants: Vec<(&'static str, f64)>,
+    /// Fields of the kernel's `Params`, in order. The first is `count` and is filled in for each batch.
+    pub params: Vec<(&'static str, Word)>,
+    /// What the first parameter counts.
+    pub count: Count,
+    /// Bindings 1, 2, ... of group 0; binding 0 is the parameters.
+    pub bindings: Vec<(Resource, Access)>,
+    /// Invocations per workgroup.
+    pub workgroup_size: [u32; 3],
+    /// Workgroups to dispatch.
+    pub groups: [Groups; 3],
+}

@@ -1,0 +1,349 @@
+//! Text to token ids, as the checkpoint's own tokenizer does it.
+
+use super::encoding::{Encoding, TextInput, Truncate, limit, too_long};
+use super::vocab;
+use crate::checkpoint::{Checkpoint, TokenizerFiles};
+use crate::error::{Error, Result};
+use crate::parallel;
+use serde_json::Value;
+use std::fmt;
+use tokenizers::normalizers::{NormalizerWrapper, Sequence, utils::Lowercase};
+use tokenizers::processors::PostProcessorWrapper;
+use tokenizers::utils::truncation::{
+    TruncationDirection, TruncationParams, TruncationStrategy, truncate_encodings,
+};
+use tokenizers::{PostProcessor, Tokenizer as Inner};
+
+/// How to encode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EncodeOptions {
+    /// What to do with texts that are too long.
+    pub truncate: Truncate,
+    /// Longest row in tokens, special tokens included; at most, and unless given, what the checkpoint takes.
+    pub max_tokens: Option<usize>,
+}
+
+/// A checkpoint's tokenizer: tokenizer.json, or a WordPiece built from vocab.txt.
+///
+/// The padding and truncation that tokenizer.json may ask for are ignored: rows are packed without padding, and what is cut
+/// is the caller's decision.
+///
+/// ```no_run
+/// use frostbert::{Checkpoint, text::{EncodeOptions, Tokenizer}};
+/// let tokenizer = Tokenizer::load(&Checkpoint::open("all-MiniLM-L6-v2")?)?;
+/// let rows = tokenizer.encode_batch(&["Hello world!".into()], EncodeOptions::default())?;
+/// assert_eq!(rows[0].len(), 5);
+/// # Ok::<(), frostbert::Error>(())
+/// ```
+pub struct Tokenizer {
+    /// Without its post-processor, which runs after truncation and must not run twice (it shifts offsets).
+    inner: Inner,
+    processor: Option<PostProcessorWrapper>,
+    max_tokens: usize,
+    vocab_rows: usize,
+    /// Number of token types the model is given: 1 where it has none.
+    types: u32,
+    direction: TruncationDirection,
+    special: SpecialTokens,
+    location: String,
+}
+
+/// Ids of the special tokens, as far as the checkpoint has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpecialTokens {
+    /// `[MASK]`.
+    pub mask: Option<u32>,
+    /// `[PAD]`.
+    pub pad: Option<u32>,
+    /// `[UNK]`.
+    pub unknown: Option<u32>,
+    /// `[CLS]`, the first token of every row.
+    pub cls: Option<u32>,
+    /// `[SEP]`, after each text.
+    pub sep: Option<u32>,
+}
+
+impl Tokenizer {
+    /// The tokenizer of a checkpoint.
+    ///
+    /// # Errors
+    /// Neither tokenizer.json nor a vocab.txt for WordPiece is there, or they are damaged.
+    pub fn load(checkpoint: &Checkpoint) -> Result<Self> {
+        let files = checkpoint.tokenizer_files();
+        let failed = |what: &str, error: tokenizers::Error| {
+            Error::model_file(format!("cannot read {what} of {}", files.location)).with_source(error)
+        };
+        let mut inner = match (&files.json, &files.vocab) {
+            (Some(json), _) => Inner::from_bytes(json).map_err(|error| failed("tokenizer.json", error))?,
+            (None, Some(vocab)) => vocab::word_piece(vocab, files)?,
+            (None, None) => {
+                return Err(Error::model_file(format!(
+                    "{} has no tokenizer: expected tokenizer.json or vocab.txt. Make one there with \
+                     python3 -c \"from transformers import AutoTokenizer as T; \
+                     T.from_pretrained('.').save_pretrained('.')\"",
+                    files.location
+                )));
+            }
+        };
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(|error| failed("the tokenizer", error))?;
+        if checkpoint.modules().is_some_and(|modules| modules.lowercase) {
+            lowercase(&mut inner).map_err(|error| failed("the tokenizer", error))?;
+        }
+        let processor = inner.get_post_processor().cloned();
+        inner.with_post_processor(None::<PostProcessorWrapper>);
+
+        let config = checkpoint.config();
+        let types = if wants_type_ids(files) { config.type_vocab.max(1) as u32 } else { 1 };
+        let direction = match files.config.get("truncation_side").and_then(Value::as_str) {
+            Some("left") => TruncationDirection::Left,
+            _ => TruncationDirection::Right,
+        };
+        let special = SpecialTokens::find(&inner, files);
+        Ok(Tokenizer {
+            inner,
+            processor,
+            max_tokens: checkpoint.max_tokens(),
+            vocab_rows: config.vocab,
+            types,
+            direction,
+            special,
+            location: files.location.clone(),
+        })
+    }
+
+    /// Longest row that the checkpoint takes, in tokens, special tokens included.
+    pub fn max_tokens(&self) -> usize {
+        self.max_tokens
+    }
+
+    /// Ids of the special tokens.
+    pub fn special_tokens(&self) -> SpecialTokens {
+        self.special
+    }
+
+    /// The mask's id, for filling in masks.
+    ///
+    /// # Errors
+    /// The tokenizer has no mask token.
+    pub fn mask_id(&self) -> Result<u32> {
+        self.special.mask.ok_or_else(|| {
+            Error::input(format!("the tokenizer of {} has no mask token to fill in", self.location))
+        })
+    }
+
+    /// The id of a token as it stands in the vocabulary (`##ing`, `Ġthe`).
+    pub fn token_to_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// The token of an id.
+    pub fn id_to_token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// The text of some ids, without special tokens.
+    ///
+    /// # Errors
+    /// The tokenizer cannot decode.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.inner
+            .decode(ids, true)
+            .map_err(|error| Error::input("cannot decode token ids").with_source(error))
+    }
+
+    /// Encodes texts, in parallel. Rows come in input order; with [`Truncate::Window`] a text may have several, one after
+    /// another, and [`Encoding::row`] says whose they are.
+    ///
+    /// # Errors
+    /// [`is_input`](Error::is_input): a longer limit than the model's, or no room for a single token under it; a text that is
+    /// too long under [`Truncate::Error`]. [`is_model_file`](Error::is_model_file): a token that the model has no embedding
+    /// for.
+    pub fn encode_batch(&self, inputs: &[TextInput<'_>], options: EncodeOptions) -> Result<Vec<Encoding>> {
+        let max_tokens = limit(options.max_tokens, self.max_tokens)?;
+        let rows: Vec<(usize, TextInput<'_>)> = inputs.iter().copied().enumerate().collect();
+        let encoded =
+            parallel::map(&rows, |(row, input)| self.encode_row(*row, *input, options.truncate, max_tokens));
+        let mut all = Vec::with_capacity(inputs.len());
+        for encodings in encoded {
+            all.append(&mut encodings?);
+        }
+        Ok(all)
+    }
+
+    fn encode_row(
+        &self,
+        row: usize,
+        input: TextInput<'_>,
+        truncate: Truncate,
+        max_tokens: usize,
+    ) -> Result<Vec<Encoding>> {
+        let (first, second) = match input {
+            TextInput::Single(text) => (self.tokens(row, text)?, None),
+            TextInput::Pair(first, second) => (self.tokens(row, first)?, Some(self.tokens(row, second)?)),
+        };
+        let added = self.processor.as_ref().map_or(0, |processor| processor.added_tokens(second.is_some()));
+        let tokens = first.len() + second.as_ref().map_or(0, tokenizers::Encoding::len) + added;
+        if tokens <= max_tokens {
+            return Ok(vec![self.finish(row, first, second, tokens, false)?]);
+        }
+        if truncate == Truncate::Error {
+            return Err(too_long(row, tokens, max_tokens));
+        }
+        let room = max_tokens.checked_sub(added).filter(|room| *room > 0).ok_or_else(|| {
+            Error::input(format!(
+                "a maximum of {max_tokens} tokens leaves no room for text: {added} are special tokens"
+            ))
+        })?;
+        if let Truncate::Window { overlap } = truncate {
+            return self.windows(row, first, second, tokens, room, overlap);
+        }
+        let (mut first, mut second) = truncate_encodings(
+            first,
+            second,
+            &TruncationParams {
+                max_length: room,
+                strategy: TruncationStrategy::LongestFirst,
+                stride: 0,
+                direction: self.direction,
+            },
+        )
+        .map_err(|error| failed(row, error))?;
+        // Else the post-processor would build every combination of the parts that were cut off.
+        first.take_overflowing();
+        if let Some(second) = &mut second {
+            second.take_overflowing();
+        }
+        Ok(vec![self.finish(row, first, second, tokens, true)?])
+    }
+
+    /// Windows over a text; over the longer of a pair, with the whole of the other in each.
+    fn windows(
+        &self,
+        row: usize,
+        first: tokenizers::Encoding,
+        second: Option<tokenizers::Encoding>,
+        tokens: usize,
+        room: usize,
+        overlap: usize,
+    ) -> Result<Vec<Encoding>> {
+        let (mut long, kept, is_second) = match second {
+            None => (first, None, false),
+            Some(second) if second.len() >= first.len() => (second, Some(first), true),
+            Some(second) => (first, Some(second), false),
+        };
+        let room = room.saturating_sub(kept.as_ref().map_or(0, tokenizers::Encoding::len));
+        if room <= overlap {
+            return Err(Error::input(format!(
+                "cannot split row {row} into windows: {room} tokens are left for its text, and {overlap} of them were to \
+                 overlap; choose a smaller overlap"
+            )));
+        }
+        long.truncate(room, overlap, TruncationDirection::Right);
+        let rest = long.take_overflowing();
+        std::iter::once(long)
+            .chain(rest)
+            .map(|window| match (is_second, kept.clone()) {
+                (true, Some(first)) => self.finish(row, first, Some(window), tokens, false),
+                (_, kept) => self.finish(row, window, kept, tokens, false),
+            })
+            .collect()
+    }
+
+    fn tokens(&self, row: usize, text: &str) -> Result<tokenizers::Encoding> {
+        self.inner.encode(text, false).map_err(|error| failed(row, error))
+    }
+
+    /// Adds special tokens and types, and checks the ids.
+    fn finish(
+        &self,
+        row: usize,
+        first: tokenizers::Encoding,
+        second: Option<tokenizers::Encoding>,
+        tokens: usize,
+        truncated: bool,
+    ) -> Result<Encoding> {
+        let whole = match &self.processor {
+            Some(processor) => processor.process(first, second, true).map_err(|error| failed(row, error))?,
+            None => {
+                let mut both: Vec<_> = std::iter::once(first).chain(second).collect();
+                for (sequence, part) in both.iter_mut().enumerate() {
+                    part.set_sequence_id(sequence);
+                    part.set_type_ids(vec![sequence as u32; part.len()]);
+                }
+                tokenizers::Encoding::merge(both, false)
+            }
+        };
+        let mut encoding = Encoding { tokens, truncated, ..Encoding::from_parts(&whole, row) };
+        if let Some(id) = encoding.ids.iter().find(|id| **id as usize >= self.vocab_rows) {
+            return Err(Error::model_file(format!(
+                "cannot embed row {row}: the tokenizer of {} gives the token {:?} the id {id}, but the model has {} word \
+                 embeddings; tokenizer and weights do not belong together",
+                self.location,
+                self.id_to_token(*id).unwrap_or_default(),
+                self.vocab_rows
+            )));
+        }
+        for type_id in &mut encoding.type_ids {
+            *type_id = (*type_id).min(self.types - 1);
+        }
+        Ok(encoding)
+    }
+}
+
+impl fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tokenizer({} tokens at most, of {})", self.max_tokens, self.location)
+    }
+}
+
+impl SpecialTokens {
+    fn find(tokenizer: &Inner, files: &TokenizerFiles) -> Self {
+        let find = |key: &str, usual: [&str; 2]| {
+            let named = special_token(files, key);
+            let ids = named.into_iter().chain(usual).map(|token| tokenizer.token_to_id(token));
+            ids.flatten().next()
+        };
+        SpecialTokens {
+            mask: find("mask_token", ["[MASK]", "<mask>"]),
+            pad: find("pad_token", ["[PAD]", "<pad>"]),
+            unknown: find("unk_token", ["[UNK]", "<unk>"]),
+            cls: find("cls_token", ["[CLS]", "<s>"]),
+            sep: find("sep_token", ["[SEP]", "</s>"]),
+        }
+    }
+}
+
+/// A special token named in tokenizer_config.json or special_tokens_map.json, as a string or as an added token.
+pub(super) fn special_token<'a>(files: &'a TokenizerFiles, key: &str) -> Option<&'a str> {
+    [&files.config, &files.special_tokens].into_iter().find_map(|object| {
+        let value = object.get(key)?;
+        value.as_str().or_else(|| value.get("content")?.as_str())
+    })
+}
+
+/// Whether the model was trained with token types: transformers passes none where the tokenizer does not list them.
+fn wants_type_ids(files: &TokenizerFiles) -> bool {
+    match files.config.get("model_input_names").and_then(Value::as_array) {
+        Some(names) => names.iter().any(|name| name == "token_type_ids"),
+        None => true,
+    }
+}
+
+/// What sentence-transformers does under `do_lower_case`: before the tokenizer's own normaliser.
+fn lowercase(tokenizer: &mut Inner) -> tokenizers::Result<()> {
+    let lower = NormalizerWrapper::Lowercase(Lowercase);
+    let all = match tokenizer.get_normalizer().cloned() {
+        None => vec![lower],
+        Some(NormalizerWrapper::Sequence(old)) => {
+            std::iter::once(lower).chain(old.as_ref().to_vec()).collect()
+        }
+        Some(old) => vec![lower, old],
+    };
+    tokenizer.with_normalizer(Some(Sequence::new(all)))?;
+    Ok(())
+}
+
+fn failed(row: usize, error: tokenizers::Error) -> Error {
+    Error::input(format!("cannot tokenise row {row}")).with_source(error)
+}
