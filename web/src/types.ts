@@ -119,7 +119,8 @@ export interface TokenCounts {
 export interface MaskCandidate {
   token: string;
   id: number;
-  probability: number;
+  /** Its probability among the whole vocabulary. */
+  score: number;
 }
 
 /** How far a training run is. */
