@@ -36,7 +36,7 @@ pub struct AdapterReport {
     /// `vulkan` and the like.
     pub backend: String,
     /// Kernel class.
-    pub class: String,
+    pub class: crate::plan::kernels::Class,
 }
 
 /// No adapters.

@@ -430,6 +430,81 @@ fn files_of_a_folder_are_mapped_or_read() {
     assert_eq!(&folder.read("model.safetensors", len - 9..len).unwrap()[..], &whole[whole.len() - 9..]);
 }
 
+#[test]
+fn summaries_say_truly_what_each_golden_holds() {
+    for (name, class) in [
+        ("albert", "AlbertModel"),
+        ("bert-act-silu", "BertModel"),
+        ("bert-pretraining", "BertForPreTraining"),
+        ("bert-legacy-names", "BertForPreTraining"),
+        ("bert-sequence-regression", "BertForSequenceClassification"),
+        ("bert-token-classification", "BertForTokenClassification"),
+        ("distilbert-masked-lm", "DistilBertForMaskedLM"),
+        ("distilbert-sequence", "DistilBertForSequenceClassification"),
+        ("electra", "ElectraModel"),
+        ("modernbert", "ModernBertForMaskedLM"),
+        ("mpnet", "MPNetModel"),
+        ("roberta-masked-lm", "RobertaForMaskedLM"),
+        ("roberta-sequence", "RobertaForSequenceClassification"),
+        ("sentence-mean", "BertModel"),
+        ("xlm-roberta", "XLMRobertaModel"),
+    ] {
+        let summary = golden(name).summary(1024);
+        assert_eq!(summary.class, class, "{name}");
+        // The goldens were saved by the class that their config names.
+        assert_eq!(summary.architectures, [class], "{name}");
+        assert!(summary.advice.starts_with(class), "{name}");
+        assert!(summary.notes.iter().all(|note| note.starts_with("no modules.json")), "{:?}", summary.notes);
+        let json = serde_json::to_value(&summary).unwrap();
+        assert_eq!(json["hidden"], 48);
+        for word in [summary.family, class, "48", &summary.parameters.to_string()] {
+            assert!(summary.to_string().contains(word), "{name}: {word} in {summary}");
+        }
+    }
+
+    let dense = golden("sentence-cls").summary(1024);
+    assert_eq!((dense.dimensions, dense.normalize, &dense.dense[..]), (20, true, &[20][..]));
+    let prompts = golden("sentence-max").summary(1024).to_string();
+    assert!(prompts.contains(r#"query: "query: " (default)"#), "{prompts}");
+    let labels = golden("bert-sequence-single-label").summary(1024).to_string();
+    assert!(
+        labels.contains("sequence classification (bad, fine, good, single_label_classification)"),
+        "{labels}"
+    );
+
+    let memory = golden("bert-act-relu").summary(1024).memory.unwrap();
+    // Every parameter but the pooler's, which pooling by the mean does not need.
+    assert_eq!(memory.weights_f32_bytes, 4 * (81_324 - 48 * 49));
+    assert!(memory.weights_f16_bytes > memory.weights_f32_bytes / 2);
+    assert!(memory.weights_f16_bytes < memory.weights_f32_bytes * 11 / 20);
+    assert!(memory.batch_bytes > 1024 * 48 * 4);
+}
+
+#[test]
+fn summaries_note_what_is_odd() {
+    let mut files = in_memory("bert-act-relu");
+    edit_json(&mut files, "config.json", |config| config["architectures"] = json!(["BertForMaskedLM"]));
+    let summary = Checkpoint::from_files(files).unwrap().summary(1024);
+    assert_eq!(summary.class, "BertModel");
+    assert!(summary.notes[0].contains("BertForMaskedLM"), "{:?}", summary.notes);
+
+    let mut files = in_memory("bert-token-classification");
+    edit_json(&mut files, "config.json", |config| {
+        config["architectures"] = json!(["BertForQuestionAnswering"])
+    });
+    let bytes = files.remove("model.safetensors").unwrap();
+    let renamed = rebuild(&bytes, |raw| {
+        raw.name = raw.name.replace("classifier", "qa_outputs");
+        true
+    });
+    files.insert("model.safetensors", renamed);
+    let checkpoint = Checkpoint::from_files(files).unwrap();
+    assert_eq!(checkpoint.heads().other, ["qa_outputs"]);
+    let summary = checkpoint.summary(1024);
+    assert_eq!(summary.class, "BertForQuestionAnswering");
+    assert!(summary.notes.iter().any(|note| note.contains("qa_outputs")), "{:?}", summary.notes);
+}
+
 fn rows(
     name: &str,
     inputs: &[TextInput<'_>],

@@ -96,6 +96,19 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// One of the names that configs have for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Activation::Gelu => "gelu",
+            Activation::GeluTanh => "gelu_new",
+            Activation::Relu => "relu",
+            Activation::Silu => "silu",
+            Activation::QuickGelu => "quick_gelu",
+            Activation::Tanh => "tanh",
+            Activation::Sigmoid => "sigmoid",
+        }
+    }
+
     /// The function that a config calls by this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
@@ -320,7 +333,7 @@ impl Config {
             Family::ModernBert => config.f64("norm_eps")?.unwrap_or(1e-5),
             _ => config.f64("layer_norm_eps")?.unwrap_or(1e-12),
         };
-        if !(layer_norm_eps >= 0.0 && layer_norm_eps < 1.0) {
+        if !(0.0..1.0).contains(&layer_norm_eps) {
             return Err(config.wrong("layer_norm_eps", "between 0 and 1"));
         }
         let (activation_key, activation_default) = match family {

@@ -7,10 +7,15 @@ mod config;
 mod files;
 mod fingerprint;
 mod heads;
+#[cfg(not(target_arch = "wasm32"))]
+mod hub;
 mod json;
 mod modules;
 mod names;
 mod open;
+#[cfg(not(target_arch = "wasm32"))]
+mod source;
+mod summary;
 mod weights;
 
 pub use config::{Activation, ClassifierPooling, Config, Family, LayerAttention, ProblemType};
@@ -19,6 +24,11 @@ pub use files::FolderFiles;
 pub use files::{Bytes, Files, MemoryFiles};
 pub use fingerprint::Fingerprint;
 pub use heads::{Head, HeadKind, Heads};
+#[cfg(not(target_arch = "wasm32"))]
+pub use hub::{Download, Hub};
 pub use modules::Modules;
 pub use open::{Checkpoint, TokenizerFiles};
+#[cfg(not(target_arch = "wasm32"))]
+pub use source::{HubModel, ModelSource};
+pub use summary::{Memory, Summary};
 pub use weights::{StoredType, Weights};

@@ -8,6 +8,9 @@ use crate::plan::{DenseLayer, Pooling};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+/// The file that makes a checkpoint one of sentence-transformers.
+pub(super) const MODULES: &str = "modules.json";
+
 /// Files that carry `max_seq_length`, newest name first. Source: `Transformer.load` of sentence-transformers.
 pub(super) const TRANSFORMER_CONFIGS: [&str; 8] = [
     "sentence_bert_config.json",
@@ -51,40 +54,27 @@ impl Modules {
     /// # Errors
     /// A module that is not computed here, or a damaged file.
     pub(super) fn read(files: &dyn Files) -> Result<Option<Self>> {
-        const FILE: &str = "modules.json";
-        let Some(list) = read_value(files, FILE)? else { return Ok(None) };
-        let file = files.describe(FILE);
-        let Value::Array(list) = list else {
-            return Err(Error::model_file(format!(
-                "cannot read {file}: expected a list of modules, found {}",
-                brief(&list)
-            )));
-        };
+        let Some(list) = ModuleEntry::list(files)? else { return Ok(None) };
         let mut modules = Modules { include_prompt: true, ..Self::default() };
-        for (at, entry) in list.into_iter().enumerate() {
-            let entry = Object::from_value(entry, &file)?;
-            let path = entry.str("path")?.unwrap_or_default().trim_end_matches('/').to_owned();
-            if !path.is_empty() {
-                check_relative(&path, &file)?;
-            }
-            modules.add(files, &entry, at, &path)?;
+        for (at, entry) in list.iter().enumerate() {
+            modules.add(files, entry, at)?;
         }
         modules.read_transformer_config(files)?;
         modules.read_prompts(files)?;
         Ok(Some(modules))
     }
 
-    fn add(&mut self, files: &dyn Files, entry: &Object, at: usize, path: &str) -> Result<()> {
-        let class = entry.require_str("type")?;
+    fn add(&mut self, files: &dyn Files, entry: &ModuleEntry, at: usize) -> Result<()> {
+        let ModuleEntry { class, path } = entry;
         let refuse = |why: &str| {
             Err(Error::model_file(format!(
-                "cannot compute the sentence embeddings of {}: module {at} is {class}, {why}",
+                "cannot compute the sentence embeddings of {}: module {at} is a {class}, {why}",
                 files.location()
             )))
         };
         let out_of_order = "which stands in a place where it is not computed here; expected Transformer, Pooling, \
                             any Dense modules, Normalize";
-        match last_part(class) {
+        match class.as_str() {
             "Transformer" if at == 0 => {
                 if !path.is_empty() {
                     self.transformer = format!("{path}/");
@@ -211,6 +201,37 @@ impl Modules {
     }
 }
 
+/// One entry of modules.json.
+pub(super) struct ModuleEntry {
+    /// `Pooling` of `sentence_transformers.models.Pooling`.
+    pub(super) class: String,
+    /// Its folder, without a slash at the end; empty for the checkpoint's own.
+    pub(super) path: String,
+}
+
+impl ModuleEntry {
+    /// The entries in their order; `None` where there is no modules.json.
+    pub(super) fn list(files: &dyn Files) -> Result<Option<Vec<Self>>> {
+        let Some(list) = read_value(files, MODULES)? else { return Ok(None) };
+        let file = files.describe(MODULES);
+        let Value::Array(list) = list else {
+            return Err(Error::model_file(format!(
+                "cannot read {file}: expected a list of modules, found {}",
+                brief(&list)
+            )));
+        };
+        let entry = |value: Value| {
+            let entry = Object::from_value(value, &file)?;
+            let path = entry.str("path")?.unwrap_or_default().trim_end_matches('/').to_owned();
+            if !path.is_empty() {
+                check_relative(&path, &file)?;
+            }
+            Ok(ModuleEntry { class: last_part(entry.require_str("type")?).to_owned(), path })
+        };
+        list.into_iter().map(entry).collect::<Result<_>>().map(Some)
+    }
+}
+
 /// The flags that came before `pooling_mode`, in the order in which their results are concatenated.
 const POOLING_FLAGS: [(&str, Pooling); 6] = [
     ("pooling_mode_cls_token", Pooling::Cls),
@@ -296,7 +317,10 @@ mod tests {
             vec![TRANSFORMER, ("2_Normalize", "x.Normalize")],
             vec![("../x", "x.Transformer")],
         ] {
-            assert!(layout(&modules, &[pooling.clone()]).unwrap_err().is_model_file(), "{modules:?}");
+            assert!(
+                layout(&modules, std::slice::from_ref(&pooling)).unwrap_err().is_model_file(),
+                "{modules:?}"
+            );
         }
     }
 

@@ -120,7 +120,7 @@ async fn choose_engine(device: &Device, threads: Option<NonZeroUsize>) -> Result
             let device = DeviceReport {
                 name: report.name.clone(),
                 backend: report.backend.to_string(),
-                class: report.class.to_string(),
+                class: report.class.name().to_owned(),
                 note: None,
             };
             Ok((Engine::Gpu(Box::new(engine)), device))

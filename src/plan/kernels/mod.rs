@@ -27,6 +27,18 @@ pub enum Class {
     Software,
 }
 
+impl Class {
+    /// The name that reports, benches and the command line use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Tensor => "tensor",
+            Class::Gpu => "gpu",
+            Class::Browser => "browser",
+            Class::Software => "software",
+        }
+    }
+}
+
 /// A value of a kernel's `Params` struct.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Word {
