@@ -16,6 +16,7 @@ pub mod gpu;
 #[path = "gpu_absent.rs"]
 pub mod gpu;
 mod parallel;
+mod pause;
 pub mod plan;
 mod pretraining;
 pub mod reference;
