@@ -3,7 +3,7 @@
 import { FrostbertError, stopped } from "../errors.js";
 import { removeModel } from "../models.js";
 import type { Calls } from "../protocol.js";
-import type { Check, DeviceInfo, EmbedOptions, MaskCandidate, ModelInfo } from "../types.js";
+import type { Check, DeviceInfo, MaskCandidate, ModelInfo } from "../types.js";
 import { BlobReader } from "./blobs.js";
 import type { Context } from "./main.js";
 import { resolve, type Files } from "./model.js";
