@@ -17,6 +17,7 @@ pub mod gpu;
 pub mod gpu;
 mod parallel;
 mod pause;
+pub mod head;
 pub mod plan;
 mod pretraining;
 pub mod reference;

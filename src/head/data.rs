@@ -1,0 +1,419 @@
+//! What a head learns from: a matrix of embeddings and what each row should give.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use crate::{Error, Result};
+
+/// A row-major matrix of f32, owned or borrowed.
+///
+/// ```
+/// use frostbert::head::Matrix;
+/// let embeddings = Matrix::new(2, 3, vec![0.0, 0.1, 0.2, 1.0, 1.1, 1.2])?;
+/// assert_eq!(embeddings.row(1), [1.0, 1.1, 1.2]);
+/// # Ok::<(), frostbert::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Matrix<'a> {
+    data: Cow<'a, [f32]>,
+    rows: usize,
+    columns: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// Wraps `rows * columns` numbers, row after row.
+    ///
+    /// # Errors
+    /// The input, when the number of values is another, or one of them is NaN or infinite.
+    pub fn new(rows: usize, columns: usize, data: impl Into<Cow<'a, [f32]>>) -> Result<Self> {
+        let data = data.into();
+        if rows.checked_mul(columns) != Some(data.len()) {
+            return Err(Error::input(format!(
+                "reading a matrix of {rows} rows and {columns} columns: found {} values",
+                data.len()
+            )));
+        }
+        if let Some(at) = data.iter().position(|value| !value.is_finite()) {
+            return Err(Error::input(format!(
+                "reading a matrix: expected finite numbers, found {} in row {}, column {}",
+                data[at],
+                at / columns,
+                at % columns
+            )));
+        }
+        Ok(Matrix { data, rows, columns })
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Row `row`, `[columns]`.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn row(&self, row: usize) -> &[f32] {
+        &self.data[row * self.columns..(row + 1) * self.columns]
+    }
+
+    /// All values, row after row.
+    pub fn values(&self) -> &[f32] {
+        &self.data
+    }
+
+    /// The same matrix without a copy.
+    pub fn view(&self) -> Matrix<'_> {
+        Matrix { data: Cow::Borrowed(&self.data), rows: self.rows, columns: self.columns }
+    }
+
+    /// A copy of the rows named, in that order.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn select_rows(&self, rows: &[u32]) -> Matrix<'static> {
+        let mut data = Vec::with_capacity(rows.len() * self.columns);
+        for &row in rows {
+            data.extend_from_slice(self.row(row as usize));
+        }
+        Matrix { data: Cow::Owned(data), rows: rows.len(), columns: self.columns }
+    }
+
+    /// A copy of some ranges of columns side by side, in that order.
+    ///
+    /// # Panics
+    /// When a range leaves the matrix.
+    pub fn select_columns(&self, ranges: &[std::ops::Range<usize>]) -> Matrix<'static> {
+        let columns = ranges.iter().map(std::ops::Range::len).sum();
+        let mut data = Vec::with_capacity(self.rows * columns);
+        for row in 0..self.rows {
+            for range in ranges {
+                data.extend_from_slice(&self.row(row)[range.clone()]);
+            }
+        }
+        Matrix { data: Cow::Owned(data), rows: self.rows, columns }
+    }
+}
+
+/// What kind of question a head answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Problem {
+    /// One class of several: probabilities sum to one.
+    SingleLabel,
+    /// Any number of labels: a probability of its own for each.
+    MultiLabel,
+    /// A number.
+    Regression,
+}
+
+/// What each row should give.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Targets {
+    /// One class a row.
+    Classes {
+        /// Class of each row, an index into `names`.
+        labels: Vec<u32>,
+        /// Class names.
+        names: Vec<String>,
+    },
+    /// Any number of labels a row.
+    MultiLabel {
+        /// Whether row i bears label k, `[rows, names]`.
+        marks: Vec<bool>,
+        /// Label names.
+        names: Vec<String>,
+    },
+    /// A number a row.
+    Values {
+        /// The numbers, `[rows]`.
+        values: Vec<f64>,
+        /// What the number is called.
+        name: String,
+    },
+}
+
+impl Targets {
+    /// Classes by name, one a row. Names are sorted: as numbers when all are integers, else as text.
+    ///
+    /// ```
+    /// # use frostbert::head::Targets;
+    /// let Targets::Classes { labels, names } = Targets::classes(&["10", "9", "10"]) else { unreachable!() };
+    /// assert_eq!((names, labels), (vec!["9".into(), "10".into()], vec![1, 0, 1]));
+    /// ```
+    pub fn classes<S: AsRef<str>>(rows: &[S]) -> Targets {
+        let names = sorted_names(rows.iter().map(AsRef::as_ref));
+        let labels = rows.iter().map(|row| index_of(&names, row.as_ref())).collect();
+        Targets::Classes { labels, names }
+    }
+
+    /// Sets of labels by name, one set a row.
+    pub fn multi_label<S: AsRef<str>>(rows: &[Vec<S>]) -> Targets {
+        let names = sorted_names(rows.iter().flatten().map(AsRef::as_ref));
+        let mut marks = vec![false; rows.len() * names.len()];
+        for (row, marks) in rows.iter().zip(marks.chunks_exact_mut(names.len().max(1))) {
+            for label in row {
+                marks[index_of(&names, label.as_ref()) as usize] = true;
+            }
+        }
+        Targets::MultiLabel { marks, names }
+    }
+
+    /// Numbers, one a row.
+    pub fn values(values: Vec<f64>, name: impl Into<String>) -> Targets {
+        Targets::Values { values, name: name.into() }
+    }
+
+    /// Which problem this is.
+    pub fn problem(&self) -> Problem {
+        match self {
+            Targets::Classes { .. } => Problem::SingleLabel,
+            Targets::MultiLabel { .. } => Problem::MultiLabel,
+            Targets::Values { .. } => Problem::Regression,
+        }
+    }
+
+    /// Names of what comes out: classes, labels, or the one number.
+    pub fn names(&self) -> &[String] {
+        match self {
+            Targets::Classes { names, .. } | Targets::MultiLabel { names, .. } => names,
+            Targets::Values { name, .. } => std::slice::from_ref(name),
+        }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        match self {
+            Targets::Classes { labels, .. } => labels.len(),
+            Targets::MultiLabel { marks, names } => marks.len() / names.len().max(1),
+            Targets::Values { values, .. } => values.len(),
+        }
+    }
+
+    /// The targets of the rows named, with the same names.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn select_rows(&self, rows: &[u32]) -> Targets {
+        match self {
+            Targets::Classes { labels, names } => Targets::Classes {
+                labels: rows.iter().map(|&row| labels[row as usize]).collect(),
+                names: names.clone(),
+            },
+            Targets::MultiLabel { marks, names } => {
+                let k = names.len();
+                let marks = rows.iter().flat_map(|&row| &marks[row as usize * k..(row as usize + 1) * k]);
+                Targets::MultiLabel { marks: marks.copied().collect(), names: names.clone() }
+            }
+            Targets::Values { values, name } => Targets::Values {
+                values: rows.iter().map(|&row| values[row as usize]).collect(),
+                name: name.clone(),
+            },
+        }
+    }
+
+    /// What stratified splits keep in proportion: the class, or the set of labels. Numbers have no strata.
+    pub(crate) fn strata(&self) -> Vec<u32> {
+        match self {
+            Targets::Classes { labels, .. } => labels.clone(),
+            Targets::MultiLabel { marks, names } => {
+                let sets: Vec<&[bool]> = marks.chunks_exact(names.len().max(1)).collect();
+                let kinds: BTreeSet<&[bool]> = sets.iter().copied().collect();
+                let kinds: Vec<&[bool]> = kinds.into_iter().collect();
+                sets.iter().map(|set| kinds.partition_point(|kind| kind < set) as u32).collect()
+            }
+            Targets::Values { values, .. } => vec![0; values.len()],
+        }
+    }
+}
+
+fn sorted_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let names: BTreeSet<&str> = names.collect();
+    let mut names: Vec<&str> = names.into_iter().collect();
+    if names.iter().all(|name| name.parse::<i64>().is_ok()) {
+        // "07" and "7" are two names of one number: the text decides, so that the order is total.
+        names.sort_by_key(|name| (name.parse::<i64>().unwrap_or_default(), *name));
+    }
+    names.into_iter().map(str::to_owned).collect()
+}
+
+fn index_of(names: &[String], name: &str) -> u32 {
+    names.iter().position(|known| known == name).expect("names were collected from these rows") as u32
+}
+
+/// Embeddings, targets, and what else is known of each row.
+#[derive(Clone, Debug)]
+pub struct TrainData<'a> {
+    /// Embeddings, `[rows, d]`.
+    pub embeddings: Matrix<'a>,
+    /// What each row should give.
+    pub targets: Targets,
+    /// Weight of each row's loss; none means one each.
+    pub weights: Option<Vec<f64>>,
+    /// Group of each row: rows of one group never part in a split (the same author, document, patient).
+    pub groups: Option<Vec<u32>>,
+}
+
+impl<'a> TrainData<'a> {
+    /// Rows of equal weight, without groups.
+    pub fn new(embeddings: Matrix<'a>, targets: Targets) -> Self {
+        TrainData { embeddings, targets, weights: None, groups: None }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.embeddings.rows()
+    }
+
+    /// The same data without a copy of the embeddings.
+    pub fn view(&self) -> TrainData<'_> {
+        TrainData {
+            embeddings: self.embeddings.view(),
+            targets: self.targets.clone(),
+            weights: self.weights.clone(),
+            groups: self.groups.clone(),
+        }
+    }
+
+    /// A copy of the rows named, in that order.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn select_rows(&self, rows: &[u32]) -> TrainData<'static> {
+        TrainData {
+            embeddings: self.embeddings.select_rows(rows),
+            targets: self.targets.select_rows(rows),
+            weights: self.weights.as_ref().map(|all| rows.iter().map(|&row| all[row as usize]).collect()),
+            groups: self.groups.as_ref().map(|all| rows.iter().map(|&row| all[row as usize]).collect()),
+        }
+    }
+
+    /// Checks that the parts belong together and that there is something to learn.
+    ///
+    /// # Errors
+    /// The input: no rows or columns, targets, weights or groups of another length, labels out of range,
+    /// fewer than two classes that have rows, a weight or value that is negative or not finite.
+    pub fn check(&self) -> Result<()> {
+        let rows = self.rows();
+        let fail = |message: String| Err(Error::input(format!("training a head: {message}")));
+        if rows == 0 || self.embeddings.columns() == 0 {
+            return fail(format!(
+                "expected at least one row and one column, found {rows} rows of {} columns",
+                self.embeddings.columns()
+            ));
+        }
+        for (what, len) in [
+            ("targets", self.targets.rows()),
+            ("sample weights", self.weights.as_ref().map_or(rows, Vec::len)),
+            ("groups", self.groups.as_ref().map_or(rows, Vec::len)),
+        ] {
+            if len != rows {
+                return fail(format!("expected one of {what} for each of {rows} rows, found {len}"));
+            }
+        }
+        if let Some(weights) = &self.weights {
+            if let Some(at) = weights.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
+                return fail(format!(
+                    "expected sample weights of zero or more, found {} in row {at}",
+                    weights[at]
+                ));
+            }
+            if !(weights.iter().sum::<f64>() > 0.0) {
+                return fail("all sample weights are zero".into());
+            }
+        }
+        match &self.targets {
+            Targets::Classes { labels, names } => {
+                if let Some(at) = labels.iter().position(|&label| label as usize >= names.len()) {
+                    return fail(format!(
+                        "row {at} has class {}, but there are only {} class names",
+                        labels[at],
+                        names.len()
+                    ));
+                }
+                let seen: BTreeSet<u32> = labels.iter().copied().collect();
+                if seen.len() < 2 {
+                    let only = seen.first().map_or("none", |&label| &names[label as usize]);
+                    return fail(format!(
+                        "expected at least two classes, found only one ({only:?}): check the label column"
+                    ));
+                }
+                if let Some(name) = (0..names.len() as u32).find(|class| !seen.contains(class)) {
+                    return fail(format!("class {:?} has no row", names[name as usize]));
+                }
+            }
+            Targets::MultiLabel { marks, names } => {
+                if names.is_empty() {
+                    return fail("no row bears any label: check the label column".into());
+                }
+                for (k, name) in names.iter().enumerate() {
+                    let count = marks.iter().skip(k).step_by(names.len()).filter(|&&mark| mark).count();
+                    if count == 0 || count == rows {
+                        return fail(format!(
+                            "label {name:?} is on {count} of {rows} rows: there is nothing to learn about it"
+                        ));
+                    }
+                }
+            }
+            Targets::Values { values, .. } => {
+                if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+                    return fail(format!("expected finite target values, found {} in row {at}", values[at]));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matrices_refuse_wrong_sizes_and_nan() {
+        assert!(Matrix::new(2, 2, vec![0.0; 3]).unwrap_err().is_input());
+        let error = Matrix::new(2, 2, vec![0.0, 1.0, 2.0, f32::NAN]).unwrap_err();
+        assert!(error.to_string().contains("row 1, column 1"), "{error}");
+        let matrix = Matrix::new(2, 3, vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]).unwrap();
+        assert_eq!(matrix.select_columns(&[2..3, 0..1]).values(), [2.0, 0.0, 5.0, 3.0]);
+        assert_eq!(matrix.select_rows(&[1, 1]).values(), [3.0, 4.0, 5.0, 3.0, 4.0, 5.0]);
+    }
+
+    #[test]
+    fn bad_training_data_is_told_apart() {
+        let embeddings = || Matrix::new(3, 1, vec![0.0, 1.0, 2.0]).unwrap();
+        let message = |data: TrainData| data.check().unwrap_err().to_string();
+        let good = TrainData::new(embeddings(), Targets::classes(&["a", "b", "a"]));
+        good.check().unwrap();
+        assert!(
+            message(TrainData::new(embeddings(), Targets::classes(&["a"; 3]))).contains("only one (\"a\")")
+        );
+        assert!(
+            message(TrainData::new(embeddings(), Targets::classes(&["a", "b"]))).contains("3 rows, found 2")
+        );
+        assert!(
+            message(TrainData { weights: Some(vec![1.0, f64::NAN, 1.0]), ..good.clone() })
+                .contains("NaN in row 1")
+        );
+        assert!(message(TrainData { weights: Some(vec![0.0; 3]), ..good.clone() }).contains("all sample"));
+        let targets = Targets::Classes { labels: vec![0, 1, 2], names: vec!["a".into(), "b".into()] };
+        assert!(message(TrainData::new(embeddings(), targets)).contains("class 2"));
+        let targets = Targets::multi_label(&[vec!["x"], vec!["x", "y"], vec!["x"]]);
+        assert!(message(TrainData::new(embeddings(), targets)).contains("\"x\" is on 3 of 3"));
+        let targets = Targets::values(vec![0.0, f64::INFINITY, 0.0], "stars");
+        assert!(message(TrainData::new(embeddings(), targets)).contains("inf in row 1"));
+    }
+
+    #[test]
+    fn strata_are_classes_or_sets_of_labels() {
+        assert_eq!(Targets::classes(&["b", "a", "b"]).strata(), [1, 0, 1]);
+        let targets = Targets::multi_label(&[vec!["x"], vec![], vec!["y", "x"], vec!["x"]]);
+        assert_eq!(targets.strata(), [1, 0, 2, 1]);
+    }
+}

@@ -1,0 +1,353 @@
+//! Dense products in f64, with the same bits on every machine.
+//!
+//! Every sum runs in [`LANES`] partial sums that are folded in one fixed order, products and sums are rounded
+//! apart (no fused multiply-add), and work is cut by row counts, never by thread counts. So a head trained in a
+//! browser equals one trained on a server, bit for bit. The instruction set is chosen at run time by `pulp`; it
+//! changes how many lanes go at once, not what they hold.
+
+use std::array::from_fn;
+
+use super::parallel;
+
+/// Partial sums of a dot product: one AVX-512 register, two AVX2, four NEON or wasm ones.
+const LANES: usize = 8;
+
+/// What features may be stored as. Arithmetic is f64 either way.
+pub(crate) trait Scalar: Copy + Send + Sync + Into<f64> {}
+impl Scalar for f32 {}
+impl Scalar for f64 {}
+
+/// Runs `work` compiled for the best instruction set of this machine. What it calls must be `inline(always)`.
+#[inline(always)]
+pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(work)
+}
+
+#[inline(always)]
+fn fold(lanes: [f64; LANES]) -> f64 {
+    ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
+}
+
+/// Dot products of `R` rows with `O` others, all of one length.
+#[inline(always)]
+fn dot_tile<T: Scalar, const R: usize, const O: usize>(x: [&[T]; R], w: [&[f64]; O]) -> [[f64; O]; R] {
+    let len = w[0].len();
+    let (x, x_tail): ([&[[T; LANES]]; R], [&[T]; R]) = split(x.map(|row| &row[..len]));
+    let (w, w_tail): ([&[[f64; LANES]]; O], [&[f64]; O]) = split(w.map(|row| &row[..len]));
+    let mut sums = [[[0.0; LANES]; O]; R];
+    for step in 0..len / LANES {
+        for r in 0..R {
+            let values: [f64; LANES] = x[r][step].map(Into::into);
+            for o in 0..O {
+                for lane in 0..LANES {
+                    sums[r][o][lane] += values[lane] * w[o][step][lane];
+                }
+            }
+        }
+    }
+    for r in 0..R {
+        for o in 0..O {
+            for (lane, (&a, &b)) in x_tail[r].iter().zip(w_tail[o]).enumerate() {
+                sums[r][o][lane] += a.into() * b;
+            }
+        }
+    }
+    sums.map(|row| row.map(fold))
+}
+
+/// Each row as whole groups of lanes and what is left over.
+#[inline(always)]
+fn split<T, const N: usize>(rows: [&[T]; N]) -> ([&[[T; LANES]]; N], [&[T]; N]) {
+    (rows.map(|row| row.as_chunks().0), rows.map(|row| row.as_chunks::<LANES>().1))
+}
+
+/// The dot product of two rows of one length.
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    vectorised(|| dot_tile([a], [b])[0][0])
+}
+
+/// `out[i, o] = bias[o] + sum_j x[i, j] * w[o, j]`.
+///
+/// Shapes: `x` rows of `d`, `w` `[outputs, d]`, `bias` `[outputs]`, `out` `[x.len(), outputs]`.
+#[inline(always)]
+pub(crate) fn affine<T: Scalar>(x: &[&[T]], w: &[f64], bias: &[f64], out: &mut [f64]) {
+    let outputs = bias.len();
+    let d = w.len() / outputs.max(1);
+    let (quads, rest) = x.as_chunks::<4>();
+    let (out, out_rest) = out.split_at_mut(quads.len() * 4 * outputs);
+    for (rows, out) in quads.iter().zip(out.chunks_exact_mut(4 * outputs.max(1))) {
+        affine_rows(*rows, d, w, bias, out);
+    }
+    for (&row, out) in rest.iter().zip(out_rest.chunks_exact_mut(outputs.max(1))) {
+        affine_rows([row], d, w, bias, out);
+    }
+}
+
+#[inline(always)]
+fn affine_rows<T: Scalar, const R: usize>(x: [&[T]; R], d: usize, w: &[f64], bias: &[f64], out: &mut [f64]) {
+    let outputs = bias.len();
+    let w = |o: usize| &w[o * d..(o + 1) * d];
+    let mut o = 0;
+    while o + 2 <= outputs {
+        let tile = dot_tile(x, [w(o), w(o + 1)]);
+        for r in 0..R {
+            out[r * outputs + o] = tile[r][0] + bias[o];
+            out[r * outputs + o + 1] = tile[r][1] + bias[o + 1];
+        }
+        o += 2;
+    }
+    if o < outputs {
+        let tile = dot_tile(x, [w(o)]);
+        for r in 0..R {
+            out[r * outputs + o] = tile[r][0] + bias[o];
+        }
+    }
+}
+
+/// `out[o, j] += sum_i r[i, o] * x[i, j]`.
+///
+/// Shapes: `x` rows of `d`, `r` `[x.len(), outputs]`, `out` `[outputs, d]`.
+#[inline(always)]
+pub(crate) fn add_outer<T: Scalar>(x: &[&[T]], r: &[f64], outputs: usize, out: &mut [f64]) {
+    let d = out.len() / outputs.max(1);
+    let (quads, rest) = x.as_chunks::<4>();
+    for (quad, rows) in quads.iter().enumerate() {
+        let rows = rows.map(|row| &row[..d]);
+        for o in 0..outputs {
+            let r: [f64; 4] = from_fn(|i| r[(quad * 4 + i) * outputs + o]);
+            let out = &mut out[o * d..(o + 1) * d];
+            for j in 0..d {
+                let [a, b, c, e] = rows.map(|row| -> f64 { row[j].into() });
+                out[j] += (r[0] * a + r[1] * b) + (r[2] * c + r[3] * e);
+            }
+        }
+    }
+    for (i, row) in rest.iter().enumerate() {
+        let row = &row[..d];
+        for o in 0..outputs {
+            let r = r[(quads.len() * 4 + i) * outputs + o];
+            let out = &mut out[o * d..(o + 1) * d];
+            for j in 0..d {
+                let value: f64 = row[j].into();
+                out[j] += r * value;
+            }
+        }
+    }
+}
+
+/// The lower triangle of `sum_i w_i (x_i - mean)(x_i - mean)ᵀ`, `[d, d]`, over the rows given.
+///
+/// The mean is taken off before the product: taken off after, it would cancel.
+pub(crate) fn scatter<T: Scalar>(rows: &[(&[T], f64)], mean: &[f64]) -> Vec<f64> {
+    const ROWS: usize = 256;
+    const TILE: usize = 32;
+    let d = mean.len();
+    let mut sum = vec![0.0; d * d];
+    let mut columns = vec![0.0; d * ROWS];
+    for rows in rows.chunks(ROWS) {
+        let len = rows.len();
+        // Columns of the block end to end, scaled by √w, so that one entry is one dot product.
+        parallel::for_chunks(&mut columns[..d * len], TILE * len, |tile, out| {
+            for (at, out) in out.chunks_exact_mut(len).enumerate() {
+                let j = tile * TILE + at;
+                for (value, (row, weight)) in out.iter_mut().zip(rows) {
+                    *value = (row[j].into() - mean[j]) * weight.sqrt();
+                }
+            }
+        });
+        let columns: Vec<&[f64]> = columns[..d * len].chunks_exact(len).collect();
+        parallel::for_chunks(&mut sum, TILE * d, |tile, out| {
+            vectorised(|| {
+                let from = tile * TILE;
+                let height = out.len() / d;
+                let mut block = vec![0.0; height];
+                let left: Vec<&[f64]> = columns[from..from + height].to_vec();
+                for b in 0..from + height {
+                    affine(&left, columns[b], &[0.0], &mut block);
+                    for (a, value) in block.iter().enumerate() {
+                        out[a * d + b] += value;
+                    }
+                }
+            });
+        });
+    }
+    sum
+}
+
+/// A lower triangular factor `L` of `A = L Lᵀ`.
+#[derive(Clone, Debug)]
+pub(crate) struct Cholesky {
+    d: usize,
+    lower: Vec<f64>,
+}
+
+impl Cholesky {
+    /// Factors the symmetric positive definite `[d, d]` matrix whose lower triangle is given.
+    ///
+    /// `None` when a pivot is not a positive number: the matrix is singular to rounding, or holds a NaN.
+    pub(crate) fn new(d: usize, mut a: Vec<f64>) -> Option<Self> {
+        const BLOCK: usize = 32;
+        for start in (0..d).step_by(BLOCK) {
+            let width = BLOCK.min(d - start);
+            let (done, rest) = a.split_at_mut(start * d);
+            let _ = done;
+            // What the columns before `start` take off this block column; its own rows are needed by all.
+            let pivot_rows: Vec<f64> =
+                rest[..width * d].chunks_exact(d).flat_map(|row| row[..start].iter().copied()).collect();
+            parallel::for_chunks(rest, BLOCK * d, |_, rows| {
+                vectorised(|| {
+                    let height = rows.len() / d;
+                    let mut taken = vec![0.0; height * width];
+                    let left: Vec<&[f64]> = rows.chunks_exact(d).map(|row| &row[..start]).collect();
+                    if start > 0 {
+                        affine(&left, &pivot_rows, &[0.0; BLOCK][..width], &mut taken);
+                    }
+                    for (row, taken) in rows.chunks_exact_mut(d).zip(taken.chunks_exact(width)) {
+                        for (value, taken) in row[start..start + width].iter_mut().zip(taken) {
+                            *value -= taken;
+                        }
+                    }
+                });
+            });
+            let (pivot, below) = rest.split_at_mut(width * d);
+            for i in 0..width {
+                for j in 0..=i {
+                    let mut value = pivot[i * d + start + j];
+                    for k in 0..j {
+                        value -= pivot[i * d + start + k] * pivot[j * d + start + k];
+                    }
+                    if i > j {
+                        pivot[i * d + start + j] = value / pivot[j * d + start + j];
+                    } else if value > 0.0 && value.is_finite() {
+                        pivot[i * d + start + i] = value.sqrt();
+                    } else {
+                        return None;
+                    }
+                }
+            }
+            if !below.is_empty() {
+                parallel::for_chunks(below, BLOCK * d, |_, rows| {
+                    for row in rows.chunks_exact_mut(d) {
+                        let row = &mut row[start..start + width];
+                        for j in 0..width {
+                            let pivot = &pivot[j * d + start..j * d + start + width];
+                            let mut value = row[j];
+                            for k in 0..j {
+                                value -= row[k] * pivot[k];
+                            }
+                            row[j] = value / pivot[j];
+                        }
+                    }
+                });
+            }
+        }
+        Some(Cholesky { d, lower: a })
+    }
+
+    /// Replaces `b` by the solution of `A x = b`.
+    pub(crate) fn solve(&self, b: &mut [f64]) {
+        let d = self.d;
+        vectorised(|| {
+            for i in 0..d {
+                let row = &self.lower[i * d..i * d + i + 1];
+                let (solved, rest) = b.split_at_mut(i);
+                rest[0] = (rest[0] - dot_tile([&row[..i]], [&*solved])[0][0]) / row[i];
+            }
+            for i in (0..d).rev() {
+                let row = &self.lower[i * d..i * d + i + 1];
+                b[i] /= row[i];
+                let (rest, solved) = b.split_at_mut(i);
+                let value = solved[0];
+                for (target, entry) in rest.iter_mut().zip(row) {
+                    *target -= entry * value;
+                }
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Small numbers without a pattern.
+    fn noise(len: usize, salt: u64) -> Vec<f64> {
+        let mut state = 0x9e37_79b9_7f4a_7c15 ^ salt;
+        (0..len)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                ((state >> 33) as f64) / f64::from(1u32 << 31) * 2.0 - 1.0
+            })
+            .collect()
+    }
+
+    #[test]
+    fn products_match_the_plain_sums_at_odd_sizes() {
+        for (n, d, outputs) in [(1, 1, 1), (3, 7, 2), (4, 8, 3), (5, 9, 1), (9, 33, 5), (16, 64, 4)] {
+            let x: Vec<f32> = noise(n * d, 1).iter().map(|&value| value as f32).collect();
+            let rows: Vec<&[f32]> = x.chunks_exact(d).collect();
+            let (w, bias) = (noise(outputs * d, 2), noise(outputs, 3));
+            let mut z = vec![f64::NAN; n * outputs];
+            affine(&rows, &w, &bias, &mut z);
+            let mut g = vec![0.5; outputs * d];
+            add_outer(&rows, &z, outputs, &mut g);
+            for i in 0..n {
+                for o in 0..outputs {
+                    let want: f64 =
+                        bias[o] + (0..d).map(|j| f64::from(x[i * d + j]) * w[o * d + j]).sum::<f64>();
+                    assert!((z[i * outputs + o] - want).abs() <= 1e-13, "z[{i},{o}] of {n}x{d}x{outputs}");
+                }
+            }
+            for o in 0..outputs {
+                for j in 0..d {
+                    let want: f64 =
+                        0.5 + (0..n).map(|i| z[i * outputs + o] * f64::from(x[i * d + j])).sum::<f64>();
+                    assert!((g[o * d + j] - want).abs() <= 1e-12, "g[{o},{j}] of {n}x{d}x{outputs}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_has_the_same_bits_in_any_tile() {
+        let (d, outputs) = (37, 3);
+        let x: Vec<f32> = noise(9 * d, 4).iter().map(|&value| value as f32).collect();
+        let rows: Vec<&[f32]> = x.chunks_exact(d).collect();
+        let w = noise(outputs * d, 5);
+        let mut all = vec![0.0; 9 * outputs];
+        vectorised(|| affine(&rows, &w, &[0.0; 3], &mut all));
+        for i in 0..9 {
+            let mut one = vec![0.0; outputs];
+            affine(&rows[i..=i], &w, &[0.0; 3], &mut one);
+            assert_eq!(one, all[i * outputs..(i + 1) * outputs], "row {i}, without wide instructions");
+        }
+    }
+
+    #[test]
+    fn cholesky_solves_what_scatter_builds() {
+        for (n, d) in [(3, 1), (40, 5), (90, 31), (300, 33), (300, 70)] {
+            let x = noise(n * d, 6);
+            let weights: Vec<f64> = noise(n, 7).iter().map(|value| value.abs() + 0.1).collect();
+            let rows: Vec<(&[f64], f64)> = x.chunks_exact(d).zip(weights.iter().copied()).collect();
+            let mean = noise(d, 8);
+            let mut a = scatter(&rows, &mean);
+            for i in 0..d {
+                for j in 0..=i {
+                    let want: f64 =
+                        rows.iter().map(|(row, w)| w * (row[i] - mean[i]) * (row[j] - mean[j])).sum();
+                    assert!((a[i * d + j] - want).abs() <= 1e-10, "scatter[{i},{j}]");
+                    a[j * d + i] = a[i * d + j];
+                }
+                a[i * d + i] += 1.0;
+            }
+            let want = noise(d, 9);
+            let mut b: Vec<f64> = (0..d).map(|i| dot(&a[i * d..(i + 1) * d], &want)).collect();
+            Cholesky::new(d, a).expect("positive definite").solve(&mut b);
+            for (got, want) in b.iter().zip(&want) {
+                assert!((got - want).abs() <= 1e-9, "{n}x{d}: {got} instead of {want}");
+            }
+        }
+        assert!(Cholesky::new(2, vec![1.0, 0.0, 2.0, 1.0]).is_none(), "indefinite");
+        assert!(Cholesky::new(1, vec![f64::NAN]).is_none());
+    }
+}

@@ -1,0 +1,275 @@
+//! The head: a model with all that is needed to use it.
+
+use serde::{Deserialize, Serialize};
+
+use super::calibrate::Calibration;
+use super::data::{Matrix, Problem};
+use super::dense;
+use super::evaluate::{Estimate, Metrics, argmax};
+use super::fingerprint::EncoderFingerprint;
+use super::linear::Linear;
+use super::loss::{sigmoid, softmax};
+use super::options::TrainOptions;
+use super::parallel;
+use super::standardise::Standardisation;
+use crate::{Error, Result};
+
+/// A small model on frozen embeddings: from a row of `dimension` numbers to a class, a set of labels, or a number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Head {
+    pub(crate) model: Model,
+    pub(crate) problem: Problem,
+    pub(crate) names: Vec<String>,
+    pub(crate) dimension: usize,
+    pub(crate) standardisation: Option<Standardisation>,
+    pub(crate) calibration: Calibration,
+    /// Of each label; empty unless multi-label.
+    pub(crate) thresholds: Vec<f64>,
+    /// What is kept about the head's making.
+    pub record: Record,
+}
+
+/// What is kept about a head's making: nothing here changes its predictions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record {
+    /// The encoder whose embeddings it learnt from.
+    pub encoder: Option<EncoderFingerprint>,
+    /// Where that encoder was: a folder or a hub id.
+    pub model_location: Option<String>,
+    /// How it was trained.
+    pub settings: Option<TrainOptions>,
+    /// Rows it learnt from.
+    pub train_rows: usize,
+    /// `C` it was fitted with.
+    pub c: Option<f64>,
+    /// Measures over folds, with 95% intervals.
+    pub cross_validation: Vec<(String, Estimate)>,
+    /// Measures on held-out rows.
+    pub test: Option<Metrics>,
+    /// Anything else its maker wants to keep.
+    pub notes: std::collections::BTreeMap<String, String>,
+}
+
+/// What computes the logits.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Model {
+    /// Over standardised features; one output for two classes.
+    Linear(Linear),
+}
+
+impl Model {
+    /// Logits a row: one for two classes.
+    pub(crate) fn outputs(&self) -> usize {
+        match self {
+            Model::Linear(linear) => linear.intercepts.len(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Model::Linear(_) => "linear",
+        }
+    }
+}
+
+/// What a head says of one row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// The likeliest class and its probability.
+    Class {
+        /// Index into [`Head::names`].
+        class: usize,
+        /// Its probability.
+        probability: f64,
+    },
+    /// The labels whose probability exceeds their threshold, indices into [`Head::names`].
+    Labels(Vec<usize>),
+    /// A number.
+    Value(f64),
+    /// The likeliest class is less likely than was asked for.
+    Abstained {
+        /// Index into [`Head::names`].
+        class: usize,
+        /// Its probability.
+        probability: f64,
+    },
+}
+
+impl Head {
+    /// Names of what comes out: classes, labels, or the one number.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Which problem it solves.
+    pub fn problem(&self) -> Problem {
+        self.problem
+    }
+
+    /// Columns of the embeddings it takes.
+    pub fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// Which kind of model it is: `linear`.
+    pub fn kind(&self) -> &'static str {
+        self.model.name()
+    }
+
+    /// The calibration of its logits.
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
+    }
+
+    /// Thresholds of each label; empty unless multi-label.
+    pub fn thresholds(&self) -> &[f64] {
+        &self.thresholds
+    }
+
+    /// Coefficients `[outputs, dimension]` and intercepts `[outputs]` on embeddings as they are, standardisation
+    /// folded in, before calibration; none unless the head is linear. Two classes have one output, the logit of
+    /// the second class.
+    pub fn coefficients(&self) -> Option<(Vec<f64>, Vec<f64>)> {
+        let Model::Linear(linear) = &self.model;
+        let raw = self.raw_linear(linear);
+        Some((raw.coefficients, raw.intercepts))
+    }
+
+    fn raw_linear(&self, linear: &Linear) -> Linear {
+        self.standardisation.as_ref().map_or_else(|| linear.clone(), |s| s.unfold(linear))
+    }
+
+    /// Calibrated logits, `[rows, names]`. Of two classes the first has logit zero. A regression's logit is its value.
+    ///
+    /// # Errors
+    /// The input, when the embeddings have another number of columns.
+    pub fn logits(&self, embeddings: &Matrix) -> Result<Vec<f64>> {
+        self.check_dimension(embeddings)?;
+        let mut outputs = self.outputs(embeddings);
+        self.calibration.apply(&mut outputs);
+        Ok(expand(&outputs, self.problem, self.names.len()))
+    }
+
+    /// Probabilities, `[rows, names]`; of a regression, the values `[rows]`.
+    ///
+    /// # Errors
+    /// The input, when the embeddings have another number of columns.
+    pub fn predict_proba(&self, embeddings: &Matrix) -> Result<Vec<f64>> {
+        let mut logits = self.logits(embeddings)?;
+        to_probabilities(&mut logits, self.problem, self.names.len());
+        Ok(logits)
+    }
+
+    /// What the probabilities of one row (of [`predict_proba`](Self::predict_proba)) say; with `abstain`, a class
+    /// less likely than that is withheld.
+    pub fn decide(&self, probabilities: &[f64], abstain: Option<f64>) -> Decision {
+        match self.problem {
+            Problem::Regression => Decision::Value(probabilities[0]),
+            Problem::MultiLabel => {
+                let over = |&j: &usize| probabilities[j] > self.thresholds[j];
+                Decision::Labels((0..probabilities.len()).filter(over).collect())
+            }
+            Problem::SingleLabel => {
+                let class = argmax(probabilities);
+                let probability = probabilities[class];
+                if abstain.is_some_and(|least| !(probability >= least)) {
+                    Decision::Abstained { class, probability }
+                } else {
+                    Decision::Class { class, probability }
+                }
+            }
+        }
+    }
+
+    /// Decisions for all rows.
+    ///
+    /// # Errors
+    /// The input, when the embeddings have another number of columns.
+    pub fn predict(&self, embeddings: &Matrix, abstain: Option<f64>) -> Result<Vec<Decision>> {
+        let probabilities = self.predict_proba(embeddings)?;
+        Ok(probabilities.chunks_exact(self.names.len()).map(|row| self.decide(row, abstain)).collect())
+    }
+
+    /// Measures the head on rows with known targets.
+    ///
+    /// # Errors
+    /// The input, when the embeddings have another number of columns, or the targets another number of rows,
+    /// or other names than the head's.
+    pub fn evaluate(&self, embeddings: &Matrix, targets: &super::Targets) -> Result<Metrics> {
+        if targets.rows() != embeddings.rows() {
+            return Err(Error::input(format!(
+                "evaluating a head: expected a target for each of {} rows, found {}",
+                embeddings.rows(),
+                targets.rows()
+            )));
+        }
+        if targets.problem() != self.problem
+            || (self.problem != Problem::Regression && targets.names() != self.names)
+        {
+            return Err(Error::input(format!(
+                "evaluating a head: expected targets among {:?}, found {:?}",
+                self.names,
+                targets.names()
+            )));
+        }
+        let predictions = self.predict_proba(embeddings)?;
+        let thresholds = (self.problem == Problem::MultiLabel).then_some(&self.thresholds[..]);
+        Ok(Metrics::of(targets, &predictions, thresholds))
+    }
+
+    fn check_dimension(&self, embeddings: &Matrix) -> Result<()> {
+        if embeddings.columns() != self.dimension {
+            return Err(Error::input(format!(
+                "using a head: expected embeddings of {} columns, found {}; it was trained on another encoder, \
+                 pooling or choice of layers",
+                self.dimension,
+                embeddings.columns()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Uncalibrated logits as the model has them, `[rows, outputs]`.
+    pub(crate) fn outputs(&self, embeddings: &Matrix) -> Vec<f64> {
+        match &self.model {
+            Model::Linear(linear) => linear_outputs(&self.raw_linear(linear), embeddings, None),
+        }
+    }
+}
+
+/// `x · Wᵀ + b` over all rows, or those named.
+pub(crate) fn linear_outputs(raw: &Linear, x: &Matrix, rows: Option<&[u32]>) -> Vec<f64> {
+    const PIECE: usize = 64;
+    let outputs = raw.intercepts.len();
+    let count = rows.map_or(x.rows(), <[u32]>::len);
+    let mut out = vec![0.0; count * outputs];
+    parallel::for_chunks(&mut out, PIECE * outputs, |piece, out| {
+        let from = piece * PIECE;
+        let features: Vec<&[f32]> = (from..from + out.len() / outputs)
+            .map(|at| x.row(rows.map_or(at, |rows| rows[at] as usize)))
+            .collect();
+        dense::vectorised(|| dense::affine(&features, &raw.coefficients, &raw.intercepts, out));
+    });
+    out
+}
+
+/// Logits of every name from the model's outputs: of two classes the first gets zero.
+pub(crate) fn expand(outputs: &[f64], problem: Problem, names: usize) -> Vec<f64> {
+    if problem == Problem::SingleLabel && names == 2 {
+        outputs.iter().flat_map(|&logit| [0.0, logit]).collect()
+    } else {
+        outputs.to_vec()
+    }
+}
+
+/// Replaces logits `[rows, names]` by probabilities; a regression's stay.
+pub(crate) fn to_probabilities(logits: &mut [f64], problem: Problem, names: usize) {
+    match problem {
+        Problem::SingleLabel => logits.chunks_exact_mut(names).for_each(|row| {
+            softmax(row);
+        }),
+        Problem::MultiLabel => logits.iter_mut().for_each(|logit| *logit = sigmoid(*logit)),
+        Problem::Regression => {}
+    }
+}
