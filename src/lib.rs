@@ -4,6 +4,7 @@
 //! head is trained on them. See the README for the command line.
 
 pub mod checkpoint;
+pub mod data;
 mod device;
 mod embeddings;
 mod encoder;

@@ -1,0 +1,15 @@
+//! Tables of texts in, files of embeddings out.
+//!
+//! [`Table`] reads texts (and labels) row by row from `.txt`, `.csv`, `.tsv`, `.jsonl` and `.parquet` files, folders of
+//! text files, standard input or bytes; a table of any length needs the memory of one row. `EmbeddingWriter`
+//! writes vectors as they arrive, in a format chosen by the file's ending, and leaves a whole file or none.
+
+mod read;
+#[cfg(not(target_arch = "wasm32"))]
+mod write;
+
+pub use read::{
+    Filter, Format, Label, LabelKind, Progress, ReadOptions, Row, Rows, Selection, Table, TextColumns,
+};
+#[cfg(not(target_arch = "wasm32"))]
+pub use write::{EmbeddingFormat, EmbeddingWriter};
