@@ -155,7 +155,7 @@ export interface TrainReport {
   folds: number;
   c: number;
   /** Every C that was tried, with its mean log loss over the folds. */
-  path: { c: number; logLoss: number; accuracy: number }[];
+  path: { c: number; score: number }[];
   accuracy: Interval;
   balancedAccuracy: Interval;
   macroF1: Interval;

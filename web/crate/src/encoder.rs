@@ -24,7 +24,7 @@ pub fn check_config(bytes: &[u8]) -> Result<(), JsValue> {
 /// Stops a pass from outside.
 #[wasm_bindgen]
 #[derive(Default)]
-pub struct Stop(CancelToken);
+pub struct Stop(pub(crate) CancelToken);
 
 #[wasm_bindgen]
 impl Stop {
@@ -88,7 +88,7 @@ struct Check {
 /// An encoder on a device.
 #[wasm_bindgen]
 pub struct WebEncoder {
-    encoder: Encoder,
+    pub(crate) encoder: Encoder,
     note: Option<String>,
 }
 

@@ -15,12 +15,7 @@ export class TableSession {
   }
 
   read(columns: number[]): Calls["readColumns"][1] {
-    const rows: number[] = [];
-    const cells = columns.map((): string[] => []);
-    this.wasm.read(Uint32Array.from(columns), (row: number, ...values: string[]) => {
-      rows.push(row);
-      values.forEach((value, at) => cells[at]!.push(value));
-    });
-    return { columns: cells, rows: Uint32Array.from(rows) };
+    const [rows, ...cells] = this.wasm.read(Uint32Array.from(columns)) as [Uint32Array, ...string[][]];
+    return { rows, columns: cells };
   }
 }
