@@ -3,7 +3,10 @@
 //! The encoder is frozen: [`Encoder`] turns texts into [`Embeddings`] on a GPU (through wgpu) or on the CPU engine, and a small
 //! head is trained on them. See the README for the command line.
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod cache;
 pub mod checkpoint;
+mod classifier;
 pub mod data;
 mod device;
 mod embeddings;
@@ -16,18 +19,21 @@ pub mod gpu;
 #[cfg(not(feature = "gpu"))]
 #[path = "gpu_absent.rs"]
 pub mod gpu;
+pub mod head;
 mod parallel;
 mod pause;
-pub mod head;
 pub mod plan;
 mod pretraining;
 pub mod reference;
+#[cfg(all(feature = "report", not(target_arch = "wasm32")))]
+pub mod report;
 mod scheduler;
 pub mod text;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod verify;
 
 pub use checkpoint::Checkpoint;
+pub use classifier::{Classifier, Prediction, bind_head};
 pub use device::Device;
 pub use embeddings::Embeddings;
 pub use encoder::{

@@ -239,6 +239,52 @@ fn weights_are_the_same_numbers_however_they_are_stored() {
 }
 
 #[test]
+fn fingerprints_change_with_what_moves_an_embedding_and_with_nothing_else() {
+    let fingerprint = |edit: &dyn Fn(&mut MemoryFiles)| {
+        let mut files = in_memory("bert-sequence-single-label");
+        edit(&mut files);
+        Checkpoint::from_files(files).unwrap().fingerprint().unwrap().clone()
+    };
+    let config = |key: &'static str, value: Value| {
+        move |files: &mut MemoryFiles| edit_json(files, "config.json", |config| config[key] = value.clone())
+    };
+    let tensor = |name: &'static str, at: usize| {
+        move |files: &mut MemoryFiles| {
+            let bytes = files.remove("model.safetensors").unwrap();
+            let flip = |raw: &mut Raw| {
+                if raw.name == name {
+                    raw.data[at] ^= 1;
+                }
+                true
+            };
+            files.insert("model.safetensors", rebuild(&bytes, flip));
+        }
+    };
+    let original = fingerprint(&|_| {});
+    for hash in [&original.weights, &original.config, &original.tokenizer] {
+        assert_eq!(hash.len(), 64);
+    }
+    assert_eq!(fingerprint(&config("id2label", json!({"0": "x", "1": "y", "2": "z"}))), original);
+    assert_eq!(fingerprint(&config("transformers_version", json!("6"))), original);
+    assert_eq!(fingerprint(&tensor("classifier.weight", 0)), original);
+    assert_eq!(fingerprint(&|files| drop(files.remove("tokenizer_config.json"))), original);
+
+    let eps = fingerprint(&config("layer_norm_eps", json!(1e-6)));
+    assert_eq!((&eps.weights, &eps.tokenizer), (&original.weights, &original.tokenizer));
+    assert_ne!(eps.config, original.config);
+    assert_ne!(fingerprint(&config("hidden_act", json!("relu"))).config, original.config);
+    for (name, at) in [("bert.embeddings.word_embeddings.weight", 70_000), ("bert.pooler.dense.bias", 0)] {
+        let changed = fingerprint(&tensor(name, at));
+        assert_ne!(changed.weights, original.weights, "{name}");
+        assert_eq!(changed.config, original.config);
+    }
+    let other = fingerprint(&|files| {
+        edit_json(files, "tokenizer.json", |tokenizer| tokenizer["normalizer"]["lowercase"] = json!(false));
+    });
+    assert_ne!(other.tokenizer, original.tokenizer);
+}
+
+#[test]
 fn half_precision_is_widened_exactly() {
     for (name, widen) in [
         ("bert-float16", (|bits| half::f16::from_bits(bits).to_f32()) as fn(u16) -> f32),
@@ -653,6 +699,84 @@ fn vocab_txt_gives_the_ids_of_tokenizer_json() {
     files.insert("vocab.txt", b"some\nother\nwords\n".to_vec());
     let error = Tokenizer::load(&Checkpoint::from_files(files).unwrap()).unwrap_err();
     assert_says(&error.to_string(), &["vocab.txt", "[UNK]"]);
+}
+
+#[test]
+fn settings_of_tokenizer_config_are_followed() {
+    let encode = |edit: &dyn Fn(&mut MemoryFiles), input: TextInput<'_>, max_tokens: Option<usize>| {
+        let mut files = in_memory("bert-pretraining");
+        edit(&mut files);
+        let checkpoint = Checkpoint::from_files(files).unwrap();
+        let options = EncodeOptions { max_tokens, ..Default::default() };
+        Tokenizer::load(&checkpoint).unwrap().encode_batch(&[input], options).unwrap().remove(0)
+    };
+    let set = |files: &mut MemoryFiles, key: &str, value: Value| {
+        edit_json(files, "tokenizer_config.json", |config| config[key] = value);
+    };
+    let pair = TextInput::Pair("fox", "dog river");
+    assert!(encode(&|_| {}, pair, None).type_ids.contains(&1));
+    let untyped = encode(&|files| set(files, "model_input_names", json!(["input_ids"])), pair, None);
+    assert!(!untyped.type_ids.contains(&1));
+    assert_eq!(untyped.ids, encode(&|_| {}, pair, None).ids);
+
+    let text = TextInput::Single("the quick brown fox jumps over the lazy dog");
+    let whole = encode(&|_| {}, text, None);
+    let left = encode(&|files| set(files, "truncation_side", json!("left")), text, Some(6));
+    assert_eq!(left.ids[1..5], whole.ids[whole.len() - 5..whole.len() - 1]);
+
+    // Without a post-processor nothing is added, and the second text still gets its own type.
+    let bare = encode(
+        &|files| edit_json(files, "tokenizer.json", |tokenizer| tokenizer["post_processor"] = Value::Null),
+        pair,
+        None,
+    );
+    assert_eq!((bare.len(), bare.second_start), (untyped.len() - 3, Some(1)));
+    assert_eq!((bare.type_ids[0], bare.type_ids[1]), (0, 1));
+
+    for (length, expected) in [(json!(1e30), 64), (json!(32), 32), (json!(512), 64), (Value::Null, 64)] {
+        let mut files = in_memory("bert-pretraining");
+        set(&mut files, "model_max_length", length);
+        assert_eq!(Checkpoint::from_files(files).unwrap().max_tokens(), expected);
+    }
+}
+
+#[test]
+fn the_length_of_sentence_transformers_goes_before_the_tokenizers() {
+    for (length, expected) in [(json!(60), 60), (json!(20), 20), (json!(512), 64), (Value::Null, 56)] {
+        let mut files = in_memory("sentence-mean");
+        edit_json(&mut files, "sentence_bert_config.json", |config| config["max_seq_length"] = length);
+        assert_eq!(Checkpoint::from_files(files).unwrap().max_tokens(), expected);
+    }
+    // And its lower-casing comes before the tokenizer's own normaliser.
+    let mut files = in_memory("sentence-mean");
+    edit_json(&mut files, "tokenizer.json", |tokenizer| tokenizer["normalizer"]["lowercase"] = json!(false));
+    let encode = |files: MemoryFiles| {
+        let tokenizer = Tokenizer::load(&Checkpoint::from_files(files).unwrap()).unwrap();
+        tokenizer.encode_batch(&["Fox TOKYO".into()], EncodeOptions::default()).unwrap().remove(0).ids
+    };
+    let cased = encode(files.clone());
+    edit_json(&mut files, "sentence_bert_config.json", |config| config["do_lower_case"] = json!(true));
+    assert_ne!(encode(files.clone()), cased);
+    assert_eq!(encode(files), encode(in_memory("sentence-mean")));
+}
+
+#[test]
+fn a_transformer_in_its_own_folder_is_found() {
+    let flat = in_memory("sentence-cls");
+    let mut nested = MemoryFiles::new();
+    let folder = goldens().join("sentence-cls");
+    for name in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
+        nested.insert(format!("0_Transformer/{name}"), std::fs::read(folder.join(name)).unwrap());
+    }
+    for name in ["modules.json", "1_Pooling/config.json", "2_Dense/config.json", "2_Dense/model.safetensors"]
+    {
+        nested.insert(name, std::fs::read(folder.join(name)).unwrap());
+    }
+    edit_json(&mut nested, "modules.json", |modules| modules[0]["path"] = json!("0_Transformer"));
+    let (flat, nested) = (Checkpoint::from_files(flat).unwrap(), Checkpoint::from_files(nested).unwrap());
+    assert_eq!(flat.fingerprint().unwrap(), nested.fingerprint().unwrap());
+    assert_eq!(flat.embedding_request(), nested.embedding_request());
+    Tokenizer::load(&nested).unwrap();
 }
 
 #[test]

@@ -17,8 +17,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> tiles: array<vec4<u32>>; // first row, text's first row, row after its last, sum of S² before
-@group(0) @binding(2) var<storage, read> qkv: array<f32>;         // [tokens, 3 * heads * head_dim]
+@group(0) @binding(1) var<storage, read> qkv: array<f32>;         // [tokens, 3 * heads * head_dim]
+@group(0) @binding(2) var<storage, read> tiles: array<vec4<u32>>; // first row, text's first row, row after its last, sum of S² before
 @group(0) @binding(3) var<storage, read> bias: array<f32>;        // [heads, 2 * max_distance + 1]
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;   // text after text, [heads, S, S]
 

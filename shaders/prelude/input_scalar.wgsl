@@ -2,11 +2,15 @@
 
 @group(0) @binding(1) var<storage, read> x: array<f32>; // [rows, k]
 
-// x[row, at .. at + 4], of rows that are k wide, with zeros after the row's end; `at` is a multiple of four.
-fn input4(row: u32, at: u32, k: u32) -> vec4<f32> {
-    let base = row * k + at;
+// x[base + at .. base + at + 4], of a row that starts at `base` and is k wide, with zeros after its end; `at` is a multiple
+// of four.
+fn input4(base: u32, at: u32, k: u32) -> vec4<f32> {
     let last = k - 1u - at;
-    // A min instead of a branch: the value that is read twice is multiplied by zero.
-    return vec4(x[base], x[base + min(1u, last)], x[base + min(2u, last)], x[base + min(3u, last)])
-        * select(vec4(0.0), vec4(1.0), vec4(0u, 1u, 2u, 3u) <= vec4(last));
+    // Past the end the last value is read again, and multiplied by zero: cheaper than branches.
+    return vec4(
+        x[base + at],
+        x[base + at + min(1u, last)],
+        x[base + at + min(2u, last)],
+        x[base + at + min(3u, last)],
+    ) * select(vec4(0.0), vec4(1.0), vec4(0u, 1u, 2u, 3u) <= vec4(last));
 }

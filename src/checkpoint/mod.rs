@@ -13,6 +13,7 @@ mod json;
 mod modules;
 mod names;
 mod open;
+mod read_config;
 #[cfg(not(target_arch = "wasm32"))]
 mod source;
 mod summary;

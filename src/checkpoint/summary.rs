@@ -196,17 +196,17 @@ impl Checkpoint {
             false => "",
         };
         if class == model {
-            return format!("{model} loads all of it: the encoder{pooler}, and no other head.");
+            return format!("{model} loads all of it: the encoder{pooler}.");
         }
-        let mut heads: Vec<&str> =
+        let heads: Vec<&str> =
             self.heads().iter().map(|head| head.kind.name()).filter(|name| *name != "pooler").collect();
-        if heads.is_empty() {
-            heads.push("another head");
-        }
+        let heads = match heads.is_empty() {
+            true => "a head that is not known here".to_owned(),
+            false => format!("its head for {}", heads.join(" and the one for ")),
+        };
         format!(
-            "{class} loads all of it: the encoder{pooler}, and {}. For embeddings {model} is enough, and that is what is \
-             computed here.",
-            heads.join(", ")
+            "{class} loads all of it: the encoder{pooler}, and {heads}. For embeddings {model} is enough, which leaves \
+             the rest out."
         )
     }
 
@@ -262,7 +262,13 @@ impl fmt::Display for Summary {
         let stored = self.stored_type.unwrap_or("a type that is not read here");
         line(
             "parameters",
-            format!("{} ({} without heads), stored as {stored}", self.parameters, self.encoder_parameters),
+            match self.parameters == self.encoder_parameters {
+                true => format!("{}, stored as {stored}", self.parameters),
+                false => format!(
+                    "{} ({} without heads), stored as {stored}",
+                    self.parameters, self.encoder_parameters
+                ),
+            },
         )?;
         line("heads", self.heads_line())?;
         line("input", format!("{} tokens at most ({} positions)", self.max_tokens, self.max_positions))?;

@@ -26,6 +26,8 @@ pub struct EncoderBuilder {
     batch_tokens: Option<usize>,
     threads: Option<NonZeroUsize>,
     offline: bool,
+    #[cfg(not(target_arch = "wasm32"))]
+    download_progress: Option<native::DownloadProgress>,
 }
 
 enum Source {
@@ -49,6 +51,8 @@ impl EncoderBuilder {
             batch_tokens: None,
             threads: None,
             offline: false,
+            #[cfg(not(target_arch = "wasm32"))]
+            download_progress: None,
         }
     }
 
@@ -88,7 +92,7 @@ impl EncoderBuilder {
         let checkpoint = match self.source {
             Source::Open(checkpoint) => *checkpoint,
             #[cfg(not(target_arch = "wasm32"))]
-            Source::Model(ref model) => self.open(model)?,
+            Source::Model(ref model) => native::open(model, self.offline, self.download_progress)?,
             #[cfg(target_arch = "wasm32")]
             Source::Model(_) => {
                 return Err(crate::Error::input("a browser has no folders: load with Encoder::from_checkpoint"));
@@ -142,8 +146,18 @@ fn cpu(threads: Option<NonZeroUsize>, note: Option<String>) -> Result<(Engine, D
 #[cfg(not(target_arch = "wasm32"))]
 mod native {
     use super::{Checkpoint, Encoder, EncoderBuilder, Result};
+    use crate::checkpoint::{Download, Hub, ModelSource};
+
+    pub(super) type DownloadProgress = Box<dyn FnMut(Download<'_>)>;
 
     impl EncoderBuilder {
+        /// Called at every step of a download.
+        #[must_use]
+        pub fn download_progress(mut self, progress: impl FnMut(Download<'_>) + 'static) -> Self {
+            self.download_progress = Some(Box::new(progress));
+            self
+        }
+
         /// [`build`](Self::build), blocking.
         ///
         /// # Errors
@@ -151,9 +165,16 @@ mod native {
         pub fn build_blocking(self) -> Result<Encoder> {
             pollster::block_on(self.build())
         }
+    }
 
-        pub(super) fn open(&self, model: &str) -> Result<Checkpoint> {
-            Checkpoint::open(model)
-        }
+    pub(super) fn open(model: &str, offline: bool, progress: Option<DownloadProgress>) -> Result<Checkpoint> {
+        let folder = match model.parse()? {
+            ModelSource::Folder(folder) => folder,
+            source => {
+                let mut progress = progress.unwrap_or_else(|| Box::new(|_| {}));
+                source.resolve(&Hub::from_env()?.offline(offline), &mut *progress)?
+            }
+        };
+        Checkpoint::open(folder)
     }
 }

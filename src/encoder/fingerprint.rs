@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EmbedOptions, Encoder};
+use super::{EmbedOptions, Encoder, Layers, Prompt};
 use crate::checkpoint::Fingerprint;
 use crate::error::Result;
+use crate::head::EncoderFingerprint;
 use crate::plan::{LayerMix, Pooling};
 use crate::text::Truncate;
 
@@ -33,6 +34,52 @@ pub struct EmbeddingRecipe {
     pub max_tokens: usize,
     /// Overlap of the windows that longer texts are split into; none where they are cut.
     pub window_overlap: Option<usize>,
+}
+
+impl EmbeddingRecipe {
+    /// What a head stores and compares.
+    pub fn fingerprint(&self) -> EncoderFingerprint {
+        let names = |poolings: &[Pooling]| poolings.iter().map(|p| p.name()).collect::<Vec<_>>().join("+");
+        let mut pooling = names(&self.pooling);
+        for dense in &self.dense {
+            pooling = format!("{pooling} > {dense}");
+        }
+        if let Some(dimensions) = self.dimensions {
+            pooling = format!("{pooling} > first {dimensions}");
+        }
+        if let Some(overlap) = self.window_overlap {
+            pooling = format!("{pooling} over windows overlapping by {overlap}");
+        }
+        let layers = self.layers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        EncoderFingerprint {
+            weights: self.checkpoint.weights.clone(),
+            config: self.checkpoint.config.clone(),
+            tokenizer: self.checkpoint.tokenizer.clone(),
+            pooling,
+            layers: if self.mix == LayerMix::Mean { format!("mean of {layers}") } else { layers },
+            prompt: self.prompt.clone().unwrap_or_default(),
+            normalise: self.normalize,
+            max_length: self.max_tokens,
+        }
+    }
+
+    /// Options that embed by this recipe.
+    pub fn options(&self) -> EmbedOptions {
+        EmbedOptions {
+            pooling: Some(self.pooling.clone()),
+            layers: Layers::These(self.layers.clone()),
+            mix: self.mix,
+            normalize: Some(self.normalize),
+            dimensions: self.dimensions,
+            prompt: self.prompt.clone().map_or(Prompt::None, Prompt::Text),
+            truncate: match self.window_overlap {
+                Some(overlap) => Truncate::Window { overlap },
+                None => Truncate::Warn,
+            },
+            max_tokens: Some(self.max_tokens),
+            ..EmbedOptions::default()
+        }
+    }
 }
 
 impl Encoder {

@@ -1,11 +1,15 @@
 //! Options that several subcommands share.
 
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use frostbert::checkpoint::{Hub, ModelSource};
+use frostbert::data::{Filter, Format, Label, LabelKind, ReadOptions, Row, Selection, Table, TextColumns};
+use frostbert::head::{Head, Targets};
 use frostbert::plan::{LayerMix, Pooling};
 use frostbert::text::Truncate;
-use frostbert::{Device, EmbedOptions, Encoder, Error, Layers, Prompt, Result};
+use frostbert::{Classifier, Device, EmbedOptions, Encoder, Error, Layers, Prompt, Result, Text};
 
 use crate::progress;
 
@@ -37,14 +41,12 @@ pub struct EngineArgs {
 }
 
 impl EngineArgs {
-    /// Loads `model` and says on stderr what computes.
+    /// Loads `model` and says on stderr what computes, where that was not asked for.
     pub fn load(&self, model: &str) -> Result<Encoder> {
+        // A download is a step of its own, with bars.
+        let folder = locate(model, self.offline)?;
         let spinner = progress::spinner(&format!("loading {model}"));
-        let bars = progress::Downloads::new();
-        let mut builder = Encoder::load(model)
-            .device(self.device.clone())
-            .offline(self.offline)
-            .download_progress(move |progress| bars.update(&progress));
+        let mut builder = Encoder::load(folder.to_string_lossy()).device(self.device.clone());
         if let Some(tokens) = self.batch_tokens {
             builder = builder.batch_tokens(tokens.get());
         }
@@ -54,11 +56,242 @@ impl EngineArgs {
         let encoder = builder.build_blocking();
         spinner.finish_and_clear();
         let encoder = encoder?;
-        let device = encoder.device();
-        if let Some(note) = &device.note {
+        if let Some(note) = &encoder.device().note {
             eprintln!("note: {note}");
         }
         Ok(encoder)
+    }
+}
+
+impl ModelArgs {
+    /// Loads the model.
+    pub fn load(&self) -> Result<Encoder> {
+        self.engine.load(&self.model)
+    }
+}
+
+/// Which head, and where its encoder is.
+#[derive(Args, Clone, Debug)]
+pub struct HeadArgs {
+    /// Head file, as `frostbert train` wrote it
+    #[arg(long, value_name = "FILE")]
+    pub head: PathBuf,
+    /// The encoder it was trained with [default: where it was at training]
+    #[arg(long, value_name = "FOLDER|ID")]
+    pub model: Option<String>,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
+impl HeadArgs {
+    /// Loads both and checks that they belong together.
+    pub fn load(&self) -> Result<Classifier> {
+        let head = Head::load(&self.head)?;
+        let model = match (&self.model, &head.record.model_location) {
+            (Some(model), _) | (None, Some(model)) => model.clone(),
+            (None, None) => {
+                return Err(Error::input(format!("{} does not say where its encoder is; name it with --model", self.head.display())));
+            }
+        };
+        Classifier::new(self.engine.load(&model)?, head).map_err(|error| error.context(self.head.display()))
+    }
+}
+
+/// The folder of a model, downloaded with progress bars if need be.
+pub fn locate(model: &str, offline: bool) -> Result<PathBuf> {
+    match model.parse()? {
+        ModelSource::Folder(folder) => Ok(folder),
+        source => {
+            let mut bars = progress::Downloads::default();
+            source.resolve(&Hub::from_env()?.offline(offline), &mut |step| bars.update(step))
+        }
+    }
+}
+
+/// Which rows and columns of a table are read.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RowArgs {
+    /// Text column, by name or number; several are joined [default: the only one, or text, sentence, content, review]
+    #[arg(long = "column", visible_alias = "text-column", value_name = "NAME", value_delimiter = ',')]
+    pub columns: Vec<String>,
+    /// Read two text columns as pairs instead of joining them
+    #[arg(long)]
+    pub pair: bool,
+    /// Only rows where a column has (=) or has not (!=) this value
+    #[arg(long = "where", value_name = "COLUMN=VALUE", value_parser = parse_filter)]
+    pub filters: Vec<Filter>,
+    /// At most so many rows
+    #[arg(long, value_name = "N")]
+    pub limit: Option<NonZeroUsize>,
+    /// Format of FILE, where its ending does not say: txt, csv, tsv, jsonl, parquet
+    #[arg(long, value_parser = parse_format)]
+    pub format: Option<Format>,
+    /// The first row of a .csv or .tsv holds data, not names
+    #[arg(long)]
+    pub no_header: bool,
+}
+
+/// Texts of a table or of `--text`, as they are read.
+pub struct Texts {
+    /// One at a time.
+    pub rows: Box<dyn Iterator<Item = Result<Text>> + Send>,
+    /// How many there are, where that is known beforehand.
+    pub total: Option<u64>,
+}
+
+impl Texts {
+    /// All of them.
+    pub fn collect(self) -> Result<Vec<Text>> {
+        self.rows.collect()
+    }
+}
+
+impl RowArgs {
+    /// Opens a table (`-`: standard input).
+    pub fn open(&self, file: &Path) -> Result<Table> {
+        let options = ReadOptions { format: self.format, header: !self.no_header, ..ReadOptions::default() };
+        Table::open_with(file, &options)
+    }
+
+    /// The selection without labels.
+    pub fn selection(&self) -> Selection {
+        Selection {
+            text: self.columns.clone(),
+            text_columns: if self.pair { TextColumns::Pair } else { TextColumns::default() },
+            filters: self.filters.clone(),
+            limit: self.limit.map(NonZeroUsize::get),
+            ..Selection::default()
+        }
+    }
+
+    /// The texts given with `--text`, or else those of a table.
+    pub fn texts(&self, file: Option<&Path>, given: &[String]) -> Result<Texts> {
+        let Some(file) = file else {
+            let texts: Vec<Text> = given.iter().map(Text::from).collect();
+            return Ok(Texts { total: Some(texts.len() as u64), rows: Box::new(texts.into_iter().map(Ok)) });
+        };
+        let rows = self.open(file)?.rows(&self.selection())?;
+        Ok(Texts { total: None, rows: Box::new(rows.map(|row| row.map(text_of))) })
+    }
+}
+
+/// The text, or pair, of a row.
+pub fn text_of(row: Row) -> Text {
+    Text { first: row.text, second: row.pair }
+}
+
+/// Columns of a table of labelled texts.
+#[derive(Args, Clone, Debug, Default)]
+pub struct LabelArgs {
+    /// Label column, by name or number; several with --labels indicators
+    #[arg(long = "label-column", value_name = "NAME", required = true, value_delimiter = ',')]
+    pub label_columns: Vec<String>,
+    /// What the label column holds
+    #[arg(long = "labels", value_enum, default_value_t = LabelsArg::Class)]
+    pub kind: LabelsArg,
+    /// What separates labels in a list
+    #[arg(long, default_value = ",", value_name = "TEXT")]
+    pub label_separator: String,
+}
+
+/// `--labels`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LabelsArg {
+    /// One class a row
+    #[default]
+    Class,
+    /// Any number of labels a row: a JSON list, or names between separators
+    List,
+    /// One column a label, holding 1 or 0
+    Indicators,
+    /// A number to predict
+    Number,
+}
+
+/// Labelled texts, read whole.
+#[derive(Default)]
+pub struct Labelled {
+    pub texts: Vec<Text>,
+    pub labels: Vec<Label>,
+    pub groups: Vec<String>,
+    pub weights: Vec<f64>,
+    pub name: String,
+}
+
+impl LabelArgs {
+    /// Reads a table of labelled texts.
+    pub fn read(&self, file: &Path, rows: &RowArgs, group: Option<&str>, weight: Option<&str>) -> Result<Labelled> {
+        let selection = Selection {
+            labels: self.label_columns.clone(),
+            label_kind: match self.kind {
+                LabelsArg::Class => LabelKind::Name,
+                LabelsArg::List => LabelKind::List { separator: self.label_separator.clone() },
+                LabelsArg::Indicators => LabelKind::Indicators,
+                LabelsArg::Number => LabelKind::Number,
+            },
+            group: group.map(str::to_owned),
+            weight: weight.map(str::to_owned),
+            ..rows.selection()
+        };
+        let mut read = Labelled { name: self.label_columns.join(","), ..Labelled::default() };
+        for row in rows.open(file)?.rows(&selection)? {
+            let mut row = row?;
+            read.labels.extend(row.label.take());
+            read.groups.extend(row.group.take());
+            read.weights.extend(row.weight.take());
+            read.texts.push(text_of(row));
+        }
+        Ok(read)
+    }
+}
+
+/// The same targets under a head's names: rows that lack a class, or name classes in another order, still count right.
+///
+/// # Errors
+/// A label that the head does not know.
+pub fn renamed(targets: Targets, names: &[String]) -> Result<Targets> {
+    let place = |name: &String| {
+        names.iter().position(|known| known == name).ok_or_else(|| {
+            let known: Vec<&str> = names.iter().take(12).map(String::as_str).collect();
+            Error::input(format!("the label {name:?} is not one that the head was trained on; it knows {}", known.join(", ")))
+        })
+    };
+    Ok(match targets {
+        Targets::Classes { labels, names: own } => {
+            let places = own.iter().map(place).collect::<Result<Vec<usize>>>()?;
+            let labels = labels.iter().map(|label| places[*label as usize] as u32).collect();
+            Targets::Classes { labels, names: names.to_vec() }
+        }
+        Targets::MultiLabel { marks, names: own } => {
+            let places = own.iter().map(place).collect::<Result<Vec<usize>>>()?;
+            let mut renamed = vec![false; marks.len() / own.len().max(1) * names.len()];
+            for (row, to) in marks.chunks_exact(own.len().max(1)).zip(renamed.chunks_exact_mut(names.len().max(1))) {
+                for (mark, place) in row.iter().zip(&places) {
+                    to[*place] = *mark;
+                }
+            }
+            Targets::MultiLabel { marks: renamed, names: names.to_vec() }
+        }
+        values => values,
+    })
+}
+
+impl Labelled {
+    /// What a head is to learn.
+    pub fn targets(&self) -> Targets {
+        let names = |label: &Label| match label {
+            Label::Name(name) => vec![name.clone()],
+            Label::Names(names) => names.clone(),
+            Label::Number(number) => vec![number.to_string()],
+        };
+        match self.labels.first() {
+            Some(Label::Number(_)) => {
+                let number = |label: &Label| if let Label::Number(number) = label { *number } else { f64::NAN };
+                Targets::values(self.labels.iter().map(number).collect(), self.name.clone())
+            }
+            Some(Label::Names(_)) => Targets::multi_label(&self.labels.iter().map(names).collect::<Vec<_>>()),
+            _ => Targets::classes(&self.labels.iter().map(|label| names(label).concat()).collect::<Vec<_>>()),
+        }
     }
 }
 
@@ -126,6 +359,16 @@ pub enum TruncateArg {
 }
 
 impl EmbedArgs {
+    /// Says how many texts were cut, unless that was asked for.
+    pub fn warn_truncated(&self, truncated: u64, texts: u64) {
+        if truncated > 0 && self.truncate == TruncateArg::Warn {
+            eprintln!(
+                "warning: {truncated} of {texts} texts are longer than the model takes and were cut; \
+                 --truncate window reads them whole, --truncate cut accepts it"
+            );
+        }
+    }
+
     /// The library's options.
     pub fn options(&self) -> Result<EmbedOptions> {
         Ok(EmbedOptions {
@@ -156,6 +399,14 @@ impl EmbedArgs {
             ..EmbedOptions::default()
         })
     }
+}
+
+fn parse_filter(text: &str) -> std::result::Result<Filter, Error> {
+    text.parse()
+}
+
+fn parse_format(text: &str) -> std::result::Result<Format, Error> {
+    text.parse()
 }
 
 fn parse_device(text: &str) -> std::result::Result<Device, Error> {

@@ -1,2 +1,80 @@
-//! x
-fn main() {}
+//! The `frostbert` command line: results on stdout, everything else on stderr. Exit code 1 for a failure, 2 for wrong usage.
+
+mod args;
+mod commands;
+mod progress;
+mod tables;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use commands::{
+    classify, devices, embed, evaluate, fetch, fill_mask, inspect, next_sentence, predict, rerank, tag, train, verify,
+};
+
+/// BERT embeddings as WGSL compute shaders on any GPU, and a classifier of your own on top.
+#[derive(Parser)]
+#[command(name = "frostbert", version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List the adapters that WebGPU sees, and which kernels would run there
+    Devices(devices::Args),
+    /// Say what a checkpoint holds: family, sizes, heads, pooling, memory needed
+    Inspect(inspect::Args),
+    /// Download a checkpoint into the hub cache
+    Fetch(fetch::Args),
+    /// Turn texts into embeddings
+    Embed(embed::Args),
+    /// Train a classifier on embeddings
+    Train(train::Args),
+    /// Measure a trained classifier on labelled rows
+    Evaluate(evaluate::Args),
+    /// Classify texts with a trained classifier
+    Predict(predict::Args),
+    /// Predict the words behind masks (checkpoints with an MLM head)
+    FillMask(fill_mask::Args),
+    /// Does one text follow another? (checkpoints with an NSP head)
+    NextSentence(next_sentence::Args),
+    /// Classify texts with the head that came in a checkpoint
+    Classify(classify::Args),
+    /// Label tokens or spans with the head that came in a checkpoint
+    Tag(tag::Args),
+    /// Order documents by relevance to a query with a cross-encoder
+    Rerank(rerank::Args),
+    /// Compare a device with what transformers computes, tensor by tensor
+    Verify(verify::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Devices(args) => devices::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Fetch(args) => fetch::run(&args),
+        Command::Embed(args) => embed::run(&args),
+        Command::Train(args) => train::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
+        Command::Predict(args) => predict::run(&args),
+        Command::FillMask(args) => fill_mask::run(&args),
+        Command::NextSentence(args) => next_sentence::run(&args),
+        Command::Classify(args) => classify::run(&args),
+        Command::Tag(args) => tag::run(&args),
+        Command::Rerank(args) => rerank::run(&args),
+        Command::Verify(args) => verify::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // A reader that has seen enough (`| head`) is no failure.
+        Err(error) if commands::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

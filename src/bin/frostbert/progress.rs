@@ -3,9 +3,12 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use frostbert::EmbedOptions;
+use frostbert::checkpoint::Download;
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// A bar for an encoder pass: texts done of all, texts/s, tokens/s, time left.
+#[derive(Clone)]
 pub struct EncodeBar {
     bar: ProgressBar,
 }
@@ -46,26 +49,60 @@ impl EncodeBar {
         }
     }
 
+    /// Options that move this bar.
+    pub fn attach(&self, options: EmbedOptions) -> EmbedOptions {
+        let bar = self.clone();
+        options.with_progress(move |done| bar.update(done.texts, done.tokens))
+    }
+
+    /// Seconds since the bar was made.
+    pub fn seconds(&self) -> f64 {
+        self.bar.elapsed().as_secs_f64()
+    }
+
     /// Takes the bar away.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }
 }
 
-/// A bar in bytes, for downloads.
-pub fn byte_bar(total: Option<u64>, what: &str) -> ProgressBar {
-    let bar = match total {
-        Some(total) => ProgressBar::new(total),
-        None => ProgressBar::new_spinner(),
-    };
-    bar.set_draw_target(target());
-    if let Ok(style) = ProgressStyle::with_template(
-        "{prefix:<24} [{bar:32}] {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left",
-    ) {
-        bar.set_style(style.progress_chars("=> "));
+/// A bar in bytes for each file of a download.
+#[derive(Default)]
+pub struct Downloads {
+    current: Option<(String, ProgressBar)>,
+}
+
+impl Downloads {
+    /// Shows one step of a download.
+    pub fn update(&mut self, step: Download<'_>) {
+        let known = self.current.as_ref().is_some_and(|(file, _)| file == step.file);
+        if !known {
+            self.finish();
+            let bar = ProgressBar::new(step.total_bytes);
+            bar.set_draw_target(target());
+            let template = "{prefix:<28} [{bar:32}] {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style.progress_chars("=> "));
+            }
+            bar.set_prefix(format!("{}/{} {}", step.index + 1, step.files, step.file));
+            self.current = Some((step.file.to_owned(), bar));
+        }
+        if let Some((_, bar)) = &self.current {
+            bar.set_position(step.done_bytes);
+        }
     }
-    bar.set_prefix(what.to_owned());
-    bar
+
+    fn finish(&mut self) {
+        if let Some((_, bar)) = self.current.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Downloads {
+    fn drop(&mut self) {
+        self.finish();
+    }
 }
 
 /// A line that says what is being done, for steps without a count.

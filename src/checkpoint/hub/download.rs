@@ -300,10 +300,19 @@ fn explain(hub: &Hub, model: &HubModel, error: ApiError) -> Error {
             )
         }
         Some(status) => format!("cannot download {model}: {endpoint} answered {status}"),
-        None => format!(
-            "cannot download {model} from {endpoint}: {error}; check the network, or name a folder. What has arrived is \
-             kept, and the next try goes on from there"
-        ),
+        None => {
+            let advice = match &error {
+                ApiError::LockAcquisition(_) => "another program is downloading the same file; wait for it".to_owned(),
+                ApiError::InvalidResume => format!(
+                    "what an earlier try left is longer than the file; delete {}",
+                    hub.folder(model).join("blobs").join("*.part").display()
+                ),
+                _ => "check the network, or name a folder. What has arrived is kept, and the next try goes on from \
+                      there"
+                    .to_owned(),
+            };
+            format!("cannot download {model} from {endpoint}: {error}; {advice}")
+        }
     };
     match status {
         Some(_) => Error::model_file(message),

@@ -74,9 +74,14 @@ const ELEMENTWISE: u32 = 64;
 /// Rows per workgroup where one invocation has one row: the lanes of software Vulkan.
 const ROW_LANES: u32 = 8;
 /// Rows per invocation in software/matmul.wgsl.
-pub(crate) const SOFTWARE_MATMUL_ROWS: u32 = 8;
-/// Invocations along the columns in software/matmul.wgsl, four columns each.
+const SOFTWARE_MATMUL_ROWS: u32 = 16;
+/// Groups of four columns per invocation in software/matmul.wgsl.
+const SOFTWARE_MATMUL_VECS: u32 = 2;
+/// Invocations along the columns in software/matmul.wgsl.
 const SOFTWARE_MATMUL_LANES: u32 = 8;
+
+/// Query rows per invocation in software/attention.wgsl.
+const SOFTWARE_ATTENTION_ROWS: u32 = 4;
 
 struct Lowering<'a> {
     plan: &'a Plan,
@@ -115,12 +120,17 @@ impl Lowering<'_> {
                 self.matmul(x, weight, bias, activation, residual, out)
             }
             Step::Attention { qkv, heads, head_dim, scale, window, relative_bias, out } => {
-                let kernel = &shaders::ATTENTION_SOFTWARE;
-                self.attention(kernel, qkv, [heads, head_dim], scale, window, relative_bias, out)
+                let kernel = if head_dim % 4 == 0 {
+                    &shaders::ATTENTION_SOFTWARE
+                } else {
+                    &shaders::ATTENTION_SOFTWARE_SCALAR
+                };
+                let tile = ROW_LANES * SOFTWARE_ATTENTION_ROWS;
+                self.attention(kernel, tile, qkv, [heads, head_dim], scale, window, relative_bias, out)
             }
             Step::AttentionProbabilities { qkv, heads, head_dim, scale, window, relative_bias, out } => {
                 let kernel = &shaders::ATTENTION_PROBABILITIES;
-                self.attention(kernel, qkv, [heads, head_dim], scale, window, relative_bias, out)
+                self.attention(kernel, ROW_LANES, qkv, [heads, head_dim], scale, window, relative_bias, out)
             }
             Step::Rotary { qkv, heads, head_dim, theta } => {
                 self.rotary(qkv, heads, head_dim, theta);
@@ -338,7 +348,7 @@ impl Lowering<'_> {
     ) -> Result<()> {
         let (spec, k) = (*self.plan.buffer(out), self.plan.buffer(x).cols);
         let kernel = if k % 4 == 0 { &shaders::MATMUL_SOFTWARE } else { &shaders::MATMUL_SOFTWARE_SCALAR };
-        let columns = 4 * SOFTWARE_MATMUL_LANES;
+        let columns = 4 * SOFTWARE_MATMUL_VECS * SOFTWARE_MATMUL_LANES;
         for slice in self.slices(weight, WeightLayout::Transposed { columns: columns as usize })? {
             let reads = vec![
                 Resource::Buffer(x),
@@ -373,6 +383,7 @@ impl Lowering<'_> {
     fn attention(
         &mut self,
         kernel: &'static Kernel,
+        tile: u32,
         qkv: BufferId,
         [heads, head_dim]: [usize; 2],
         scale: f32,
@@ -387,8 +398,7 @@ impl Lowering<'_> {
                 slices.pop().map_or(Resource::Nothing, Resource::Weight)
             }
         };
-        let tile = ROW_LANES;
-        let reads = vec![Resource::Tiles(tile), Resource::Buffer(qkv), bias];
+        let reads = vec![Resource::Buffer(qkv), Resource::Tiles(tile), bias];
         let constants =
             vec![("has_bias", flag(relative_bias.is_some())), ("has_window", flag(window.is_some()))];
         let params = vec![
@@ -401,7 +411,7 @@ impl Lowering<'_> {
         ];
         let shape = Shape {
             count: Count::Tiles(tile),
-            workgroup_size: tile,
+            workgroup_size: ROW_LANES,
             groups: [Groups::Per(1), Groups::Fixed(heads as u32), Groups::Fixed(1)],
         };
         self.push(kernel, constants, params, reads, out, shape);

@@ -50,7 +50,9 @@ kernels! {
         ["prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/weight_f32.wgsl", "software/matmul.wgsl"];
     MATMUL_SOFTWARE_SCALAR = "matmul" "software-scalar"
         ["prelude/activation.wgsl", "prelude/input_scalar.wgsl", "prelude/weight_f32.wgsl", "software/matmul.wgsl"];
-    ATTENTION_SOFTWARE = "attention" "software" ["software/attention.wgsl"];
+    ATTENTION_SOFTWARE = "attention" "software" ["prelude/attention_vec4.wgsl", "software/attention.wgsl"];
+    ATTENTION_SOFTWARE_SCALAR = "attention" "software-scalar"
+        ["prelude/attention_scalar.wgsl", "software/attention.wgsl"];
     ATTENTION_PROBABILITIES = "attention_probabilities" "any" ["common/attention_probabilities.wgsl"];
     ROTARY = "rotary" "any" ["common/rotary.wgsl"];
     GATED_ACTIVATION = "gated_activation" "any" ["prelude/activation.wgsl", "common/gated_activation.wgsl"];

@@ -1,0 +1,27 @@
+//! `frostbert inspect`
+
+use frostbert::{Checkpoint, Result};
+
+use super::{print, print_json};
+use crate::args;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Checkpoint folder or hub id
+    model: String,
+    /// Tokens of a packed batch, for the memory estimate
+    #[arg(long, default_value_t = 16_384)]
+    batch_tokens: usize,
+    /// Never touch the network
+    #[arg(long)]
+    offline: bool,
+    /// JSON instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    let folder = args::locate(&args.model, args.offline)?;
+    let summary = Checkpoint::open(folder)?.summary(args.batch_tokens);
+    if args.json { print_json(&summary) } else { print(&format!("{summary}\n")) }
+}

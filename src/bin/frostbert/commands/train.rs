@@ -1,0 +1,322 @@
+//! `frostbert train`
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use frostbert::head::{
+    CalibrationKind, ClassWeight, Folds, Head, Matrix, Metrics, Problem, SelectBy, Strength, Targets, TrainData,
+    TrainOptions, Training, train_test_split,
+};
+use frostbert::{EmbedOptions, Embeddings, Encoder, Error, Result, Text, bind_head};
+use serde_json::json;
+
+use super::{print, print_json};
+use crate::args::{EmbedArgs, LabelArgs, Labelled, ModelArgs, RowArgs, renamed};
+use crate::progress::{self, EncodeBar};
+use crate::tables;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Labelled texts: .csv, .tsv, .jsonl, .parquet, or a folder with a folder of text files a class
+    data: PathBuf,
+    #[command(flatten)]
+    rows: RowArgs,
+    #[command(flatten)]
+    labels: LabelArgs,
+    #[command(flatten)]
+    embed: EmbedArgs,
+    /// Held-out rows in a file of their own
+    #[arg(long, value_name = "FILE", conflicts_with = "test_fraction")]
+    test: Option<PathBuf>,
+    /// Share of the rows to hold out; 0 holds out none
+    #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
+    test_fraction: f64,
+    /// Inverse strength of the penalty, as in scikit-learn: auto (by cross-validation) or a number
+    #[arg(long, default_value = "auto", value_parser = parse_strength)]
+    c: Strength,
+    /// What cross-validation chooses C by
+    #[arg(long, value_enum, default_value_t = SelectArg::LogLoss)]
+    select_by: SelectArg,
+    /// How classes are weighted
+    #[arg(long, value_enum, default_value_t = WeightArg::None)]
+    class_weight: WeightArg,
+    /// Bring every column to mean 0 and variance 1 first
+    #[arg(long)]
+    standardize: bool,
+    /// Folds of the cross-validation
+    #[arg(long, default_value_t = 5)]
+    folds: usize,
+    /// How often the rows are dealt into folds anew
+    #[arg(long, default_value_t = 1)]
+    repeats: usize,
+    /// Keep rows with the same value in this column together when rows are held out
+    #[arg(long, value_name = "NAME")]
+    group_column: Option<String>,
+    /// Weight of each row in training
+    #[arg(long, value_name = "NAME")]
+    weight_column: Option<String>,
+    /// Calibrate the probabilities on out-of-fold predictions
+    #[arg(long, value_enum, default_value_t = CalibrateArg::None)]
+    calibrate: CalibrateArg,
+    /// Decides splits and folds
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Where to write the head
+    #[arg(long, value_name = "FILE.safetensors")]
+    out: PathBuf,
+    /// JSON instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+/// `--select-by`.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SelectArg {
+    /// Log loss: steadier, and good for probabilities
+    LogLoss,
+    /// Accuracy
+    Accuracy,
+}
+
+/// `--class-weight`.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum WeightArg {
+    /// Every row counts the same
+    None,
+    /// Every class counts the same
+    Balanced,
+}
+
+/// `--calibrate`.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CalibrateArg {
+    /// Leave the probabilities as they are
+    None,
+    /// One temperature
+    Temperature,
+    /// A scale and a shift for each class
+    Vector,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    let embed_options = args.embed.options()?;
+    let train_options = args.train_options();
+    let group = args.group_column.as_deref();
+    let weight = args.weight_column.as_deref();
+    let data = args.labels.read(&args.data, &args.rows, group, weight)?;
+    let test = args.test.as_ref().map(|test| args.labels.read(test, &args.rows, None, None)).transpose()?;
+    check_out(&args.out)?;
+
+    let encoder = args.model.load()?;
+    let mut embedded = embed(&encoder, &data, &embed_options, &args.embed, "embedding")?;
+    let held_out = match &test {
+        Some(test) => {
+            let embeddings = embed(&encoder, test, &embed_options, &args.embed, "test rows")?;
+            let targets = renamed(test.targets(), embedded.targets.names())?;
+            Some((matrix(embeddings.embeddings)?, targets))
+        }
+        None if args.test_fraction == 0.0 => None,
+        None => {
+            let strata = embedded.strata();
+            let split = train_test_split(&strata, embedded.groups.as_deref(), args.test_fraction, args.seed)?;
+            Some(embedded.hold_out(&split.train, &split.test)?)
+        }
+    };
+
+    let spinner = progress::spinner("training");
+    let training = Head::train(&embedded.train_data()?, &train_options, &mut |step| {
+        spinner.set_message(format!("training: {} {}/{}", step.stage, step.done, step.total));
+    });
+    spinner.finish_and_clear();
+    let mut training = training?;
+    if !training.converged {
+        eprintln!("warning: the fit stopped before its optimum; try --standardize or a smaller --c");
+    }
+    let test_metrics =
+        held_out.as_ref().map(|(x, targets)| training.head.evaluate(x, targets)).transpose()?;
+    bind_head(&mut training.head, &encoder, &embed_options, &args.model.model)?;
+    training.head.record.test.clone_from(&test_metrics);
+    training.head.save(&args.out)?;
+    report(args, &encoder, &training, test_metrics.as_ref())
+}
+
+impl Args {
+    fn train_options(&self) -> TrainOptions {
+        TrainOptions {
+            c: self.c,
+            select_by: match self.select_by {
+                SelectArg::LogLoss => SelectBy::LogLoss,
+                SelectArg::Accuracy => SelectBy::Accuracy,
+            },
+            class_weight: match self.class_weight {
+                WeightArg::None => ClassWeight::None,
+                WeightArg::Balanced => ClassWeight::Balanced,
+            },
+            standardise: self.standardize,
+            cross_validate: true,
+            folds: Folds { folds: self.folds, repeats: self.repeats, seed: self.seed },
+            calibration: match self.calibrate {
+                CalibrateArg::None => CalibrationKind::None,
+                CalibrateArg::Temperature => CalibrationKind::Temperature,
+                CalibrateArg::Vector => CalibrationKind::Vector,
+            },
+            ..TrainOptions::default()
+        }
+    }
+}
+
+/// Finds out before the long work whether its result can be written.
+fn check_out(out: &std::path::Path) -> Result<()> {
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder {
+        Some(folder) if !folder.is_dir() => {
+            Err(Error::input(format!("cannot write {}: its folder does not exist", out.display())))
+        }
+        _ if out.is_dir() => Err(Error::input(format!("cannot write {}: it is a folder", out.display()))),
+        _ => Ok(()),
+    }
+}
+
+/// Embedded rows and what they are to teach.
+pub struct Embedded {
+    pub embeddings: Embeddings,
+    pub targets: Targets,
+    groups: Option<Vec<u32>>,
+    weights: Option<Vec<f64>>,
+}
+
+/// Embeds labelled rows with a bar.
+pub fn embed(
+    encoder: &Encoder,
+    data: &Labelled,
+    options: &EmbedOptions,
+    args: &EmbedArgs,
+    what: &str,
+) -> Result<Embedded> {
+    let bar = EncodeBar::new(Some(data.texts.len() as u64), what);
+    let embeddings = encoder.embed_blocking(data.texts.iter().cloned().map(Text::from), &bar.attach(options.clone()));
+    bar.finish();
+    let embeddings = embeddings?;
+    let tokens: u64 = embeddings.tokens.iter().map(|tokens| u64::from(*tokens)).sum();
+    eprintln!(
+        "{} texts, {tokens} tokens embedded in {:.1} s on {}",
+        embeddings.len(),
+        bar.seconds(),
+        encoder.device().name
+    );
+    let truncated = embeddings.truncated.iter().filter(|cut| **cut).count();
+    args.warn_truncated(truncated as u64, embeddings.len() as u64);
+    Ok(Embedded {
+        targets: data.targets(),
+        groups: (!data.groups.is_empty()).then(|| numbered(&data.groups)),
+        weights: (!data.weights.is_empty()).then(|| data.weights.clone()),
+        embeddings,
+    })
+}
+
+fn numbered(names: &[String]) -> Vec<u32> {
+    let mut known = std::collections::HashMap::new();
+    names
+        .iter()
+        .map(|name| {
+            let next = known.len() as u32;
+            *known.entry(name.as_str()).or_insert(next)
+        })
+        .collect()
+}
+
+pub fn matrix(embeddings: Embeddings) -> Result<Matrix<'static>> {
+    Matrix::new(embeddings.len(), embeddings.dim, embeddings.values)
+}
+
+impl Embedded {
+    /// The class of each row, for splits that keep proportions; one stratum where there are no classes.
+    fn strata(&self) -> Vec<u32> {
+        match &self.targets {
+            Targets::Classes { labels, .. } => labels.clone(),
+            _ => vec![0; self.targets.rows()],
+        }
+    }
+
+    /// Takes the test rows out.
+    fn hold_out(&mut self, train: &[u32], test: &[u32]) -> Result<(Matrix<'static>, Targets)> {
+        let all = matrix(std::mem::take(&mut self.embeddings))?;
+        let held_out = (all.select_rows(test), self.targets.select_rows(test));
+        let kept = all.select_rows(train);
+        self.targets = self.targets.select_rows(train);
+        let pick = |rows: &[u32]| train.iter().map(|row| rows[*row as usize]).collect();
+        self.groups = self.groups.take().map(|groups| pick(&groups));
+        self.weights =
+            self.weights.take().map(|weights| train.iter().map(|row| weights[*row as usize]).collect());
+        self.embeddings = Embeddings {
+            dim: kept.columns(),
+            tokens: vec![0; kept.rows()],
+            truncated: vec![false; kept.rows()],
+            values: kept.values().to_vec(),
+        };
+        Ok(held_out)
+    }
+
+    fn train_data(&self) -> Result<TrainData<'_>> {
+        let x = Matrix::new(self.embeddings.len(), self.embeddings.dim, self.embeddings.values.as_slice())?;
+        let mut data = TrainData::new(x, self.targets.clone());
+        data.groups.clone_from(&self.groups);
+        data.weights.clone_from(&self.weights);
+        Ok(data)
+    }
+}
+
+fn report(args: &Args, encoder: &Encoder, training: &Training, test: Option<&Metrics>) -> Result<()> {
+    let cv = training.cross_validation.as_ref();
+    let head = &training.head;
+    if args.json {
+        let summary: Vec<_> = cv
+            .iter()
+            .flat_map(|cv| &cv.summary)
+            .map(|(name, estimate)| json!({ "measure": name, "mean": estimate.mean, "half_width": estimate.half_width }))
+            .collect();
+        return print_json(&json!({
+            "head": args.out,
+            "kind": head.kind(),
+            "classes": head.names(),
+            "c": head.record.c,
+            "train_rows": head.record.train_rows,
+            "device": encoder.device(),
+            "cross_validation": { "folds": args.folds, "repeats": args.repeats, "measures": summary },
+            "test": test,
+        }));
+    }
+    let mut text = String::new();
+    let what = match head.problem() {
+        Problem::Regression => "a number".to_owned(),
+        _ => format!("{} classes", head.names().len()),
+    };
+    text += &format!(
+        "{} head for {what}, trained on {} rows, C = {}\n",
+        head.kind(),
+        head.record.train_rows,
+        head.record.c.map_or_else(|| "none".into(), |c| format!("{c}"))
+    );
+    if let Some(cv) = cv {
+        text += &format!("\n{}-fold cross-validation on the training rows (mean ± half of the 95% interval)\n", args.folds);
+        text += &tables::estimates(&cv.summary);
+    }
+    if let Some(metrics) = test {
+        text += "\nheld-out rows\n";
+        text += &tables::metrics(metrics);
+    }
+    text += &format!("\nhead written to {}\n", args.out.display());
+    print(&text)
+}
+
+fn parse_strength(text: &str) -> std::result::Result<Strength, String> {
+    match text {
+        "auto" => Ok(Strength::Auto),
+        number => match number.parse::<f64>() {
+            Ok(c) if c > 0.0 && c.is_finite() => Ok(Strength::Fixed(c)),
+            _ => Err("expected auto or a number above 0".into()),
+        },
+    }
+}

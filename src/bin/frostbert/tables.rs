@@ -1,0 +1,64 @@
+//! Measures as aligned text.
+
+use frostbert::head::{ClassRow, Estimate, Metrics};
+
+/// `name  mean ± half width`, a line a measure.
+pub fn estimates(rows: &[(String, Estimate)]) -> String {
+    rows.iter()
+        .map(|(name, estimate)| format!("  {name:<20} {:.4} ± {:.4}\n", estimate.mean, estimate.half_width))
+        .collect()
+}
+
+/// All measures of one set of rows: numbers, per class, confusion.
+pub fn metrics(metrics: &Metrics) -> String {
+    let mut text = String::new();
+    for (name, value) in metrics.scalars() {
+        let value = value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
+        text += &format!("  {name:<20} {value}\n");
+    }
+    match metrics {
+        Metrics::SingleLabel(found) => {
+            text += &classes(&found.classes);
+            text += &confusion(&found.classes, &found.confusion);
+        }
+        Metrics::MultiLabel(found) => text += &classes(&found.labels),
+        Metrics::Regression(_) => {}
+    }
+    text
+}
+
+fn classes(rows: &[ClassRow]) -> String {
+    let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0).clamp(5, 40);
+    let mut text = format!("\n  {:<width$}  precision  recall      F1  rows\n", "class");
+    for row in rows {
+        let name: String = row.name.chars().take(40).collect();
+        text += &format!(
+            "  {name:<width$}  {:>9.4}  {:>6.4}  {:>6.4}  {:>4}\n",
+            row.precision, row.recall, row.f1, row.support
+        );
+    }
+    text
+}
+
+/// Rows are true classes, columns predicted ones. More than a dozen classes do not fit a terminal.
+fn confusion(rows: &[ClassRow], counts: &[Vec<u64>]) -> String {
+    if rows.len() > 12 {
+        return String::new();
+    }
+    let name = |row: &ClassRow| row.name.chars().take(12).collect::<String>();
+    let width = rows.iter().map(|row| name(row).chars().count()).max().unwrap_or(0).max(6);
+    let mut text = format!("\n  {:<width$}", "true \\ predicted");
+    let first = text.trim_start_matches('\n').len() - 2;
+    for row in rows {
+        text += &format!("  {:>width$}", name(row));
+    }
+    text.push('\n');
+    for (row, counts) in rows.iter().zip(counts) {
+        text += &format!("  {:<first$}", name(row));
+        for count in counts {
+            text += &format!("  {count:>width$}");
+        }
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,74 @@
+//! The training report: one HTML file that needs no network, and the same tables for a terminal.
+//!
+//! The page holds its own style and one small script that shows texts on hover; its content security policy
+//! allows nothing else, so that a text of the data set can never run. Every section of [`ReportData`] is
+//! optional. The same data give the same bytes.
+//!
+//! ```
+//! use frostbert::report::{Interval, Metric, Metrics, ReportData, render};
+//!
+//! let accuracy = Metric {
+//!     name: "Accuracy".into(),
+//!     lower_is_better: false,
+//!     values: vec![Interval::new(0.788, 0.779, 0.797), Interval::point(0.5)],
+//! };
+//! let data = ReportData {
+//!     title: "Film reviews".into(),
+//!     metrics: Some(Metrics {
+//!         protocol: "5-fold; 95% intervals".into(),
+//!         systems: vec!["head".into(), "prior".into()],
+//!         rows: vec![accuracy],
+//!     }),
+//!     ..ReportData::default()
+//! };
+//! assert!(render(&data)?.starts_with("<!DOCTYPE html>"));
+//! # Ok::<(), frostbert::Error>(())
+//! ```
+
+mod data;
+mod figures;
+mod format;
+pub mod map2d;
+mod page;
+mod plot;
+mod scatter;
+mod tables;
+pub mod terminal;
+
+pub use data::{
+    Candidate, ClassCurves, ClassRow, Comparison, Confusion, DataSummary, Explanation, Interval, LabelError,
+    LearningCurve, LearningPoint, Map, MapPoint, Metric, Metrics, Mistake, Model, RegressionPoint,
+    Reliability, ReliabilityBin, ReportData, Snippet, TokenShare,
+};
+pub use page::render;
+
+use crate::error::{Error, Result};
+use std::io::Write;
+use std::path::Path;
+
+/// Writes the report to `path`. A file that is there stays whole until the new one is.
+///
+/// # Errors
+/// The data contradict themselves (see [`render`]), or the folder cannot be written to.
+pub fn write(path: impl AsRef<Path>, data: &ReportData) -> Result<()> {
+    let path = path.as_ref();
+    let page = render(data)?;
+    let failed = |error: std::io::Error| {
+        Error::io(format!(
+            "cannot write the report {}: is the folder there, writable, and the disk not full?",
+            path.display()
+        ))
+        .with_source(error)
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".report").suffix(".tmp");
+    // A temporary file is its owner's alone by default; a report gets the rights of any other new file.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder).map_err(failed)?;
+    file.write_all(page.as_bytes()).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}

@@ -1,0 +1,283 @@
+//! The report's tables as aligned text for a terminal of a given width in columns.
+//!
+//! Only [`token_shares`] colours, and only when told to: whether the output is a terminal, and `NO_COLOR`, are
+//! the caller's to ask. Control characters in texts are replaced, so that no text can command the terminal.
+
+use super::format::{clean, count, ends, largest_share, percent, pieces, score, shorten, signed};
+use super::{ClassRow, Comparison, Confusion, Interval, Metrics, TokenShare};
+use crate::error::Result;
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use std::fmt::Write;
+use unicode_width::UnicodeWidthStr;
+
+/// Characters of a class name, more of which would only push the numbers out.
+const NAME_TEXT: usize = 40;
+
+/// Entries of the list that stands for a confusion matrix too wide for the terminal.
+const MOST_CONFUSIONS: usize = 15;
+
+/// The head's metrics with their intervals, beside those of the baselines.
+pub fn metrics(metrics: &Metrics, width: usize) -> String {
+    let mut rows = vec![];
+    for metric in &metrics.rows {
+        let direction = if metric.lower_is_better { " (lower is better)" } else { "" };
+        let mut cells = vec![format!("{}{direction}", clean(&metric.name))];
+        for at in 0..metrics.systems.len() {
+            let value = metric.values.get(at).copied().unwrap_or(Interval::point(f64::NAN));
+            let best = if metrics.systems.len() > 1 && metric.best() == Some(at) { "*" } else { " " };
+            // The interval of the head only: the baselines are there to be compared with, not studied.
+            let interval = if at == 0 { ends(value).map(|ends| format!(" [{ends}]")) } else { None };
+            cells.push(format!("{}{best}{}", score(value.mean), interval.unwrap_or_default()));
+        }
+        rows.push(cells);
+    }
+    let mut header = vec![String::new()];
+    header.extend(metrics.systems.iter().map(|name| shorten(name, NAME_TEXT).0));
+    let mut text = table(header, rows, width);
+    if !metrics.protocol.is_empty() {
+        let star = if metrics.systems.len() > 1 { "; * the best of its row" } else { "" };
+        let _ = writeln!(text, "{}{star}", clean(&metrics.protocol));
+    }
+    text
+}
+
+/// Precision, recall and F1 of every class.
+pub fn classes(rows: &[ClassRow], width: usize) -> String {
+    let thresholds = rows.iter().any(|row| row.threshold.is_some());
+    let mut header: Vec<String> = ["Class", "Rows", "Precision", "Recall", "F1"].map(String::from).into();
+    header.extend(thresholds.then(|| "Threshold".into()));
+    let cells = |row: &ClassRow| {
+        let mut cells = vec![shorten(&row.name, NAME_TEXT).0, count(row.support)];
+        cells.extend([row.precision, row.recall, row.f1].map(score));
+        cells.extend(thresholds.then(|| score(row.threshold.unwrap_or(f64::NAN))));
+        cells
+    };
+    table(header, rows.iter().map(cells).collect(), width)
+}
+
+/// The confusion matrix, or its most frequent confusions where the matrix would be wider than the terminal.
+///
+/// # Errors
+/// The matrix is not square, or has another number of rows than of labels.
+pub fn confusion(confusion: &Confusion, width: usize) -> Result<String> {
+    confusion.check()?;
+    let classes = confusion.labels.len();
+    let name = |class: usize, most: usize| shorten(&confusion.labels[class], most).0;
+    let column = |predicted: usize| {
+        let cells = confusion.counts.iter().map(|row| count(row[predicted]).len());
+        cells.chain([name(predicted, 14).width()]).max().unwrap_or(0) + 2
+    };
+    let first = (0..classes).map(|class| name(class, 20).width()).chain(["label \\ predicted".len()]).max();
+    let matrix_width = first.unwrap_or(0) + (0..classes).map(column).sum::<usize>();
+    if matrix_width <= width {
+        let mut header = vec!["label \\ predicted".to_string()];
+        header.extend((0..classes).map(|class| name(class, 14)));
+        let cells = |(truth, row): (usize, &Vec<usize>)| {
+            let mut cells = vec![name(truth, 20)];
+            cells.extend(row.iter().map(|&cell| count(cell)));
+            cells
+        };
+        return Ok(table(header, confusion.counts.iter().enumerate().map(cells).collect(), width));
+    }
+    let pairs = confusion.top_confusions();
+    let cells = |&(truth, predicted, cell): &(usize, usize, usize)| {
+        let rows: usize = confusion.counts[truth].iter().sum();
+        let part = percent(cell as f64 / rows.max(1) as f64);
+        vec![format!("{} as {}", name(truth, NAME_TEXT), name(predicted, NAME_TEXT)), count(cell), part]
+    };
+    let header = ["Label as prediction", "Rows", "Of the label"].map(String::from).into();
+    let mut text = table(header, pairs.iter().take(MOST_CONFUSIONS).map(cells).collect(), width);
+    if pairs.len() > MOST_CONFUSIONS {
+        let _ = writeln!(text, "the most frequent of {} confused pairs", count(pairs.len()));
+    }
+    Ok(text)
+}
+
+/// Candidates with their scores, the chosen one marked. `what` names them: `Layers`, `Kind`.
+pub fn comparison(comparison: &Comparison, what: &str, width: usize) -> String {
+    let names = comparison.setting_names();
+    let timed = comparison.rows.iter().any(|row| row.seconds.is_some());
+    let mut header = vec![format!("  {what}"), clean(&comparison.metric), "Interval".into()];
+    header.extend(names.iter().map(|name| clean(name)));
+    header.extend(timed.then(|| "Seconds".into()));
+    let cells = |row: &super::Candidate| {
+        let mark = if row.chosen { ">" } else { " " };
+        let mut cells = vec![
+            format!("{mark} {}", shorten(&row.name, NAME_TEXT).0),
+            score(row.score.mean),
+            ends(row.score).unwrap_or_default(),
+        ];
+        cells.extend(names.iter().map(|name| {
+            let setting = row.settings.iter().find(|(known, _)| known == name);
+            setting.map(|(_, value)| clean(value)).unwrap_or_default()
+        }));
+        cells.extend(timed.then(|| row.seconds.map(|seconds| format!("{seconds:.2}")).unwrap_or_default()));
+        cells
+    };
+    let mut text = table(header, comparison.rows.iter().map(cells).collect(), width);
+    if let Some(reason) = &comparison.reason {
+        let _ = writeln!(text, "{}", clean(reason));
+    }
+    text
+}
+
+/// The text of a prediction with each token's share of its logit: as a background, blue for more and orange for
+/// less, or, without colour, as a number behind the tokens that matter.
+pub fn token_shares(shares: &[TokenShare], width: usize, colour: bool) -> String {
+    let largest = largest_share(shares).max(f64::MIN_POSITIVE);
+    let mut text = String::new();
+    let mut column = 0;
+    for piece in pieces(shares) {
+        let letters = clean(piece.text);
+        let weight = if piece.share.is_finite() { piece.share.abs() / largest } else { 0.0 };
+        // A quarter of the largest share is where a reader starts to care.
+        let number =
+            if !colour && weight >= 0.25 { format!("[{}]", signed(piece.share)) } else { String::new() };
+        let cells = letters.width() + number.len();
+        if piece.spaced && column > 0 {
+            let wraps = column + 1 + cells > width;
+            text.push(if wraps { '\n' } else { ' ' });
+            column = if wraps { 0 } else { column + 1 };
+        }
+        match shade(piece.share, weight).filter(|_| colour) {
+            // Black on a light background reads on dark and light terminals alike.
+            Some(shade) => {
+                let _ = write!(text, "\x1b[38;5;16;48;5;{shade}m{letters}\x1b[0m");
+            }
+            None => text.push_str(&letters),
+        }
+        text.push_str(&number);
+        column += cells;
+    }
+    text.push('\n');
+    text
+}
+
+/// A colour of the 256-colour cube, stronger for a larger share.
+fn shade(share: f64, weight: f64) -> Option<u8> {
+    let (blues, oranges) = ([153, 111, 75], [223, 216, 208]);
+    let level = match weight {
+        weight if weight < 0.1 => return None,
+        weight if weight < 0.4 => 0,
+        weight if weight < 0.7 => 1,
+        _ => 2,
+    };
+    Some(if share > 0.0 { blues[level] } else { oranges[level] })
+}
+
+/// First column to the left, numbers to the right, a line below the header.
+fn table(header: Vec<String>, rows: Vec<Vec<String>>, width: usize) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')))
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(width.clamp(20, u16::MAX.into()) as u16)
+        .set_header(header)
+        .add_rows(rows);
+    for (at, column) in table.column_iter_mut().enumerate() {
+        column.set_padding(if at == 0 { (0, 0) } else { (2, 0) });
+        column.set_cell_alignment(if at == 0 { CellAlignment::Left } else { CellAlignment::Right });
+    }
+    table.lines().fold(String::new(), |mut text, line| {
+        let _ = writeln!(text, "{}", line.trim_end());
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Candidate, Metric};
+
+    fn share(token: &str, share: f64) -> TokenShare {
+        TokenShare { token: token.into(), share }
+    }
+
+    #[test]
+    fn metrics_align_and_mark_the_best() {
+        let metrics = Metrics {
+            protocol: "5-fold".into(),
+            systems: vec!["head".into(), "prior".into()],
+            rows: vec![
+                Metric {
+                    name: "Accuracy".into(),
+                    lower_is_better: false,
+                    values: vec![Interval::new(0.788, 0.779, 0.797), Interval::point(0.5)],
+                },
+                Metric {
+                    name: "Log loss".into(),
+                    lower_is_better: true,
+                    values: vec![Interval::point(0.45), Interval::point(f64::NAN)],
+                },
+            ],
+        };
+        let expected = "\
+                                               head   prior
+───────────────────────────────────────────────────────────
+Accuracy                    0.788* [0.779 to 0.797]  0.500
+Log loss (lower is better)                   0.450*       –
+5-fold; * the best of its row
+";
+        assert_eq!(super::metrics(&metrics, 80), expected);
+    }
+
+    #[test]
+    fn a_wide_matrix_becomes_a_list() {
+        let labels: Vec<String> = (0..150).map(|class| format!("class {class}")).collect();
+        let mut counts = vec![vec![0; 150]; 150];
+        counts[3][4] = 7;
+        counts[4][3] = 2;
+        counts[5][5] = 100;
+        let large = Confusion { labels, counts };
+        let text = confusion(&large, 80).unwrap();
+        assert!(text.contains("class 3 as class 4"), "{text}");
+        assert!(text.lines().all(|line| line.width() <= 80));
+
+        let small =
+            Confusion { labels: vec!["neg".into(), "pos".into()], counts: vec![vec![40, 2], vec![1, 1234]] };
+        let expected = "\
+label \\ predicted  neg    pos
+─────────────────────────────
+neg                 40      2
+pos                  1  1,234
+";
+        assert_eq!(confusion(&small, 80).unwrap(), expected);
+        let uneven =
+            Confusion { labels: vec!["neg".into(), "pos".into()], counts: vec![vec![1, 2], vec![3]] };
+        assert!(confusion(&uneven, 80).unwrap_err().is_input());
+    }
+
+    #[test]
+    fn comparisons_fit_the_terminal_and_mark_the_chosen() {
+        let candidate = |name: &str, mean: f64, chosen: bool| Candidate {
+            name: name.into(),
+            score: Interval::new(mean, mean - 0.01, mean + 0.01),
+            settings: vec![("C".into(), "0.1".into())],
+            seconds: Some(1.5),
+            chosen,
+        };
+        let layers = Comparison {
+            metric: "Accuracy".into(),
+            rows: vec![candidate("5", 0.766, true), candidate("6", 0.75, false)],
+            ..Comparison::default()
+        };
+        let text = comparison(&layers, "Layers", 60);
+        assert!(text.lines().nth(2).unwrap().starts_with("> 5"), "{text}");
+        assert!(text.lines().all(|line| line.width() <= 60), "{text}");
+    }
+
+    #[test]
+    fn shares_wrap_and_no_text_commands_the_terminal() {
+        let shares =
+            [share("[CLS]", 0.0), share("play", 0.4), share("##ful", 0.1), share("mess\x1b[2J", -0.3)];
+        let plain = token_shares(&shares, 80, false);
+        assert_eq!(plain, "[CLS] play[+0.400]ful[+0.100] mess\u{fffd}[2J[−0.300]\n");
+        let coloured = token_shares(&shares, 80, true);
+        assert!(coloured.contains("\x1b[38;5;16;48;5;75mplay\x1b[0m"), "{coloured:?}");
+        assert!(coloured.contains("48;5;208m"), "{coloured:?}");
+        assert!(!coloured.contains("\x1b[2J"), "{coloured:?}");
+        let long: Vec<TokenShare> = (0..40).map(|_| share("token", 0.01)).collect();
+        assert!(token_shares(&long, 30, true).lines().count() >= 8);
+        assert_eq!(token_shares(&[share("x", f64::NAN)], 30, true), "x\n");
+    }
+}
