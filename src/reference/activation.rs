@@ -11,14 +11,49 @@ use fearless_simd::prelude::*;
 #[inline(always)]
 pub fn apply<S: Simd>(simd: S, activation: Activation, values: &mut [f32]) {
     match activation {
-        Activation::Gelu => map_in_place(simd, values, |x| gelu(simd, x)),
-        Activation::GeluTanh => map_in_place(simd, values, |x| gelu_tanh(simd, x)),
-        Activation::Relu => map_in_place(simd, values, |x| relu(simd, x)),
-        Activation::Silu => map_in_place(simd, values, |x| x / one_plus_exp(simd, -x)),
-        Activation::QuickGelu => map_in_place(simd, values, |x| x / one_plus_exp(simd, x * -1.702)),
-        Activation::Tanh => map_in_place(simd, values, |x| tanh(simd, x)),
+        Activation::Gelu => map_in_place(
+            simd,
+            values,
+            #[inline(always)]
+            |x| gelu(simd, x),
+        ),
+        Activation::GeluTanh => map_in_place(
+            simd,
+            values,
+            #[inline(always)]
+            |x| gelu_tanh(simd, x),
+        ),
+        Activation::Relu => map_in_place(
+            simd,
+            values,
+            #[inline(always)]
+            |x| relu(simd, x),
+        ),
+        Activation::Silu => map_in_place(
+            simd,
+            values,
+            #[inline(always)]
+            |x| x / one_plus_exp(simd, -x),
+        ),
+        Activation::QuickGelu => map_in_place(
+            simd,
+            values,
+            #[inline(always)]
+            |x| x / one_plus_exp(simd, x * -1.702),
+        ),
+        Activation::Tanh => map_in_place(
+            simd,
+            values,
+            #[inline(always)]
+            |x| tanh(simd, x),
+        ),
         Activation::Sigmoid => {
-            map_in_place(simd, values, |x| S::f32s::splat(simd, 1.0) / one_plus_exp(simd, -x));
+            map_in_place(
+                simd,
+                values,
+                #[inline(always)]
+                |x| S::f32s::splat(simd, 1.0) / one_plus_exp(simd, -x),
+            );
         }
     }
 }
@@ -34,24 +69,29 @@ fn polynomial<S: Simd, const N: usize>(simd: S, x: S::f32s, coefficients: [f32; 
 }
 
 /// `e^x`, from 0 to infinity with denormals on the way; within 1 ulp where the result is normal.
-///
-/// Source: Cephes `expf`: `x = n ln 2 + r`, a polynomial in r, times `2^n`.
 #[inline(always)]
 pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     // Beyond these the result is 0 and infinity. Selects, not min and max: those lose NaN on some hardware.
     let x = x.simd_lt(-104.0).select(S::f32s::splat(simd, -104.0), x);
     let x = x.simd_gt(89.0).select(S::f32s::splat(simd, 89.0), x);
+    let (mantissa, n) = exp_parts(simd, x);
+    // In two factors, since 2^n itself leaves the range of f32 where the result is a denormal.
+    let half = n >> 1;
+    mantissa * power_of_two::<S>(half) * power_of_two::<S>(n - half)
+}
+
+/// `e^x = m * 2^n`.
+///
+/// Source: Cephes `expf`: `x = n ln 2 + r`, and m a polynomial in r.
+#[inline(always)]
+fn exp_parts<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::i32s) {
     let n = (x * std::f32::consts::LOG2_E).round_ties_even();
     // ln 2 in two parts, the first with few enough bits that n times it is exact.
     let r = n.mul_add(S::f32s::splat(simd, -0.693_359_4), x);
     let r = n.mul_add(S::f32s::splat(simd, 2.121_944_4e-4), r);
     let tail =
         polynomial(simd, r, [1.987_569_2e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5]);
-    let mantissa = tail.mul_add(r * r, r) + 1.0;
-    // In two factors, since 2^n itself leaves the range of f32 where the result is a denormal.
-    let n: S::i32s = n.to_int();
-    let half = n >> 1;
-    mantissa * power_of_two::<S>(half) * power_of_two::<S>(n - half)
+    (tail.mul_add(r * r, r) + 1.0, n.to_int())
 }
 
 /// `2^n` for n in -126 ..= 127.
@@ -73,8 +113,9 @@ fn one_plus_exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 #[inline(always)]
 fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let one = S::f32s::splat(simd, 1.0);
-    // Φ(-14.5) is 0 in f32.
-    let z = x.abs().min(14.5);
+    // x Φ(x) at -13 is -8e-38, the least that the exponential below gives as a normal number: it stays there.
+    let x = x.simd_lt(-13.0).select(S::f32s::splat(simd, -13.0), x);
+    let z = x.abs().min(13.0);
     let t = one / z.mul_add(S::f32s::splat(simd, 0.296_875), one);
     let p = polynomial(
         simd,
@@ -95,7 +136,8 @@ fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     // What z² loses in rounding would be a relative error of the exponential: put back to first order.
     let square = z * z;
     let lost = z.mul_sub(z, square);
-    let e = exp(simd, square * -0.5);
+    let (mantissa, n) = exp_parts(simd, square * -0.5);
+    let e = mantissa * power_of_two::<S>(n);
     let e = (e * -0.5).mul_add(lost, e);
     let tail = e * (t * p);
     x * x.simd_lt(0.0).select(tail, one - tail)

@@ -25,7 +25,13 @@ pub fn run(
 #[inline(always)]
 fn row<S: Simd>(simd: S, residual: Option<&[f32]>, norm: &LayerNorm<'_>, out: &mut [f32]) {
     if let Some(residual) = residual {
-        zip_in_place(simd, out, residual, |out, x| out + x);
+        zip_in_place(
+            simd,
+            out,
+            residual,
+            #[inline(always)]
+            |out, x| out + x,
+        );
     }
     norm.apply(simd, out);
 }

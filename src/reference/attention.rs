@@ -6,9 +6,9 @@
 
 use super::activation::exp;
 use super::engine::Context;
-use super::panel::{self, Rows, max_rows, width};
+use super::panel::{self, MAX_ROWS, Rows, Tile, max_rows, width};
 use super::parallel::{Shared, with_scratch};
-use super::simd::store_part;
+
 use super::weight::Weight;
 use crate::plan::RelativeBias;
 use crate::text::PackedBatch;
@@ -17,6 +17,8 @@ use std::ops::Range;
 
 /// Queries of a job: enough that packing keys and values is a small part of it.
 const JOB_QUERIES: usize = 96;
+/// Queries whose scores are held at once: a panel of keys is read from the first-level cache for all but the first few.
+const BLOCK_QUERIES: usize = 4 * MAX_ROWS;
 
 /// What attention reads.
 pub struct Attention<'a> {
@@ -156,6 +158,8 @@ struct Block<'a> {
     sums: &'a [f32],
     /// Panels of the values of every key of the job.
     values: &'a [f32],
+    /// Room for `[BLOCK_QUERIES, padded_dim]`.
+    context: &'a mut [f32],
 }
 
 impl<'a> Job<'a> {
@@ -174,7 +178,7 @@ impl<'a> Job<'a> {
 
     fn scratch_len(&self) -> usize {
         let panels = self.padded_keys * (self.args.head_dim + self.padded_dim);
-        panels + MAX_ROWS * self.padded_keys + self.bias_len()
+        panels + BLOCK_QUERIES * (self.padded_keys + self.padded_dim) + self.bias_len()
     }
 
     fn bias_len(&self) -> usize {
@@ -210,34 +214,42 @@ impl<'a> Job<'a> {
     #[inline(always)]
     fn attend<S: Simd>(&self, simd: S, scratch: &mut [f32], out: &Shared<'_>) {
         let Attention { heads, head_dim, .. } = *self.args;
-        let lanes = S::f32s::LEN;
+        let width = width::<S>();
         self.for_each_block(
             simd,
             scratch,
             true,
             #[inline(always)]
             |block| {
-                let x = Rows { values: block.weights, stride: self.padded_keys, count: block.queries.len() };
-                for (panel, values) in block.values.chunks_exact(self.keys.len() * width::<S>()).enumerate() {
-                    let column = panel * width::<S>();
-                    let offset = (block.keys.start - self.keys.start) * width::<S>();
-                    panel::multiply(
-                        simd,
-                        x,
-                        block.keys.len(),
-                        &values[offset..],
-                        #[inline(always)]
-                        |row, sums| {
-                            let token = self.piece.text.start + block.queries.start + row;
-                            let start = (token * heads + self.head) * head_dim + column;
-                            // SAFETY: this job alone has these tokens of this head.
-                            let out =
-                                unsafe { out.slice(start..start + width::<S>().min(head_dim - column)) };
-                            for (vector, out) in out.chunks_mut(lanes).enumerate() {
-                                store_part::<S>(sums[vector] / block.sums[row], out);
-                            }
-                        },
-                    );
+                let Block { queries, keys, weights, sums, values, context } = block;
+                let offset = keys.start - self.keys.start;
+                for part in panel::blocks(keys.len()) {
+                    let part_values = (offset + part.start) * width..(offset + part.end) * width;
+                    for (at, panel) in values.chunks_exact(self.keys.len() * width).enumerate() {
+                        for first in (0..queries.len()).step_by(max_rows::<S>()) {
+                            let x = Rows {
+                                values: &weights[first * self.padded_keys + part.start..],
+                                stride: self.padded_keys,
+                                count: max_rows::<S>().min(queries.len() - first),
+                            };
+                            let out = Tile {
+                                values: &mut context[first * self.padded_dim + at * width..],
+                                stride: self.padded_dim,
+                                add: part.start > 0,
+                            };
+                            panel::multiply(simd, x, &panel[part_values.clone()], out);
+                        }
+                    }
+                }
+                for (row, query) in queries.enumerate() {
+                    let token = self.piece.text.start + query;
+                    let start = (token * heads + self.head) * head_dim;
+                    // SAFETY: this job alone has these tokens of this head.
+                    let out = unsafe { out.slice(start..start + head_dim) };
+                    let context = &context[row * self.padded_dim..][..head_dim];
+                    for (out, x) in out.iter_mut().zip(context) {
+                        *out = x / sums[row];
+                    }
                 }
             },
         );
@@ -277,38 +289,26 @@ impl<'a> Job<'a> {
         let (dim, width) = (self.args.head_dim, width::<S>());
         let (keys, scratch) = scratch.split_at_mut(self.padded_keys * dim);
         let (values, scratch) = scratch.split_at_mut(self.keys.len() * self.padded_dim);
-        let (scores, biases) = scratch.split_at_mut(MAX_ROWS * self.padded_keys);
-        panel::pack(width, self.part(1, self.keys.start), self.stride(), self.keys.len(), dim, keys);
+        let (scores, scratch) = scratch.split_at_mut(BLOCK_QUERIES * self.padded_keys);
+        let (context, biases) = scratch.split_at_mut(BLOCK_QUERIES * self.padded_dim);
+        panel::pack_fast(simd, self.part(1, self.keys.start), self.stride(), self.keys.len(), dim, keys);
         if with_values {
             self.pack_values(width, values);
         }
         if let Some(bias) = &self.args.relative_bias {
             bias.fill(self.head, self.piece.text.len(), &mut biases[..self.bias_len()]);
         }
-        for first in self.piece.queries.clone().step_by(max_rows::<S>()) {
-            let queries = first..self.piece.queries.end.min(first + max_rows::<S>());
+        for first in self.piece.queries.clone().step_by(BLOCK_QUERIES) {
+            let queries = first..self.piece.queries.end.min(first + BLOCK_QUERIES);
             // From a whole panel on, so that panels need not be cut.
             let seen = self.visible(first).start - self.keys.start;
             let start = self.keys.start + seen / width * width;
             let block_keys = start..self.visible(queries.end - 1).end;
-            let x = Rows { values: self.part(0, first), stride: self.stride(), count: queries.len() };
             for at in (0..block_keys.len()).step_by(width) {
                 let panel = &keys[(start - self.keys.start + at) * dim..][..width * dim];
-                panel::multiply(
-                    simd,
-                    x,
-                    dim,
-                    panel,
-                    #[inline(always)]
-                    |row, sums| {
-                        let out = &mut scores[row * self.padded_keys + at..][..width];
-                        for (sum, out) in sums.iter().zip(out.chunks_exact_mut(S::f32s::LEN)) {
-                            sum.store_slice(out);
-                        }
-                    },
-                );
+                self.score(simd, queries.clone(), panel, &mut scores[at..]);
             }
-            let mut sums = [0.0; MAX_ROWS];
+            let mut sums = [0.0; BLOCK_QUERIES];
             for (row, query) in queries.clone().enumerate() {
                 let scores =
                     &mut scores[row * self.padded_keys..][..block_keys.len().next_multiple_of(width)];
@@ -320,26 +320,49 @@ impl<'a> Job<'a> {
                 });
                 sums[row] = softmax_weights(simd, scores, visible, self.args.scale, bias);
             }
-            each(Block { queries, keys: block_keys, weights: scores, sums: &sums, values });
+            each(Block { queries, keys: block_keys, weights: scores, sums: &sums, values, context });
+        }
+    }
+
+    /// Scores of some queries against a panel of keys; rows of `scores` are `padded_keys` apart.
+    #[inline(always)]
+    fn score<S: Simd>(&self, simd: S, queries: Range<usize>, panel: &[f32], scores: &mut [f32]) {
+        let (dim, width) = (self.args.head_dim, width::<S>());
+        for block in panel::blocks(dim) {
+            let panel = &panel[block.start * width..block.end * width];
+            for first in queries.clone().step_by(max_rows::<S>()) {
+                let count = max_rows::<S>().min(queries.end - first);
+                let x = Rows { values: &self.part(0, first)[block.start..], stride: self.stride(), count };
+                let values = &mut scores[(first - queries.start) * self.padded_keys..];
+                panel::multiply(
+                    simd,
+                    x,
+                    panel,
+                    Tile { values, stride: self.padded_keys, add: block.start > 0 },
+                );
+            }
         }
     }
 
     /// Panels `[keys, width]` of the values.
+    #[inline(always)]
     fn pack_values(&self, width: usize, panels: &mut [f32]) {
         let rows = self.part(2, self.keys.start);
         for (panel, out) in panels.chunks_exact_mut(self.keys.len() * width).enumerate() {
             let first = panel * width;
             let columns = width.min(self.args.head_dim - first);
             for (key, out) in out.chunks_exact_mut(width).enumerate() {
-                out[..columns].copy_from_slice(&rows[key * self.stride() + first..][..columns]);
-                out[columns..].fill(0.0);
+                let row = &rows[key * self.stride() + first..][..columns];
+                if columns == width {
+                    out.copy_from_slice(row);
+                } else {
+                    out[..columns].copy_from_slice(row);
+                    out[columns..].fill(0.0);
+                }
             }
         }
     }
 }
-
-/// Upper bound of [`max_rows`].
-const MAX_ROWS: usize = 12;
 
 /// Turns scores into `exp(score * scale + bias - max)`, 0 outside `visible`, and gives their sum.
 #[inline(always)]

@@ -30,10 +30,22 @@ pub fn run(context: &Context<'_>, args: &EmbedLayerNorm<'_>, batch: &PackedBatch
 fn row<S: Simd>(simd: S, args: &EmbedLayerNorm<'_>, batch: &PackedBatch, token: usize, out: &mut [f32]) {
     out.copy_from_slice(args.words.row(batch.ids[token] as usize));
     if let Some(types) = args.types {
-        zip_in_place(simd, out, types.row(batch.type_ids[token] as usize), |out, x| out + x);
+        zip_in_place(
+            simd,
+            out,
+            types.row(batch.type_ids[token] as usize),
+            #[inline(always)]
+            |out, x| out + x,
+        );
     }
     if let Some(positions) = args.positions {
-        zip_in_place(simd, out, positions.row(batch.position_ids[token] as usize), |out, x| out + x);
+        zip_in_place(
+            simd,
+            out,
+            positions.row(batch.position_ids[token] as usize),
+            #[inline(always)]
+            |out, x| out + x,
+        );
     }
     args.norm.apply(simd, out);
 }

@@ -385,5 +385,10 @@ fn panel_width_of<S: Simd>(_simd: S) -> usize {
 #[inline(always)]
 fn all_finite<S: Simd>(simd: S, values: &[f32]) -> bool {
     // 0 * x is 0 for finite x and NaN otherwise, and a sum keeps NaN: no branch in the loop.
-    super::layernorm::sum(simd, values, |x| x * 0.0) == 0.0
+    super::layernorm::sum(
+        simd,
+        values,
+        #[inline(always)]
+        |x| x * 0.0,
+    ) == 0.0
 }

@@ -18,5 +18,11 @@ pub fn run(context: &Context<'_>, x: &[f32], activation: Activation, cols: usize
 #[inline(always)]
 fn row<S: Simd>(simd: S, kind: Activation, gate: &[f32], out: &mut [f32]) {
     activation::apply(simd, kind, out);
-    zip_in_place(simd, out, gate, |out, gate| out * gate);
+    zip_in_place(
+        simd,
+        out,
+        gate,
+        #[inline(always)]
+        |out, gate| out * gate,
+    );
 }

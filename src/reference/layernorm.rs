@@ -20,9 +20,24 @@ impl LayerNorm<'_> {
     pub fn apply<S: Simd>(&self, simd: S, row: &mut [f32]) {
         let lanes = S::f32s::LEN;
         let len = row.len() as f32;
-        let mean = sum(simd, row, |x| x) / len;
-        map_in_place(simd, row, |x| x - mean);
-        let variance = sum(simd, row, |x| x * x) / len;
+        let mean = sum(
+            simd,
+            row,
+            #[inline(always)]
+            |x| x,
+        ) / len;
+        map_in_place(
+            simd,
+            row,
+            #[inline(always)]
+            |x| x - mean,
+        );
+        let variance = sum(
+            simd,
+            row,
+            #[inline(always)]
+            |x| x * x,
+        ) / len;
         let scale = 1.0 / (variance + self.eps).sqrt();
         let weights = self.weight.padded().chunks_exact(lanes);
         for (at, (row, weight)) in row.chunks_mut(lanes).zip(weights).enumerate() {

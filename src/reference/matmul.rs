@@ -1,20 +1,20 @@
 //! `out = activation(x Wᵀ + bias) + residual`.
 
+use super::activation;
 use super::engine::Context;
-use super::panel::{self, Rows, VECTORS};
-use super::parallel::Shared;
-use super::simd::{store_part, zip_in_place};
+use super::panel::{self, Rows, Tile, max_rows, width};
+use super::parallel::{Shared, with_scratch};
+use super::simd::zip_in_place;
 use super::weight::Weight;
-use super::{activation, panel::max_rows, panel::width};
 use crate::checkpoint::Activation;
 use fearless_simd::{dispatch, prelude::*};
 use std::ops::Range;
 
-/// Rows of x that a job takes: they stay in the first and second level of the cache while it goes along the panels.
+/// Rows of x that a job takes, each block of a panel being read from the first-level cache for all but the first few.
 const JOB_ROWS: usize = 96;
-/// Weights that a job goes over, in f32: half of a usual second-level cache, for they are read once per tile.
-const JOB_WEIGHTS: usize = 128 * 1024;
-/// Jobs per thread, so that the threads end together.
+/// Panels that a job takes at most: its tile of `out` stays in the second-level cache.
+const JOB_PANELS: usize = 12;
+/// Jobs per thread at least, where there is as much to do, so that the threads end together.
 const JOBS_PER_THREAD: usize = 3;
 
 /// What one matmul reads.
@@ -33,13 +33,13 @@ pub struct MatMul<'a> {
 
 /// Writes `[rows, n]`.
 pub fn run(context: &Context<'_>, args: &MatMul<'_>, out: &mut [f32]) {
-    let (n, k) = (args.weight.rows, args.weight.cols);
+    let n = args.weight.rows;
     let rows = out.len() / n;
     let width = context.panel_width;
     let panels = n.div_ceil(width);
     let row_blocks = rows.div_ceil(JOB_ROWS);
     let wanted_groups = (JOBS_PER_THREAD * context.pool.threads()).div_ceil(row_blocks.max(1));
-    let group = (JOB_WEIGHTS / (k * width)).min(panels / wanted_groups).max(1);
+    let group = (panels / wanted_groups).clamp(1, JOB_PANELS);
     let groups = panels.div_ceil(group);
     let out = Shared::new(out);
     context.pool.for_each(row_blocks * groups, |job| {
@@ -47,54 +47,71 @@ pub fn run(context: &Context<'_>, args: &MatMul<'_>, out: &mut [f32]) {
         let (group_at, row_block) = (job / row_blocks, job % row_blocks);
         let panels = group_at * group..panels.min((group_at + 1) * group);
         let rows = row_block * JOB_ROWS..rows.min((row_block + 1) * JOB_ROWS);
-        dispatch!(context.level, simd => block(simd, args, rows, panels, &out));
+        with_scratch(JOB_ROWS * panels.len() * width, |tile| {
+            dispatch!(context.level, simd => {
+                multiply(simd, args, rows.clone(), panels.clone(), tile);
+                finish(simd, args, rows, panels, tile, &out);
+            });
+        });
     });
 }
 
-/// The tile of `rows` and `panels`. No other job has the same.
+/// The products of `rows` and `panels`, `[JOB_ROWS, panels * width]`.
 #[inline(always)]
-fn block<S: Simd>(simd: S, args: &MatMul<'_>, rows: Range<usize>, panels: Range<usize>, out: &Shared<'_>) {
-    let (n, k) = (args.weight.rows, args.weight.cols);
-    let lanes = S::f32s::LEN;
+fn multiply<S: Simd>(simd: S, args: &MatMul<'_>, rows: Range<usize>, panels: Range<usize>, tile: &mut [f32]) {
+    let k = args.weight.cols;
     let width = width::<S>();
-    let columns = panels.start * width..n.min(panels.end * width);
-    for first in rows.clone().step_by(max_rows::<S>()) {
-        let count = max_rows::<S>().min(rows.end - first);
-        let x = Rows { values: &args.x[first * k..(first + count) * k], stride: k, count };
-        for at in panels.clone() {
-            let column = at * width;
-            let panel = &args.weight.padded()[column * k..][..width * k];
-            let bias: [S::f32s; VECTORS] = std::array::from_fn(|vector| match args.bias {
-                Some(bias) => S::f32s::from_slice(simd, &bias.padded()[column + vector * lanes..][..lanes]),
-                None => S::f32s::splat(simd, 0.0),
-            });
-            panel::multiply(
-                simd,
-                x,
-                k,
-                panel,
-                #[inline(always)]
-                |row, sums| {
-                    let start = (first + row) * n + column;
-                    // SAFETY: this job alone has these rows and columns, and no other slice of them is alive.
-                    let out = unsafe { out.slice(start..start + width.min(n - column)) };
-                    for (vector, out) in out.chunks_mut(lanes).enumerate() {
-                        store_part::<S>(sums[vector] + bias[vector], out);
-                    }
-                },
-            );
-        }
-        // The rest of the layer while the tile is in the first-level cache.
-        for row in first..first + count {
-            let part = row * n + columns.start..row * n + columns.end;
-            // SAFETY: as above.
-            let out = unsafe { out.slice(part.clone()) };
-            if let Some(kind) = args.activation {
-                activation::apply(simd, kind, out);
-            }
-            if let Some(residual) = args.residual {
-                zip_in_place(simd, out, &residual[part], |out, residual| out + residual);
+    let stride = panels.len() * width;
+    for block in panel::blocks(k) {
+        for (at, panel) in panels.clone().enumerate() {
+            let panel = &args.weight.padded()[panel * width * k..][block.start * width..block.end * width];
+            for first in rows.clone().step_by(max_rows::<S>()) {
+                let count = max_rows::<S>().min(rows.end - first);
+                let x = Rows { values: &args.x[first * k + block.start..], stride: k, count };
+                let values = &mut tile[(first - rows.start) * stride + at * width..];
+                panel::multiply(simd, x, panel, Tile { values, stride, add: block.start > 0 });
             }
         }
     }
+}
+
+/// The rest of the layer, while the tile is in the cache.
+#[inline(always)]
+fn finish<S: Simd>(
+    simd: S,
+    args: &MatMul<'_>,
+    rows: Range<usize>,
+    panels: Range<usize>,
+    tile: &[f32],
+    out: &Shared<'_>,
+) {
+    let n = args.weight.rows;
+    let stride = panels.len() * width::<S>();
+    let columns = panels.start * width::<S>()..n.min(panels.end * width::<S>());
+    for (row, sums) in rows.zip(tile.chunks_exact(stride)) {
+        let part = row * n + columns.start..row * n + columns.end;
+        // SAFETY: no other job has these rows and columns.
+        let out = unsafe { out.slice(part.clone()) };
+        out.copy_from_slice(&sums[..columns.len()]);
+        if let Some(bias) = args.bias {
+            add(simd, out, &bias.padded()[columns.clone()]);
+        }
+        if let Some(kind) = args.activation {
+            activation::apply(simd, kind, out);
+        }
+        if let Some(residual) = args.residual {
+            add(simd, out, &residual[part]);
+        }
+    }
+}
+
+#[inline(always)]
+fn add<S: Simd>(simd: S, out: &mut [f32], x: &[f32]) {
+    zip_in_place(
+        simd,
+        out,
+        x,
+        #[inline(always)]
+        |out, x| out + x,
+    );
 }

@@ -1,16 +1,21 @@
 //! The inner loop of every matrix product here: a few rows of x times a panel of W, held in registers.
 //!
 //! A panel is [`width`] columns of `Wᵀ` stored k-major, `[k, width]`, so that one step of k reads two vectors of it
-//! and one number of each row. Every output element is a sum over k in a fixed order: fused multiply-adds over
-//! blocks of [`K_BLOCK`], the blocks added up. The number of rows computed at once changes nothing in it.
+//! and one number of each row. Every output element is a sum over k in a fixed order: fused multiply-adds within the
+//! [`blocks`] of k, then the blocks added one after another. The number of rows computed at once changes nothing in it.
 
 use fearless_simd::prelude::*;
+use std::ops::Range;
 
 /// Vectors across a panel.
 pub const VECTORS: usize = 2;
 
-/// Terms of a sum that one accumulator takes before it is put aside: a sum of short sums loses less than a long one.
-const K_BLOCK: usize = 256;
+/// Upper bound of [`max_rows`].
+pub const MAX_ROWS: usize = 8;
+
+/// Longest block of k. A block of a panel stays in the first-level cache (24 KiB with AVX-512) while the rows go by,
+/// and a sum of short sums loses less to rounding than a long one.
+const K_BLOCK: usize = 192;
 
 /// Columns of a panel.
 #[inline(always)]
@@ -18,11 +23,17 @@ pub const fn width<S: Simd>() -> usize {
     VECTORS * S::f32s::LEN
 }
 
-/// Most rows computed at once: as many as leave registers for two vectors of the panel and one of x.
+/// Rows computed at once: as many as the registers hold, with two vectors of the panel and one of x.
 #[inline(always)]
 pub const fn max_rows<S: Simd>() -> usize {
-    // AVX-512 and NEON have 32 vector registers, the others 16.
-    if S::f32s::LEN == 16 || cfg!(target_arch = "aarch64") { 12 } else { 6 }
+    // AVX-512 and NEON have 32 vector registers, the others 16. Twelve rows would fit in 32, but rustc then spills.
+    if S::f32s::LEN == 16 || cfg!(target_arch = "aarch64") { MAX_ROWS } else { 6 }
+}
+
+/// The blocks that a sum over k is cut into: a function of k alone.
+pub fn blocks(k: usize) -> impl Iterator<Item = Range<usize>> + Clone {
+    let len = k.div_ceil(k.div_ceil(K_BLOCK).max(1)).max(1);
+    (0..k).step_by(len).map(move |start| start..k.min(start + len))
 }
 
 /// Rows of the left-hand side: row i starts at `i * stride`.
@@ -36,85 +47,63 @@ pub struct Rows<'a> {
     pub count: usize,
 }
 
-/// Gives `store(row, sums)` for each row of `x`: its products with the `k * width` numbers of `panel`.
+/// Where products go: row i of x to `values[i * stride..][..width]`.
+pub struct Tile<'a> {
+    /// From the first element of the first row on; room for a multiple of [`max_rows`] rows.
+    pub values: &'a mut [f32],
+    /// Elements from one row to the next.
+    pub stride: usize,
+    /// Whether to add to what is there: for every block of k but the first.
+    pub add: bool,
+}
+
+/// Multiplies the rows of `x` with a block of a panel, `[len, width]`. Rows of `out` after the last may be overwritten.
 #[inline(always)]
-pub fn multiply<S: Simd>(
-    simd: S,
-    x: Rows<'_>,
-    k: usize,
-    panel: &[f32],
-    store: impl FnMut(usize, [S::f32s; VECTORS]),
-) {
+pub fn multiply<S: Simd>(simd: S, x: Rows<'_>, panel: &[f32], out: Tile<'_>) {
     // The smallest kernel that is large enough; one that is too large repeats the last row.
     match x.count {
-        0 => {}
-        1 => multiply_rows::<S, 1>(simd, x, k, panel, store),
-        2 => multiply_rows::<S, 2>(simd, x, k, panel, store),
-        3..=4 => multiply_rows::<S, 4>(simd, x, k, panel, store),
-        5..=6 => multiply_rows::<S, 6>(simd, x, k, panel, store),
-        7..=8 if max_rows::<S>() > 6 => multiply_rows::<S, 8>(simd, x, k, panel, store),
-        9..=12 if max_rows::<S>() > 6 => multiply_rows::<S, 12>(simd, x, k, panel, store),
+        1 => multiply_rows::<S, 1>(simd, x, panel, out),
+        2 => multiply_rows::<S, 2>(simd, x, panel, out),
+        3..=4 => multiply_rows::<S, 4>(simd, x, panel, out),
+        5..=6 => multiply_rows::<S, 6>(simd, x, panel, out),
+        7..=8 if max_rows::<S>() > 6 => multiply_rows::<S, 8>(simd, x, panel, out),
         count => unreachable!("{count} rows at once"),
     }
 }
 
 #[inline(always)]
-fn multiply_rows<S: Simd, const ROWS: usize>(
-    simd: S,
-    x: Rows<'_>,
-    k: usize,
-    panel: &[f32],
-    mut store: impl FnMut(usize, [S::f32s; VECTORS]),
-) {
+fn multiply_rows<S: Simd, const ROWS: usize>(simd: S, x: Rows<'_>, panel: &[f32], out: Tile<'_>) {
+    // A function of its own for each number of rows, so that each has the registers to itself.
     simd.vectorize(
         #[inline(always)]
         move || {
-            let zero = S::f32s::splat(simd, 0.0);
-            let mut sums = [[zero; VECTORS]; ROWS];
-            let panel = &panel[..k * width::<S>()];
-            for (block, panel) in panel.chunks(K_BLOCK * width::<S>()).enumerate() {
-                let start = block * K_BLOCK;
-                let len = panel.len() / width::<S>();
-                let rows: [&[f32]; ROWS] =
-                    std::array::from_fn(|row| &x.values[row.min(x.count - 1) * x.stride + start..][..len]);
-                let block_sums = multiply_block::<S, ROWS>(simd, rows, panel);
-                for (sum, block_sum) in sums.iter_mut().zip(block_sums) {
-                    for (sum, block_sum) in sum.iter_mut().zip(block_sum) {
-                        *sum += block_sum;
-                    }
+            let lanes = S::f32s::LEN;
+            let len = panel.len() / width::<S>();
+            let rows: [&[f32]; ROWS] = std::array::from_fn(
+                #[inline(always)]
+                |row| &x.values[row.min(x.count - 1) * x.stride..][..len],
+            );
+            let mut sums = [[S::f32s::splat(simd, 0.0); VECTORS]; ROWS];
+            for (at, weights) in panel.chunks_exact(width::<S>()).enumerate() {
+                let low = S::f32s::from_slice(simd, &weights[..lanes]);
+                let high = S::f32s::from_slice(simd, &weights[lanes..]);
+                for (row, sum) in rows.iter().zip(&mut sums) {
+                    let x = S::f32s::splat(simd, row[at]);
+                    *sum = [x.mul_add(low, sum[0]), x.mul_add(high, sum[1])];
                 }
             }
-            for (row, sums) in sums.into_iter().enumerate() {
-                if row < x.count {
-                    store(row, sums);
+            for (row, [low, high]) in sums.iter().enumerate() {
+                let (out_low, out_high) = out.values[row * out.stride..][..width::<S>()].split_at_mut(lanes);
+                if out.add {
+                    (*low + S::f32s::from_slice(simd, out_low)).store_slice(out_low);
+                    (*high + S::f32s::from_slice(simd, out_high)).store_slice(out_high);
+                } else {
+                    low.store_slice(out_low);
+                    high.store_slice(out_high);
                 }
             }
         },
     );
-}
-
-/// The hot loop. `panel` is `[len, width]`, each row `[len]`.
-#[inline(always)]
-fn multiply_block<S: Simd, const ROWS: usize>(
-    simd: S,
-    rows: [&[f32]; ROWS],
-    panel: &[f32],
-) -> [[S::f32s; VECTORS]; ROWS] {
-    let len = panel.len() / width::<S>();
-    assert!(rows.iter().all(|row| row.len() == len));
-    let mut sums = [[S::f32s::splat(simd, 0.0); VECTORS]; ROWS];
-    for (at, weights) in panel.chunks_exact(width::<S>()).enumerate() {
-        let low = S::f32s::from_slice(simd, &weights[..S::f32s::LEN]);
-        let high = S::f32s::from_slice(simd, &weights[S::f32s::LEN..]);
-        for (row, sum) in rows.iter().zip(&mut sums) {
-            // SAFETY: `at` is below the number of chunks, `len`, which is the length of every row. The compiler does
-            // not see it through the array of slices, and a check here costs more than the arithmetic.
-            let x = S::f32s::splat(simd, unsafe { *row.get_unchecked(at) });
-            sum[0] = x.mul_add(low, sum[0]);
-            sum[1] = x.mul_add(high, sum[1]);
-        }
-    }
-    sums
 }
 
 /// Lays `[n, k]` (rows `stride` apart) out as panels of `[k, width]`, one after another, with zeros beyond n.
@@ -127,9 +116,64 @@ pub fn pack(width: usize, w: &[f32], stride: usize, n: usize, k: usize, panels: 
         // Rows are read along, since they may lie a page apart; the panel that is written all over stays in the cache.
         for column in 0..width.min(n - first) {
             let row = &w[(first + column) * stride..][..k];
-            for (&x, out) in row.iter().zip(out[column..].iter_mut().step_by(width)) {
-                *out = x;
+            for (&x, out) in row.iter().zip(out.chunks_exact_mut(width)) {
+                out[column] = x;
             }
         }
     }
+}
+
+/// [`pack`] for matrices that are packed at every run.
+#[inline(always)]
+pub fn pack_fast<S: Simd>(simd: S, w: &[f32], stride: usize, n: usize, k: usize, panels: &mut [f32]) {
+    match S::f32s::LEN {
+        _ if !k.is_multiple_of(S::f32s::LEN) => pack(width::<S>(), w, stride, n, k, panels),
+        4 => pack_squares::<S, 4>(simd, w, stride, n, k, panels),
+        8 => pack_squares::<S, 8>(simd, w, stride, n, k, panels),
+        16 => pack_squares::<S, 16>(simd, w, stride, n, k, panels),
+        lanes => unreachable!("{lanes} lanes"),
+    }
+}
+
+/// Transposes square after square, LANES (of a vector) rows and columns each.
+#[inline(always)]
+fn pack_squares<S: Simd, const LANES: usize>(
+    simd: S,
+    w: &[f32],
+    stride: usize,
+    n: usize,
+    k: usize,
+    panels: &mut [f32],
+) {
+    simd.vectorize(
+        #[inline(always)]
+        || {
+            let width = width::<S>();
+            for first in (0..n.next_multiple_of(width)).step_by(LANES) {
+                let out = &mut panels[first / width * width * k + first % width..];
+                for column in (0..k).step_by(LANES) {
+                    let mut square: [S::f32s; LANES] = std::array::from_fn(
+                        #[inline(always)]
+                        |row| match first + row < n {
+                            true => S::f32s::from_slice(simd, &w[(first + row) * stride + column..][..LANES]),
+                            false => S::f32s::splat(simd, 0.0),
+                        },
+                    );
+                    // A perfect shuffle of the rows, as often as LANES has factors of two, is a transposition.
+                    for _ in 0..LANES.ilog2() {
+                        square = std::array::from_fn(
+                            #[inline(always)]
+                            |row| {
+                                let (upper, lower) = (square[row / 2], square[row / 2 + LANES / 2]);
+                                if row % 2 == 0 { upper.zip_low(lower) } else { upper.zip_high(lower) }
+                            },
+                        );
+                    }
+                    for (row, values) in square.iter().enumerate() {
+                        values.store_slice(&mut out[(column + row) * width..][..LANES]);
+                    }
+                }
+            }
+        },
+    );
 }

@@ -1,0 +1,52 @@
+//! "I want BERT only for embeddings, to feed a classification network that I build from scratch."
+//!
+//! Then the encoder is `BertModel`, frozen, and this is all there is to it: embed once, train a head, ask it.
+//!
+//! `cargo run --example train_classifier -- MODEL [DEVICE]`
+
+use frostbert::head::{Head, Matrix, Targets, TrainData, TrainOptions};
+use frostbert::{Classifier, EmbedOptions, Encoder, Result, bind_head};
+
+const REVIEWS: [(&str, &str); 12] = [
+    ("A delight from the first scene to the last.", "good"),
+    ("Warm, clever and beautifully played.", "good"),
+    ("I have not laughed so much in years.", "good"),
+    ("A small masterpiece.", "good"),
+    ("Moving, and never sentimental.", "good"),
+    ("The best film of the year so far.", "good"),
+    ("Two hours that I will not get back.", "bad"),
+    ("Dull, loud and far too long.", "bad"),
+    ("The plot makes no sense at all.", "bad"),
+    ("A tired copy of better films.", "bad"),
+    ("Nobody in it seems to care.", "bad"),
+    ("I wanted to leave after ten minutes.", "bad"),
+];
+
+fn main() -> Result<()> {
+    let mut args = std::env::args().skip(1);
+    let model = args.next().unwrap_or_else(|| "sentence-transformers/all-MiniLM-L6-v2".into());
+    let device = args.next().unwrap_or_else(|| "auto".into()).parse()?;
+
+    // The encoder is never changed: no gradients, no BertForPreTraining, no fine-tuning.
+    let encoder = Encoder::load(model.as_str()).device(device).build_blocking()?;
+    let options = EmbedOptions::default();
+    let embeddings = encoder.embed_blocking(REVIEWS.map(|(text, _)| text), &options)?;
+
+    // The head sees vectors and labels, and nothing else. C is chosen by cross-validation.
+    let x = Matrix::new(embeddings.len(), embeddings.dim, embeddings.values)?;
+    let data = TrainData::new(x, Targets::classes(&REVIEWS.map(|(_, label)| label)));
+    let training = Head::train(&data, &TrainOptions { cross_validate: true, ..TrainOptions::default() }, &mut |_| {})?;
+    for (measure, estimate) in training.cross_validation.iter().flat_map(|cv| &cv.summary).take(1) {
+        println!("cross-validated {measure}: {:.2} ± {:.2}", estimate.mean, estimate.half_width);
+    }
+
+    // A head remembers which encoder made its embeddings, and refuses another.
+    let mut head = training.head;
+    bind_head(&mut head, &encoder, &options, &model)?;
+    let classifier = Classifier::new(encoder, head)?;
+    for text in ["What a lovely surprise.", "A waste of good actors."] {
+        let answer = &classifier.predict_blocking([text])?[0];
+        println!("{text}  {:?} {:.3?}", classifier.head().names(), answer.probabilities);
+    }
+    Ok(())
+}
