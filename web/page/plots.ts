@@ -44,7 +44,7 @@ function commonMistakes(classes: string[], counts: number[][]): HTMLElement {
 
 /** How often the chosen class was right, by how sure the head was: on the diagonal, its probabilities can be believed. */
 export function reliability(bins: ReliabilityBin[]): Element {
-  const [size, left, bottom] = [260, 40, 34];
+  const [size, left, bottom] = [260, 56, 34];
   const x = (value: number) => left + value * size;
   const y = (value: number) => 8 + (1 - value) * size;
   const used = bins.filter((bin) => bin.count > 0);
@@ -70,7 +70,7 @@ export function reliability(bins: ReliabilityBin[]): Element {
       ),
     ),
     svg("text", { x: x(0.5), y: y(0) + 32, "text-anchor": "middle" }, "how sure the head is"),
-    svg("text", { transform: `translate(11 ${y(0.5)}) rotate(-90)`, "text-anchor": "middle" }, "how often it is right"),
+    svg("text", { transform: `translate(10 ${y(0.5)}) rotate(-90)`, "text-anchor": "middle" }, "how often it is right"),
   );
 }
 

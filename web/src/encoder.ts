@@ -1,4 +1,5 @@
 import { WorkerClient } from "./client.js";
+import { Crew } from "./crew.js";
 import { FrostbertError } from "./errors.js";
 import type { ModelSource } from "./protocol.js";
 import type {
@@ -13,10 +14,12 @@ export class Encoder {
   readonly warnings: readonly string[];
   /** @internal */
   readonly client: WorkerClient;
+  #crew: Crew;
   #device: DeviceInfo;
 
-  private constructor(client: WorkerClient, loaded: { device: DeviceInfo; model: ModelInfo; warnings: string[] }) {
+  private constructor(client: WorkerClient, crew: Crew, loaded: { device: DeviceInfo; model: ModelInfo; warnings: string[] }) {
     this.client = client;
+    this.#crew = crew;
     this.#device = loaded.device;
     this.model = loaded.model;
     this.warnings = loaded.warnings;
@@ -33,7 +36,9 @@ export class Encoder {
     const { onProgress, signal, ...plain } = options;
     const client = new WorkerClient();
     try {
-      return new Encoder(client, await client.call("load", { source: described(source), options: plain }, { onProgress, signal }));
+      const args = { source: described(source), options: plain };
+      const loaded = await client.call("load", args, { onProgress, signal });
+      return new Encoder(client, new Crew(client, loaded, args), loaded);
     } catch (error) {
       client.end(FrostbertError.from(error));
       throw error;
@@ -48,7 +53,7 @@ export class Encoder {
   /** Embeds texts. Rows come back in input order; a pass can be stopped between two batches. */
   async embed(texts: readonly string[], options: EmbedOptions & Task<EmbedProgress> = {}): Promise<Embeddings> {
     const { onProgress, signal, ...plain } = options;
-    const { device, ...rows } = await this.client.call("embed", { texts: strings(texts), options: plain }, { onProgress, signal });
+    const { device, ...rows } = await this.#crew.embed(strings(texts), plain, { onProgress, signal });
     this.#device = device;
     return rows;
   }
@@ -70,7 +75,7 @@ export class Encoder {
 
   /** Frees the device's and the worker's memory. Calls still waiting fail. */
   dispose(): void {
-    this.client.end(new FrostbertError("input", "this encoder was disposed of"));
+    this.#crew.end(new FrostbertError("input", "this encoder was disposed of"));
   }
 
   [Symbol.dispose](): void {

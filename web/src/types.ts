@@ -37,6 +37,8 @@ export interface LoadOptions extends Task<LoadProgress> {
   hub?: string;
   /** Most tokens in one batch on the device. */
   batchTokens?: number;
+  /** Workers that share large passes where the CPU computes; by the machine's cores and the model's size. */
+  workers?: number;
 }
 
 /** What computes, in words. */
@@ -58,6 +60,7 @@ export interface ModelInfo {
   layers: number;
   heads: number;
   vocab: number;
+  parameters: number;
   /** Longest sequence in tokens, special tokens included. */
   maxTokens: number;
   /** Columns of an embedding with default options. */

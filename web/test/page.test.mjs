@@ -191,5 +191,5 @@ test("a folder of the machine", async (t) => {
   await page.getByText("Use a folder on this machine").click();
   await page.locator("#model-folder").setInputFiles(minilm());
   await page.getByText("Runs on").waitFor();
-  await page.getByText("CPU engine").first().waitFor();
+  await page.getByText("CPU (WebAssembly) (cpu)").waitFor();
 });

@@ -68,6 +68,7 @@ struct ModelInfo<'a> {
     layers: usize,
     heads: usize,
     vocab: usize,
+    parameters: usize,
     max_tokens: usize,
     dim: usize,
     pooling: Vec<frostbert::plan::Pooling>,
@@ -123,6 +124,7 @@ impl WebEncoder {
             layers: config.layers,
             heads: config.heads,
             vocab: config.vocab,
+            parameters: checkpoint.weights().parameters(),
             max_tokens: checkpoint.max_tokens(),
             dim: self.encoder.dim(&EmbedOptions::default()).map_err(to_js)?,
             pooling: embedding.pooling,
@@ -204,11 +206,8 @@ impl WebEncoder {
 impl WebEncoder {
     async fn open(checkpoint: Checkpoint, options: &LoadOptions) -> frostbert::Result<Self> {
         let build = async |device: Device| {
-            let mut builder = Encoder::from_checkpoint(checkpoint.clone()).device(device);
-            if let Some(tokens) = options.batch_tokens {
-                builder = builder.batch_tokens(tokens);
-            }
-            builder.build().await
+            let tokens = options.batch_tokens.unwrap_or_else(|| batch_tokens(checkpoint.config(), &device));
+            Encoder::from_checkpoint(checkpoint.clone()).device(device).batch_tokens(tokens).build().await
         };
         let is_absent = |result: &frostbert::Result<Encoder>| result.as_ref().is_err_and(Error::is_device);
         let encoder = match options.device {
@@ -257,6 +256,19 @@ impl WebEncoder {
         checks.push(check("text embedding".to_owned(), ours.rows().zip(theirs.rows())));
         Ok(checks)
     }
+}
+
+/// Floating-point operations of one batch on a GPU. Browsers and drivers take a device for hung that works on one submission
+/// for seconds; a slow one does about 3e11 a second.
+const GPU_BATCH: f64 = 1.5e11;
+/// The same where a CPU computes: about half a second, after which the worker looks at its messages.
+const CPU_BATCH: f64 = 5e9;
+
+/// Tokens of one batch, by how much work a token is for this model.
+fn batch_tokens(config: &Config, device: &Device) -> usize {
+    let per_token = 24.0 * (config.hidden * config.hidden * config.layers) as f64;
+    let (work, least) = if *device == Device::Gpu { (GPU_BATCH, 512.0) } else { (CPU_BATCH, 64.0) };
+    (work / per_token).clamp(least, 16_384.0) as usize
 }
 
 /// Two engines in f32 differ by the order of their sums: by some millionths of the largest value.

@@ -2,7 +2,7 @@
 
 use frostbert::head::Head;
 use frostbert::plan::Pooling;
-use frostbert::{Encoder, TokenOutputs};
+use frostbert::{EmbeddingRecipe, TokenOutputs};
 use serde::Serialize;
 
 /// `TokenShare` of the npm package: a UTF-16 range of the text, and what it adds to the logit of each label.
@@ -13,13 +13,18 @@ pub(crate) struct TokenShare {
     logits: Vec<f64>,
 }
 
-/// Shares of a linear head over the mean of the last layer, which is a sum over tokens: `w·h_t / (n |mean|)`. They are exact,
-/// up to the special tokens, whose shares have no place in the text. None for other heads and poolings.
-pub(crate) fn shares(encoder: &Encoder, head: &Head, text: &str, outputs: &TokenOutputs) -> Option<Vec<TokenShare>> {
-    let embedding = encoder.checkpoint().embedding_request();
-    if embedding.pooling != [Pooling::Mean] || !embedding.dense.is_empty() {
-        return None;
+/// The layer whose tokens an embedding is the mean of; none where it is no mean of one layer.
+pub(crate) fn explainable(recipe: &EmbeddingRecipe) -> Option<usize> {
+    let plain = recipe.pooling == [Pooling::Mean] && recipe.dense.is_empty() && recipe.dimensions.is_none();
+    match recipe.layers[..] {
+        [layer] if plain && recipe.window_overlap.is_none() => Some(layer),
+        _ => None,
     }
+}
+
+/// Shares of a linear head over the mean of one layer, which is a sum over tokens: `w·h_t / (n |mean|)`. They are exact,
+/// up to the special tokens, whose shares have no place in the text. None for other heads.
+pub(crate) fn shares(head: &Head, normalize: bool, text: &str, outputs: &TokenOutputs) -> Option<Vec<TokenShare>> {
     let (coefficients, _) = head.coefficients()?;
     let dim = head.dimension();
     let hidden = outputs.hidden_states.first()?;
@@ -29,7 +34,7 @@ pub(crate) fn shares(encoder: &Encoder, head: &Head, text: &str, outputs: &Token
         mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x) / tokens as f64);
     }
     let length = mean.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-12);
-    let scale = if embedding.normalize { 1.0 / (tokens as f64 * length) } else { 1.0 / tokens as f64 };
+    let scale = if normalize { 1.0 / (tokens as f64 * length) } else { 1.0 / tokens as f64 };
     let factors = &head.calibration().scale;
     let encoding = &outputs.encoding;
     let mut shares = Vec::with_capacity(tokens);

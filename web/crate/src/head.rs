@@ -162,8 +162,7 @@ fn train(
         );
     })?;
     let mut head = training.head;
-    head.record.encoder = Some(fingerprint(&recipe));
-    head.record.model_location = Some(options.model.clone()).filter(|model| !model.is_empty());
+    recipe.bind(&mut head, &options.model)?;
     let validation = training
         .cross_validation
         .ok_or_else(|| frostbert::Error::input("cross-validation was asked for and did not run"))?;
@@ -302,20 +301,5 @@ impl WebHead {
             recipe: record.encoder.as_ref().map(EncoderFingerprint::digest).unwrap_or_default(),
             model: record.model_location.as_deref(),
         })
-    }
-}
-
-/// The recipe as a head stores it.
-pub(crate) fn fingerprint(recipe: &EmbeddingRecipe) -> EncoderFingerprint {
-    let listed = |items: Vec<String>| items.join(",");
-    EncoderFingerprint {
-        weights: recipe.checkpoint.weights.clone(),
-        config: recipe.checkpoint.config.clone(),
-        tokenizer: recipe.checkpoint.tokenizer.clone(),
-        pooling: listed(recipe.pooling.iter().map(|pooling| pooling.name().to_owned()).collect()),
-        layers: listed(recipe.layers.iter().map(usize::to_string).collect()),
-        prompt: recipe.prompt.clone().unwrap_or_default(),
-        normalise: recipe.normalize,
-        max_length: recipe.max_tokens,
     }
 }

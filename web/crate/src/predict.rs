@@ -1,15 +1,15 @@
 //! Texts to labels: an encoder and a head together.
 
 use frostbert::head::{Decision, Head, Matrix};
-use frostbert::{EmbedOptions, Encoder, TokenRequest};
+use frostbert::{EmbedOptions, EmbeddingRecipe, Encoder, TokenRequest};
 use serde::Serialize;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::encoder::{Stop, WebEncoder, json};
 use crate::error::to_js;
-use crate::explain::{TokenShare, shares};
-use crate::head::{WebHead, fingerprint};
+use crate::explain::{TokenShare, explainable, shares};
+use crate::head::WebHead;
 
 /// `Prediction` of the npm package.
 #[derive(Serialize)]
@@ -35,8 +35,7 @@ impl WebEncoder {
         explain: bool,
         stop: &Stop,
     ) -> Result<String, JsValue> {
-        let options = EmbedOptions { cancel: Some(stop.0.clone()), ..EmbedOptions::default() };
-        json(&predict(&self.encoder, &head.head, &texts, &options, explain).await.map_err(to_js)?)
+        json(&predict(&self.encoder, &head.head, &texts, stop, explain).await.map_err(to_js)?)
     }
 }
 
@@ -44,20 +43,22 @@ async fn predict(
     encoder: &Encoder,
     head: &Head,
     texts: &[String],
-    options: &EmbedOptions,
+    stop: &Stop,
     explain: bool,
 ) -> frostbert::Result<Vec<Prediction>> {
-    if let Some(expected) = &head.record.encoder {
-        expected.check(&fingerprint(&encoder.recipe(options)?))?;
-    }
-    let embeddings = encoder.embed(texts, options).await?;
+    let as_trained = EmbeddingRecipe::of_head(head)?.map_or_else(EmbedOptions::default, |recipe| recipe.options());
+    let options = EmbedOptions { cancel: Some(stop.0.clone()), ..as_trained };
+    let recipe = encoder.recipe(&options)?;
+    head.check_encoder(&recipe.fingerprint())?;
+    let embeddings = encoder.embed(texts, &options).await?;
     let matrix = Matrix::new(embeddings.len(), embeddings.dim, &embeddings.values[..])?;
     let probabilities = head.predict_proba(&matrix)?;
-    let hidden = if explain {
-        let request = TokenRequest { hidden_states: vec![encoder.config().layers], ..TokenRequest::default() };
-        Some(encoder.token_outputs(texts, &request, options).await?)
-    } else {
-        None
+    let hidden = match explainable(&recipe).filter(|_| explain) {
+        Some(layer) => {
+            let request = TokenRequest { hidden_states: vec![layer], ..TokenRequest::default() };
+            Some(encoder.token_outputs(texts, &request, &options).await?)
+        }
+        None => None,
     };
     let names = head.names();
     let row_of = |(at, row): (usize, &[f64])| {
@@ -71,7 +72,7 @@ async fn predict(
             probabilities: row.to_vec(),
             tokens: embeddings.tokens[at],
             truncated: embeddings.truncated[at],
-            shares: hidden.as_ref().and_then(|hidden| shares(encoder, head, &texts[at], &hidden[at])),
+            shares: hidden.as_ref().and_then(|hidden| shares(head, recipe.normalize, &texts[at], &hidden[at])),
         }
     };
     Ok(probabilities.chunks_exact(names.len()).enumerate().map(row_of).collect())

@@ -50,8 +50,9 @@ export class EncoderSession {
 
   device(): DeviceInfo {
     const device = { ...(JSON.parse(this.wasm.device()) as DeviceInfo), ...(this.recovered && { note: this.recovered }) };
+    if (device.backend === "cpu") return { ...device, name: "CPU (WebAssembly)" };
     // Browsers tell little of an adapter, and the library only what they call its description.
-    return device.backend === "cpu" || device.name || !this.adapter ? device : { ...device, name: this.adapter };
+    return device.name || !this.adapter ? device : { ...device, name: this.adapter };
   }
 
   info(): { device: DeviceInfo; model: ModelInfo; warnings: string[] } {
