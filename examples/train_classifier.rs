@@ -35,7 +35,8 @@ fn main() -> Result<()> {
     // The head sees vectors and labels, and nothing else. C is chosen by cross-validation.
     let x = Matrix::new(embeddings.len(), embeddings.dim, embeddings.values)?;
     let data = TrainData::new(x, Targets::classes(&REVIEWS.map(|(_, label)| label)));
-    let training = Head::train(&data, &TrainOptions { cross_validate: true, ..TrainOptions::default() }, &mut |_| {})?;
+    let training =
+        Head::train(&data, &TrainOptions { cross_validate: true, ..TrainOptions::default() }, &mut |_| {})?;
     for (measure, estimate) in training.cross_validation.iter().flat_map(|cv| &cv.summary).take(1) {
         println!("cross-validated {measure}: {:.2} ± {:.2}", estimate.mean, estimate.half_width);
     }

@@ -83,7 +83,10 @@ impl Classifier {
     ///
     /// # Errors
     /// As [`Encoder::embed`].
-    pub async fn predict<T: Into<Text>>(&self, texts: impl IntoIterator<Item = T>) -> Result<Vec<Prediction>> {
+    pub async fn predict<T: Into<Text>>(
+        &self,
+        texts: impl IntoIterator<Item = T>,
+    ) -> Result<Vec<Prediction>> {
         let embeddings = self.encoder.embed(texts, &self.options).await?;
         let (rows, dim) = (embeddings.len(), embeddings.dim);
         let probabilities = self.head.predict_proba(&Matrix::new(rows, dim, embeddings.values)?)?;
@@ -105,7 +108,10 @@ impl Classifier {
     /// # Errors
     /// As [`predict`](Self::predict).
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn predict_blocking<T: Into<Text>>(&self, texts: impl IntoIterator<Item = T>) -> Result<Vec<Prediction>> {
+    pub fn predict_blocking<T: Into<Text>>(
+        &self,
+        texts: impl IntoIterator<Item = T>,
+    ) -> Result<Vec<Prediction>> {
         pollster::block_on(self.predict(texts))
     }
 }
@@ -130,7 +136,8 @@ impl EmbeddingRecipe {
     /// # Errors
     /// None in practice: a recipe is text and numbers.
     pub fn bind(&self, head: &mut Head, location: impl Into<String>) -> Result<()> {
-        let json = serde_json::to_string(self).map_err(|error| Error::io("cannot write the recipe").with_source(error))?;
+        let json = serde_json::to_string(self)
+            .map_err(|error| Error::io("cannot write the recipe").with_source(error))?;
         head.record.encoder = Some(self.fingerprint());
         head.record.notes.insert(RECIPE_NOTE.into(), json);
         head.record.model_location = Some(location.into());
@@ -144,7 +151,8 @@ impl EmbeddingRecipe {
     pub fn of_head(head: &Head) -> Result<Option<Self>> {
         let Some(json) = head.record.notes.get(RECIPE_NOTE) else { return Ok(None) };
         let recipe = serde_json::from_str(json).map_err(|error| {
-            Error::model_file("the head's record of how its embeddings were made is damaged").with_source(error)
+            Error::model_file("the head's record of how its embeddings were made is damaged")
+                .with_source(error)
         })?;
         Ok(Some(recipe))
     }

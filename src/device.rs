@@ -39,7 +39,11 @@ impl FromStr for Device {
     fn from_str(text: &str) -> Result<Self> {
         let text = text.trim();
         Ok(match text.to_ascii_lowercase().as_str() {
-            "" => return Err(Error::input("the device has no name; say auto, cpu, gpu, software, a number or part of a name")),
+            "" => {
+                return Err(Error::input(
+                    "the device has no name; say auto, cpu, gpu, software, a number or part of a name",
+                ));
+            }
             "auto" => Device::Auto,
             "cpu" => Device::Cpu,
             "gpu" => Device::Gpu,

@@ -131,7 +131,12 @@ impl Encoder {
     ///
     /// # Errors
     /// The checkpoint has no sequence-classification head, device errors.
-    pub async fn rerank(&self, query: &str, documents: &[&str], options: &EmbedOptions) -> Result<Vec<Ranked>> {
+    pub async fn rerank(
+        &self,
+        query: &str,
+        documents: &[&str],
+        options: &EmbedOptions,
+    ) -> Result<Vec<Ranked>> {
         let pairs = documents.iter().map(|document| Text::from((query, *document)));
         let mut ranked: Vec<Ranked> = self
             .classify(pairs, options)

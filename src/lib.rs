@@ -13,6 +13,8 @@ mod embeddings;
 mod encoder;
 mod engine;
 mod error;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod export;
 mod finetuned;
 #[cfg(feature = "gpu")]
 pub mod gpu;
@@ -37,8 +39,8 @@ pub use classifier::{Classifier, Prediction, bind_head};
 pub use device::Device;
 pub use embeddings::Embeddings;
 pub use encoder::{
-    CancelToken, DeviceReport, EmbedOptions, EmbeddingRecipe, EncodeProgress, EncodeReport, Encoder, EncoderBuilder,
-    Layers, ProgressFn, Prompt, Text, TokenOutputs, TokenRequest,
+    CancelToken, DeviceReport, EmbedOptions, EmbeddingRecipe, EncodeProgress, EncodeReport, Encoder,
+    EncoderBuilder, Layers, ProgressFn, Prompt, Text, TokenOutputs, TokenRequest,
 };
 pub use error::{Error, Result};
 pub use finetuned::{Aggregation, Classification, Entity, Ranked};

@@ -65,7 +65,8 @@ impl Encoder {
                 "the text has no mask: write {token} where a word is missing, as in \"Paris is the {token} of France.\""
             )));
         }
-        let logits = self.mlm_logits(vec![encoding], move |encoding| encoding.positions(mask).collect()).await?;
+        let logits =
+            self.mlm_logits(vec![encoding], move |encoding| encoding.positions(mask).collect()).await?;
         let vocab = self.config().vocab;
         Ok(logits[0]
             .chunks_exact(vocab)
@@ -172,7 +173,9 @@ impl Encoder {
 
     fn single_token(&self, word: &str) -> Result<u32> {
         self.tokenizer().token_to_id(word).ok_or_else(|| {
-            Error::input(format!("{word:?} is no single token of this vocabulary, so it cannot be a target; try another form"))
+            Error::input(format!(
+                "{word:?} is no single token of this vocabulary, so it cannot be a target; try another form"
+            ))
         })
     }
 }

@@ -14,7 +14,6 @@ use crate::encoder::{EmbedOptions, Encoder, Prompt, Text, TokenRequest};
 use crate::error::{Error, Result};
 use crate::plan::HeadOutput;
 
-
 /// One tensor of one golden.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
@@ -77,14 +76,12 @@ struct Expected {
 ///
 /// # Errors
 /// The folder is no golden, names an output that is not known here, or the encoder fails.
-pub fn golden(
-    folder: &Path,
-    build: impl FnOnce(Checkpoint) -> Result<Encoder>,
-) -> Result<Vec<Comparison>> {
+pub fn golden(folder: &Path, build: impl FnOnce(Checkpoint) -> Result<Encoder>) -> Result<Vec<Comparison>> {
     let read = |name: &str| {
         let path = folder.join(name);
         std::fs::read(&path).map_err(|error| {
-            Error::model_file(format!("cannot read {}; a golden folder has it", path.display())).with_source(error)
+            Error::model_file(format!("cannot read {}; a golden folder has it", path.display()))
+                .with_source(error)
         })
     };
     let wrong = |what: &str, error: Box<dyn std::error::Error + Send + Sync>| {
@@ -95,7 +92,8 @@ pub fn golden(
     let cases: CaseFile = serde_json::from_str(&text.replace(": NaN", ": null"))
         .map_err(|error| wrong("cases.json", error.into()))?;
     let bytes = read("cases.safetensors")?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| wrong("cases.safetensors", error.into()))?;
+    let tensors =
+        SafeTensors::deserialize(&bytes).map_err(|error| wrong("cases.safetensors", error.into()))?;
     let encoder = build(Checkpoint::open(folder)?)?;
     let mut comparisons = Vec::new();
     for (name, case) in &cases.cases {
@@ -104,7 +102,10 @@ pub fn golden(
             if let Some(output) = key.strip_prefix(name.as_str()).and_then(|rest| rest.strip_prefix('/')) {
                 expected.insert(
                     output.to_owned(),
-                    Expected { shape: tensor.shape().to_vec(), values: bytemuck::pod_collect_to_vec(tensor.data()) },
+                    Expected {
+                        shape: tensor.shape().to_vec(),
+                        values: bytemuck::pod_collect_to_vec(tensor.data()),
+                    },
                 );
             }
         }
@@ -113,7 +114,10 @@ pub fn golden(
             // Where PyTorch's padded run is NaN its error is taken from the case of a single text, which has no padding.
             let known = |key: &str| cases.torch_float32_error.get(key).copied().flatten();
             let torch_error = known(&key).or_else(|| known(&format!("one/{output}"))).ok_or_else(|| {
-                Error::model_file(format!("cases.json in {} has no torch_float32_error of {key}", folder.display()))
+                Error::model_file(format!(
+                    "cases.json in {} has no torch_float32_error of {key}",
+                    folder.display()
+                ))
             })?;
             comparisons.push(Comparison::new(key, torch_error, difference(&expected[&output], &actual)));
         }
@@ -204,7 +208,11 @@ fn actual<'a>(
             ("logits" | "prediction_logits" | "seq_relationship_logits", None) => {
                 logits(encoder, kind, &inputs, &options)?
             }
-            _ => return Err(Error::model_file(format!("a golden names the output {output:?}, which is not known here"))),
+            _ => {
+                return Err(Error::model_file(format!(
+                    "a golden names the output {output:?}, which is not known here"
+                )));
+            }
         };
         found.push((output.clone(), values));
     }
@@ -266,8 +274,10 @@ fn difference(expected: &Expected, actual: &[Vec<f32>]) -> Difference {
             rows_compared += 1;
             let error = largest_difference(value.iter().zip(row));
             // f64::max would drop a NaN.
-            found.error = if error.is_nan() || found.error.is_nan() { f64::NAN } else { found.error.max(error) };
-            found.largest = row.iter().fold(found.largest, |largest, value| largest.max(f64::from(value.abs())));
+            found.error =
+                if error.is_nan() || found.error.is_nan() { f64::NAN } else { found.error.max(error) };
+            found.largest =
+                row.iter().fold(found.largest, |largest, value| largest.max(f64::from(value.abs())));
         }
     }
     if rows_compared == 0 { unfit } else { found }

@@ -1,5 +1,7 @@
 //! The command line: its answers, its exit codes, and what it says of bad input.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests may.
+
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
@@ -58,7 +60,8 @@ impl Work {
 fn reviews(rows: usize) -> String {
     let mut text = String::from("text,label\n");
     for row in 0..rows {
-        let (words, label) = if row % 2 == 0 { ("brilliant wonderful film", "good") } else { ("terrible boring plot", "bad") };
+        let (words, label) =
+            if row % 2 == 0 { ("brilliant wonderful film", "good") } else { ("terrible boring plot", "bad") };
         text += &format!("the {words} {row},{label}\n");
     }
     text
@@ -66,11 +69,22 @@ fn reviews(rows: usize) -> String {
 
 #[test]
 fn embed_prints_a_line_a_text_in_input_order() {
-    let output = frostbert(&["embed", "--model", &model(), "--device", "cpu", "--text", "fox", "--text", "the lazy dog jumps"])
-        .assert()
-        .success();
+    let output = frostbert(&[
+        "embed",
+        "--model",
+        &model(),
+        "--device",
+        "cpu",
+        "--text",
+        "fox",
+        "--text",
+        "the lazy dog jumps",
+    ])
+    .assert()
+    .success();
     let stdout = String::from_utf8(output.get_output().stdout.clone()).unwrap();
-    let rows: Vec<serde_json::Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rows: Vec<serde_json::Value> =
+        stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(rows.len(), 2);
     assert_eq!(rows[0]["embedding"].as_array().unwrap().len(), 48);
     assert_eq!(rows[0]["tokens"], 3);
@@ -81,7 +95,10 @@ fn embed_prints_a_line_a_text_in_input_order() {
 #[test]
 fn the_cpu_engine_and_the_software_adapter_agree() {
     let run = |device: &str| {
-        let output = frostbert(&["embed", "--model", &model(), "--device", device, "--text", "measure twice"]).assert().success();
+        let output =
+            frostbert(&["embed", "--model", &model(), "--device", device, "--text", "measure twice"])
+                .assert()
+                .success();
         let row: serde_json::Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
         row["embedding"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect::<Vec<f64>>()
     };
@@ -96,7 +113,9 @@ fn embed_writes_npy_and_leaves_nothing_else() {
     let work = Work::new();
     let table = work.file("in.csv", reviews(5));
     let out = work.name("out.npy");
-    frostbert(&["embed", "--model", &model(), "--device", "cpu", &table, "--column", "text", "--out", &out]).assert().success();
+    frostbert(&["embed", "--model", &model(), "--device", "cpu", &table, "--column", "text", "--out", &out])
+        .assert()
+        .success();
     let bytes = std::fs::read(&out).unwrap();
     assert_eq!(&bytes[..6], b"\x93NUMPY");
     assert_eq!(bytes.len() % 64, 5 * 48 * 4 % 64);
@@ -120,12 +139,24 @@ fn train_evaluate_predict() {
     let found: serde_json::Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
     assert!(found["metrics"]["accuracy"].as_f64().unwrap() > 0.95, "{found}");
 
-    frostbert(&["predict", "--head", &head, "--device", "cpu", "--text", "a wonderful film", "--text", "a boring plot"])
-        .assert()
-        .success()
-        .stdout(predicate::str::is_match("(?s)^good\t.*\nbad\t").unwrap());
+    frostbert(&[
+        "predict",
+        "--head",
+        &head,
+        "--device",
+        "cpu",
+        "--text",
+        "the brilliant wonderful film 90",
+        "--text",
+        "the terrible boring plot 91",
+    ])
+    .assert()
+    .success()
+    .stdout(predicate::str::is_match("(?s)^good\t.*\nbad\t").unwrap());
     let output =
-        frostbert(&["predict", "--head", &head, "--device", "cpu", "--json", "--text", "a wonderful film"]).assert().success();
+        frostbert(&["predict", "--head", &head, "--device", "cpu", "--json", "--text", "a wonderful film"])
+            .assert()
+            .success();
     let row: serde_json::Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
     let sum: f64 = row["probabilities"].as_object().unwrap().values().map(|p| p.as_f64().unwrap()).sum();
     assert!((sum - 1.0).abs() < 1e-9, "probabilities sum to {sum}");
@@ -137,7 +168,20 @@ fn the_same_seed_gives_the_same_head() {
     let table = work.file("reviews.csv", reviews(40));
     let model = model();
     let train = |out: &str| {
-        let words = ["train", "--model", &model, &table, "--out", out, "--label-column", "label", "--device", "cpu", "--seed", "7"];
+        let words = [
+            "train",
+            "--model",
+            &model,
+            &table,
+            "--out",
+            out,
+            "--label-column",
+            "label",
+            "--device",
+            "cpu",
+            "--seed",
+            "7",
+        ];
         frostbert(&words).assert().success();
         std::fs::read(out).unwrap()
     };
@@ -149,11 +193,34 @@ fn a_head_refuses_another_encoder() {
     let work = Work::new();
     let table = work.file("reviews.csv", reviews(40));
     let head = work.name("head.safetensors");
-    frostbert(&["train", "--model", &model(), &table, "--out", &head, "--label-column", "label", "--device", "cpu"]).assert().success();
-    frostbert(&["predict", "--head", &head, "--model", &golden("bert-act-relu"), "--device", "cpu", "--text", "fox"])
-        .assert()
-        .code(1)
-        .stderr(contains("belongs to encoder").and(contains("instead of")));
+    frostbert(&[
+        "train",
+        "--model",
+        &model(),
+        &table,
+        "--out",
+        &head,
+        "--label-column",
+        "label",
+        "--device",
+        "cpu",
+    ])
+    .assert()
+    .success();
+    frostbert(&[
+        "predict",
+        "--head",
+        &head,
+        "--model",
+        &golden("bert-act-relu"),
+        "--device",
+        "cpu",
+        "--text",
+        "fox",
+    ])
+    .assert()
+    .code(1)
+    .stderr(contains("belongs to encoder").and(contains("instead of")));
 }
 
 #[test]
@@ -176,14 +243,36 @@ fn bad_input_is_told_apart_and_leaves_no_file() {
         (&unlabelled, "label", "label"),
         (&one_class, "label", "class"),
     ] {
-        frostbert(&["train", "--model", &model, table, "--text-column", "text", "--label-column", column, "--out", &out, "--device", "cpu"])
-            .assert()
-            .code(1)
-            .stderr(contains("error:").and(contains(says)));
+        frostbert(&[
+            "train",
+            "--model",
+            &model,
+            table,
+            "--text-column",
+            "text",
+            "--label-column",
+            column,
+            "--out",
+            &out,
+            "--device",
+            "cpu",
+        ])
+        .assert()
+        .code(1)
+        .stderr(contains("error:").and(contains(says)));
     }
-    frostbert(&["embed", "--model", &model, &work.name("none.csv"), "--device", "cpu"]).assert().code(1).stderr(contains("none.csv"));
-    frostbert(&["embed", "--model", &work.name("no-model"), "--text", "x", "--device", "cpu"]).assert().code(1).stderr(contains("no-model"));
-    frostbert(&["embed", "--model", &model, &good, "--out", &work.name("out.png"), "--device", "cpu"]).assert().code(1).stderr(contains(".npy"));
+    frostbert(&["embed", "--model", &model, &work.name("none.csv"), "--device", "cpu"])
+        .assert()
+        .code(1)
+        .stderr(contains("none.csv"));
+    frostbert(&["embed", "--model", &work.name("no-model"), "--text", "x", "--device", "cpu"])
+        .assert()
+        .code(1)
+        .stderr(contains("no-model"));
+    frostbert(&["embed", "--model", &model, &good, "--out", &work.name("out.png"), "--device", "cpu"])
+        .assert()
+        .code(1)
+        .stderr(contains(".npy"));
     assert_eq!(work.names(), before);
 }
 
@@ -191,15 +280,35 @@ fn bad_input_is_told_apart_and_leaves_no_file() {
 fn wrong_usage_exits_with_2() {
     frostbert(&["embed"]).assert().code(2);
     frostbert(&["embed", "--model", "x", "--text", "y", "--limit", "0"]).assert().code(2);
-    frostbert(&["embed", "--model", "x", "--text", "y", "--pooling", "median"]).assert().code(2).stderr(contains("mean_sqrt_len_tokens"));
-    frostbert(&["train", "--model", "x", "data.csv", "--out", "h", "--label-column", "l", "--c", "-1"]).assert().code(2);
+    frostbert(&["embed", "--model", "x", "--text", "y", "--pooling", "median"])
+        .assert()
+        .code(2)
+        .stderr(contains("mean_sqrt_len_tokens"));
+    frostbert(&["train", "--model", "x", "data.csv", "--out", "h", "--label-column", "l", "--c", "-1"])
+        .assert()
+        .code(2);
 }
 
 #[test]
 fn truncation_is_never_silent() {
     let long = "the lazy dog jumps over the quick brown fox ".repeat(20);
     let model = model();
-    let run = |mode: &str| frostbert(&["embed", "--model", &model, "--device", "cpu", "--truncate", mode, "--text", &long]).assert();
+    let run = |mode: &str| {
+        let words = [
+            "embed",
+            "--model",
+            &model,
+            "--device",
+            "cpu",
+            "--truncate",
+            mode,
+            "--window-overlap",
+            "8",
+            "--text",
+            &long,
+        ];
+        frostbert(&words).assert()
+    };
     run("warn").success().stdout(contains("\"truncated\":true")).stderr(contains("were cut"));
     run("cut").success().stdout(contains("\"truncated\":true")).stderr(contains("were cut").not());
     run("error").code(1).stderr(contains("tokens"));
@@ -208,7 +317,10 @@ fn truncation_is_never_silent() {
 
 #[test]
 fn inspect_says_which_class_of_transformers_it_is() {
-    frostbert(&["inspect", &golden("bert-pretraining")]).assert().success().stdout(contains("BertForPreTraining"));
+    frostbert(&["inspect", &golden("bert-pretraining")])
+        .assert()
+        .success()
+        .stdout(contains("BertForPreTraining"));
     let output = frostbert(&["inspect", "--json", &golden("sentence-cls")]).assert().success();
     let summary: serde_json::Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
     assert_eq!(summary["family"], "bert");
@@ -217,14 +329,33 @@ fn inspect_says_which_class_of_transformers_it_is() {
 #[test]
 fn pretraining_heads_answer_and_are_refused_where_there_are_none() {
     let bert = golden("bert-pretraining");
-    let words = ["fill-mask", "--model", &bert, "--device", "cpu", "the quick [MASK] jumps over a [MASK]", "--top", "3", "--json"];
+    let words = [
+        "fill-mask",
+        "--model",
+        &bert,
+        "--device",
+        "cpu",
+        "the quick [MASK] jumps over a [MASK]",
+        "--top",
+        "3",
+        "--json",
+    ];
     let output = frostbert(&words).assert().success();
     let masks: serde_json::Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
     assert_eq!(masks.as_array().unwrap().len(), 2);
     assert_eq!(masks[0].as_array().unwrap().len(), 3);
-    frostbert(&["fill-mask", "--model", &bert, "--device", "cpu", "no mask here"]).assert().code(1).stderr(contains("[MASK]"));
-    frostbert(&["fill-mask", "--model", &bert, "--device", "cpu", "--score", "the quick brown fox"]).assert().success().stdout(contains("pseudo-perplexity"));
-    frostbert(&["next-sentence", "--model", &bert, "--device", "cpu", "--a", "the fox", "--b", "the dog"]).assert().success().stdout(contains("follow"));
+    frostbert(&["fill-mask", "--model", &bert, "--device", "cpu", "no mask here"])
+        .assert()
+        .code(1)
+        .stderr(contains("[MASK]"));
+    frostbert(&["fill-mask", "--model", &bert, "--device", "cpu", "--score", "the quick brown fox"])
+        .assert()
+        .success()
+        .stdout(contains("pseudo-perplexity"));
+    frostbert(&["next-sentence", "--model", &bert, "--device", "cpu", "--a", "the fox", "--b", "the dog"])
+        .assert()
+        .success()
+        .stdout(contains("follow"));
     frostbert(&["fill-mask", "--model", &model(), "--device", "cpu", "a [MASK]"])
         .assert()
         .code(1)
@@ -234,7 +365,18 @@ fn pretraining_heads_answer_and_are_refused_where_there_are_none() {
 #[test]
 fn fine_tuned_heads_answer_by_problem_type() {
     let classify = |name: &str| {
-        let output = frostbert(&["classify", "--model", &golden(name), "--device", "cpu", "--json", "--text", "a wonderful film"]).assert().success();
+        let output = frostbert(&[
+            "classify",
+            "--model",
+            &golden(name),
+            "--device",
+            "cpu",
+            "--json",
+            "--text",
+            "a wonderful film",
+        ])
+        .assert()
+        .success();
         serde_json::from_slice::<serde_json::Value>(&output.get_output().stdout).unwrap()
     };
     let single = classify("bert-sequence-single-label");
@@ -243,19 +385,44 @@ fn fine_tuned_heads_answer_by_problem_type() {
     assert_eq!(single["scores"].as_object().unwrap().keys().collect::<Vec<_>>(), ["bad", "fine", "good"]);
     assert_eq!(classify("bert-sequence-multi-label")["problem"], "multi_label_classification");
     assert_eq!(classify("bert-sequence-regression")["problem"], "regression");
-    frostbert(&["tag", "--model", &golden("bert-token-classification"), "--device", "cpu", "--aggregation", "none", "--text", "the lazy dog"])
-        .assert()
-        .success()
-        .stdout(contains("LABEL_").and(contains("dog")));
-    frostbert(&["rerank", "--model", &golden("bert-sequence-regression"), "--device", "cpu", "--query", "fox", "--text", "a dog", "--text", "a bank"])
-        .assert()
-        .success()
-        .stdout(predicate::str::is_match("(?s)^.*\n.*\n$").unwrap());
+    frostbert(&[
+        "tag",
+        "--model",
+        &golden("bert-token-classification"),
+        "--device",
+        "cpu",
+        "--aggregation",
+        "none",
+        "--text",
+        "the lazy dog",
+    ])
+    .assert()
+    .success()
+    .stdout(contains("LABEL_").and(contains("dog")));
+    frostbert(&[
+        "rerank",
+        "--model",
+        &golden("bert-sequence-regression"),
+        "--device",
+        "cpu",
+        "--query",
+        "fox",
+        "--text",
+        "a dog",
+        "--text",
+        "a bank",
+    ])
+    .assert()
+    .success()
+    .stdout(predicate::str::is_match("(?s)^.*\n.*\n$").unwrap());
 }
 
 #[test]
 fn verify_holds_on_a_golden() {
-    frostbert(&["verify", &golden("bert-act-relu"), "--device", "cpu"]).assert().success().stdout(contains("14 of  14 tensors hold"));
+    frostbert(&["verify", &golden("bert-act-relu"), "--device", "cpu"])
+        .assert()
+        .success()
+        .stdout(contains("14 of  14 tensors hold"));
 }
 
 #[test]

@@ -557,14 +557,57 @@ fn targets_that_cannot_be_written() {
     assert_says(&input_error(EmbeddingWriter::create(&taken, 2)), &["it is a folder"]);
 }
 
-/// A disk that fills up: this test runs itself again with a limit on the size of files, which the system reports in the
-/// same way.
+/// Runs one test of this file again in a process of its own, below a shell command, with `folder` in the environment.
+#[cfg(unix)]
+fn again(test: &str, shell: &str, folder: &Path) {
+    let output = std::process::Command::new("sh")
+        .args(["-c", &format!("{shell} exec \"$0\" --exact {test} --nocapture")])
+        .arg(std::env::current_exe().unwrap())
+        .env(FOLDER, folder)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}\n{complained}");
+}
+
+/// Set in a process started by [`again`].
+#[cfg(unix)]
+const FOLDER: &str = "FROSTBERT_TEST_FOLDER";
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_million_rows_need_the_memory_of_a_few() {
+    const ROWS: usize = 1_000_000;
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        for name in ["rows.csv", "rows.jsonl"] {
+            let table = Table::open(Path::new(&folder).join(name)).unwrap();
+            let rows = table.rows(&labelled(&["label"], LabelKind::Name)).unwrap();
+            assert_eq!(rows.map(|row| row.unwrap().number).last(), Some(ROWS as u64));
+        }
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let peak_kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        assert!(peak_kib < 40 << 10, "{peak_kib} KiB at the peak");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let text = "a text of some fifty letters, which is not very long";
+    let rows = |row: fn(&str) -> String| row(text).repeat(ROWS);
+    fs::write(
+        folder.path().join("rows.csv"),
+        format!("text,label\n{}", rows(|text| format!("\"{text}\",x\n"))),
+    )
+    .unwrap();
+    let json = rows(|text| format!("{{\"text\": \"{text}\", \"label\": \"x\"}}\n"));
+    fs::write(folder.path().join("rows.jsonl"), json).unwrap();
+    again("a_million_rows_need_the_memory_of_a_few", "", folder.path());
+}
+
+/// A disk that fills up: a limit on the size of files, which the system reports in the same way.
 #[cfg(unix)]
 #[test]
 fn a_full_disk_is_told_and_leaves_nothing() {
-    use std::process::Command;
-
-    const FOLDER: &str = "FROSTBERT_TEST_FULL_DISK";
     if let Some(folder) = std::env::var_os(FOLDER) {
         for ending in ["npy", "safetensors", "jsonl", "csv", "parquet"] {
             let mut writer =
@@ -579,21 +622,7 @@ fn a_full_disk_is_told_and_leaves_nothing() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let output = Command::new("sh")
-        // Without the trap the signal would end the process before the error is seen. 2,048 blocks of 512 bytes.
-        .args([
-            "-c",
-            "trap '' XFSZ; ulimit -f 2048 && exec \"$0\" --exact a_full_disk_is_told_and_leaves_nothing",
-        ])
-        .arg(std::env::current_exe().unwrap())
-        .env(FOLDER, folder.path())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && said.contains("1 passed"),
-        "{said}\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    // Without the trap the signal would end the process before the error is seen. 2,048 blocks of 512 bytes.
+    again("a_full_disk_is_told_and_leaves_nothing", "trap '' XFSZ; ulimit -f 2048 &&", folder.path());
     assert!(names_in(folder.path()).is_empty(), "{:?}", names_in(folder.path()));
 }

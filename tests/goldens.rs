@@ -1,5 +1,7 @@
 //! The numerics contract: every golden checkpoint, every tensor, on both engines.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests may.
+
 use std::path::{Path, PathBuf};
 
 use frostbert::{Checkpoint, Device, Encoder, verify};
@@ -32,7 +34,10 @@ fn check(device: &Device) {
                     .iter()
                     .map(|c| c.error / c.torch_error)
                     .fold(0.0, |worst: f64, ratio| if ratio.is_nan() { ratio } else { worst.max(ratio) });
-                println!("{name}: {} tensors, worst error / PyTorch's float32 error {worst:.2}", comparisons.len());
+                println!(
+                    "{name}: {} tensors, worst error / PyTorch's float32 error {worst:.2}",
+                    comparisons.len()
+                );
                 failures.extend(comparisons.into_iter().filter(|c| !c.holds()).map(|c| {
                     format!(
                         "{name} {}: error {:.3e}, allowed {:.3e} (PyTorch float32 {:.3e})",

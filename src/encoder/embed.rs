@@ -108,7 +108,10 @@ impl Encoder {
         // Windows of a text are combined before they are scaled, so that a mean stays the mean over its tokens.
         let normalize_here = windows_asked && embedding.normalize;
         let request = Request {
-            embeddings: Some(EmbeddingRequest { normalize: embedding.normalize && !windows_asked, ..embedding }),
+            embeddings: Some(EmbeddingRequest {
+                normalize: embedding.normalize && !windows_asked,
+                ..embedding
+            }),
             ..Request::default()
         };
         let pass = self.pass(&request).await?;
@@ -285,7 +288,8 @@ impl Run<'_> {
     /// Joins the windows of each text and cuts to the wanted columns.
     fn finish(&self, window: OpenWindow) -> Embeddings {
         let OpenWindow { encodings_per_text, lens, values, tokens, truncated, .. } = window;
-        let plain = self.dim == self.width && !self.normalize_here && encodings_per_text.iter().all(|n| *n == 1);
+        let plain =
+            self.dim == self.width && !self.normalize_here && encodings_per_text.iter().all(|n| *n == 1);
         if plain {
             return Embeddings { values, dim: self.dim, tokens, truncated };
         }
@@ -306,7 +310,13 @@ impl Run<'_> {
     }
 }
 
-fn combine(how: Combine, values: &[f32], lens: &[usize], rows: std::ops::Range<usize>, width: usize) -> Vec<f32> {
+fn combine(
+    how: Combine,
+    values: &[f32],
+    lens: &[usize],
+    rows: std::ops::Range<usize>,
+    width: usize,
+) -> Vec<f32> {
     let row = |at: usize| &values[at * width..(at + 1) * width];
     if rows.len() == 1 {
         return row(rows.start).to_vec();

@@ -40,9 +40,10 @@ impl Layers {
         match self {
             Layers::Last => Ok(vec![layers]),
             Layers::FromEnd(n) if (1..=layers + 1).contains(n) => Ok(vec![layers + 1 - n]),
-            Layers::FromEnd(n) => {
-                Err(Error::input(format!("layer -{n} was asked for, but the model has layers -1 to -{}", layers + 1)))
-            }
+            Layers::FromEnd(n) => Err(Error::input(format!(
+                "layer -{n} was asked for, but the model has layers -1 to -{}",
+                layers + 1
+            ))),
             Layers::All => Ok((0..=layers).collect()),
             Layers::These(these) => {
                 if let Some(layer) = these.iter().find(|layer| **layer > layers) {
@@ -51,7 +52,9 @@ impl Layers {
                     )));
                 }
                 if these.is_empty() || !these.windows(2).all(|pair| pair[0] < pair[1]) {
-                    return Err(Error::input(format!("layers must be ascending and different, not {these:?}")));
+                    return Err(Error::input(format!(
+                        "layers must be ascending and different, not {these:?}"
+                    )));
                 }
                 Ok(these.clone())
             }
@@ -63,7 +66,11 @@ impl std::str::FromStr for Layers {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = || Error::input(format!("--layers takes last, all, a number, -N or a list such as 4,5,6; found {text:?}"));
+        let wrong = || {
+            Error::input(format!(
+                "--layers takes last, all, a number, -N or a list such as 4,5,6; found {text:?}"
+            ))
+        };
         match text.trim() {
             "last" => Ok(Layers::Last),
             "all" => Ok(Layers::All),

@@ -75,8 +75,12 @@ impl Encoder {
         }
         let class = self.config().family.class_prefix();
         let where_from = match kind {
-            HeadKind::MaskedLm => format!("{class}ForMaskedLM and {class}ForPreTraining checkpoints have one"),
-            HeadKind::NextSentence => "BertForNextSentencePrediction and BertForPreTraining checkpoints have one".into(),
+            HeadKind::MaskedLm => {
+                format!("{class}ForMaskedLM and {class}ForPreTraining checkpoints have one")
+            }
+            HeadKind::NextSentence => {
+                "BertForNextSentencePrediction and BertForPreTraining checkpoints have one".into()
+            }
             HeadKind::Sequence => format!("{class}ForSequenceClassification checkpoints have one"),
             HeadKind::Token => format!("{class}ForTokenClassification checkpoints have one"),
             HeadKind::Pooler => format!("{class}Model checkpoints saved with add_pooling_layer have one"),
@@ -162,7 +166,9 @@ fn scatter(
             let count = match spec.rows {
                 Rows::Tokens => tokens.len(),
                 Rows::Texts => 1,
-                Rows::Selected => batch.selected.iter().filter(|at| tokens.contains(&(**at as usize))).count(),
+                Rows::Selected => {
+                    batch.selected.iter().filter(|at| tokens.contains(&(**at as usize))).count()
+                }
                 Rows::TokenPairs => tokens.len() * tokens.len(),
             };
             let end = start + count * spec.cols;
@@ -174,8 +180,12 @@ fn scatter(
             let result = &mut results[row];
             match output.kind {
                 // A layer may be asked for twice: each place in the request gets it.
-                OutputKind::HiddenState(layer) => place(&request.hidden_states, layer, &mut result.hidden_states, part),
-                OutputKind::Attentions(layer) => place(&request.attentions, layer, &mut result.attentions, part),
+                OutputKind::HiddenState(layer) => {
+                    place(&request.hidden_states, layer, &mut result.hidden_states, part)
+                }
+                OutputKind::Attentions(layer) => {
+                    place(&request.attentions, layer, &mut result.attentions, part)
+                }
                 OutputKind::PoolerOutput => result.pooler_output = Some(part),
                 OutputKind::Logits => result.logits = Some(part),
                 OutputKind::Embeddings => {}

@@ -152,7 +152,9 @@ impl CpuEngine {
             dispatch!(self.level, simd => all_finite(simd, values))
         };
         if !prepared.plan.outputs.iter().all(|output| finite(output.buffer, buffers)) {
-            // Once more, to tell where it began: only outputs are looked at as a rule.
+            // Once more, to tell where it began: only outputs are looked at as a rule. Some steps write a part of their
+            // output, so that what this run left must go first.
+            buffers.iter_mut().for_each(|buffer| buffer.fill(0.0));
             for (at, step) in prepared.plan.steps.iter().enumerate() {
                 run.step(step, buffers);
                 if !finite(out_of(step), buffers) {

@@ -1,6 +1,7 @@
 //! The project's own commands. `cargo xtask` lists them.
 
 mod fetch;
+mod goldens;
 mod install;
 mod process;
 mod quickstart;
@@ -19,6 +20,7 @@ usage: cargo xtask COMMAND
   quickstart   from nothing to a trained classifier: fetches a model and film reviews, embeds, trains, predicts
   fetch        only fetches the model and the reviews into the cache folder
   test         everything that must hold before a change is merged; installs what it needs
+  goldens      writes docs/fidelity.md: how far both engines are from transformers, golden by golden
 ";
 
 fn main() -> ExitCode {
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         ["quickstart"] => quickstart::run,
         ["fetch"] => fetch::run,
         ["test"] => test::run,
+        ["goldens"] => goldens::run,
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

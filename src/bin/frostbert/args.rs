@@ -90,7 +90,10 @@ impl HeadArgs {
         let model = match (&self.model, &head.record.model_location) {
             (Some(model), _) | (None, Some(model)) => model.clone(),
             (None, None) => {
-                return Err(Error::input(format!("{} does not say where its encoder is; name it with --model", self.head.display())));
+                return Err(Error::input(format!(
+                    "{} does not say where its encoder is; name it with --model",
+                    self.head.display()
+                )));
             }
         };
         Classifier::new(self.engine.load(&model)?, head).map_err(|error| error.context(self.head.display()))
@@ -220,7 +223,13 @@ pub struct Labelled {
 
 impl LabelArgs {
     /// Reads a table of labelled texts.
-    pub fn read(&self, file: &Path, rows: &RowArgs, group: Option<&str>, weight: Option<&str>) -> Result<Labelled> {
+    pub fn read(
+        &self,
+        file: &Path,
+        rows: &RowArgs,
+        group: Option<&str>,
+        weight: Option<&str>,
+    ) -> Result<Labelled> {
         let selection = Selection {
             labels: self.label_columns.clone(),
             label_kind: match self.kind {
@@ -253,7 +262,10 @@ pub fn renamed(targets: Targets, names: &[String]) -> Result<Targets> {
     let place = |name: &String| {
         names.iter().position(|known| known == name).ok_or_else(|| {
             let known: Vec<&str> = names.iter().take(12).map(String::as_str).collect();
-            Error::input(format!("the label {name:?} is not one that the head was trained on; it knows {}", known.join(", ")))
+            Error::input(format!(
+                "the label {name:?} is not one that the head was trained on; it knows {}",
+                known.join(", ")
+            ))
         })
     };
     Ok(match targets {
@@ -265,7 +277,9 @@ pub fn renamed(targets: Targets, names: &[String]) -> Result<Targets> {
         Targets::MultiLabel { marks, names: own } => {
             let places = own.iter().map(place).collect::<Result<Vec<usize>>>()?;
             let mut renamed = vec![false; marks.len() / own.len().max(1) * names.len()];
-            for (row, to) in marks.chunks_exact(own.len().max(1)).zip(renamed.chunks_exact_mut(names.len().max(1))) {
+            for (row, to) in
+                marks.chunks_exact(own.len().max(1)).zip(renamed.chunks_exact_mut(names.len().max(1)))
+            {
                 for (mark, place) in row.iter().zip(&places) {
                     to[*place] = *mark;
                 }
@@ -286,7 +300,8 @@ impl Labelled {
         };
         match self.labels.first() {
             Some(Label::Number(_)) => {
-                let number = |label: &Label| if let Label::Number(number) = label { *number } else { f64::NAN };
+                let number =
+                    |label: &Label| if let Label::Number(number) = label { *number } else { f64::NAN };
                 Targets::values(self.labels.iter().map(number).collect(), self.name.clone())
             }
             Some(Label::Names(_)) => Targets::multi_label(&self.labels.iter().map(names).collect::<Vec<_>>()),

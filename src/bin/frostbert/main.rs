@@ -10,7 +10,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    classify, devices, embed, evaluate, fetch, fill_mask, inspect, next_sentence, predict, rerank, tag, train, verify,
+    classify, devices, embed, evaluate, fetch, fill_mask, inspect, next_sentence, predict, rerank, tag,
+    train, verify,
 };
 
 /// BERT embeddings as WGSL compute shaders on any GPU, and a classifier of your own on top.
@@ -51,7 +52,16 @@ enum Command {
     Verify(verify::Args),
 }
 
+/// Mesa complains on stderr once per driver when this variable is not set, which says nothing to our users.
+fn quiet_mesa() {
+    if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: the first thing that main does: no other thread runs yet that could read the environment.
+        unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
+    }
+}
+
 fn main() -> ExitCode {
+    quiet_mesa();
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Devices(args) => devices::run(&args),

@@ -29,7 +29,12 @@ pub(crate) struct Recipe {
 
 impl Recipe {
     /// Tokenises texts; [`Encoding::row`] counts from 0 in `texts`, errors name rows from `first_row` on.
-    pub(crate) fn encode(&self, tokenizer: &Tokenizer, texts: &[Text], first_row: usize) -> Result<Vec<Encoding>> {
+    pub(crate) fn encode(
+        &self,
+        tokenizer: &Tokenizer,
+        texts: &[Text],
+        first_row: usize,
+    ) -> Result<Vec<Encoding>> {
         let in_context = |error: crate::Error| {
             if first_row > 0 { error.context(format!("in the texts from row {first_row} on")) } else { error }
         };

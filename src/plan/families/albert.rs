@@ -1,8 +1,8 @@
 //! ALBERT: narrow embeddings, a projection, and layers that share their weights. Source: `AlbertModel`.
 
+use super::Steps;
 use super::heads::{self, MlmHead};
 use super::post_norm::{self, Names};
-use super::Steps;
 use crate::plan::builder::AttentionSettings;
 use crate::plan::{BufferId, HeadOutput, PlanBuilder};
 

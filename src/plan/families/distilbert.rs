@@ -1,8 +1,8 @@
 //! DistilBERT: BERT's layers under other names, no token types, no pooler. Source: `DistilBertModel`.
 
+use super::Steps;
 use super::heads::{self, MlmHead};
 use super::post_norm::{self, Names};
-use super::Steps;
 use crate::checkpoint::Activation;
 use crate::plan::builder::AttentionSettings;
 use crate::plan::{BufferId, HeadOutput, PlanBuilder};

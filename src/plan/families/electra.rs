@@ -41,8 +41,13 @@ impl Steps for Electra {
             ),
             HeadOutput::NextSentence => None,
             HeadOutput::Sequence => {
-                let dense =
-                    heads::first_token_dense(b, "classifier.dense", hidden, Activation::Gelu, "classifier_dense");
+                let dense = heads::first_token_dense(
+                    b,
+                    "classifier.dense",
+                    hidden,
+                    Activation::Gelu,
+                    "classifier_dense",
+                );
                 Some(heads::classifier(b, "classifier.out_proj", dense, labels))
             }
             HeadOutput::Token => Some(heads::classifier(b, "classifier", hidden, labels)),

@@ -26,7 +26,8 @@ impl Steps for ModernBert {
 
         // The embeddings are normalised already: the first layer has no norm before its attention.
         let normed = if layer == 0 { hidden } else { norm(b, &format!("{prefix}.attn_norm"), hidden) };
-        let qkv = b.linear(normed, &[format!("{prefix}.attn.Wqkv")], 3 * inner, config.attention_bias, None, "qkv");
+        let qkv =
+            b.linear(normed, &[format!("{prefix}.attn.Wqkv")], 3 * inner, config.attention_bias, None, "qkv");
         if layer != 0 {
             b.release(normed);
         }
@@ -34,16 +35,24 @@ impl Steps for ModernBert {
         if let Some(theta) = theta {
             b.step(Step::Rotary { qkv, heads, head_dim, theta });
         }
-        let settings = AttentionSettings { window: config.attention[layer].window, ..AttentionSettings::default() };
+        let settings =
+            AttentionSettings { window: config.attention[layer].window, ..AttentionSettings::default() };
         let context = b.attention(layer, qkv, settings);
         b.release(qkv);
-        let attended = residual_linear(b, context, &format!("{prefix}.attn.Wo"), config.attention_bias, hidden);
+        let attended =
+            residual_linear(b, context, &format!("{prefix}.attn.Wo"), config.attention_bias, hidden);
         b.release(context);
         b.release(hidden);
 
         let normed = norm(b, &format!("{prefix}.mlp_norm"), attended);
-        let wide =
-            b.linear(normed, &[format!("{prefix}.mlp.Wi")], 2 * config.intermediate, config.mlp_bias, None, "wide");
+        let wide = b.linear(
+            normed,
+            &[format!("{prefix}.mlp.Wi")],
+            2 * config.intermediate,
+            config.mlp_bias,
+            None,
+            "wide",
+        );
         b.release(normed);
         let gated = b.buffer(Rows::Tokens, config.intermediate, "gated");
         b.step(Step::GatedActivation { x: wide, activation: config.activation, out: gated });
@@ -103,7 +112,13 @@ fn norm(b: &mut PlanBuilder<'_>, prefix: &str, x: BufferId) -> BufferId {
 }
 
 /// `x Wᵀ [+ b] + residual`.
-fn residual_linear(b: &mut PlanBuilder<'_>, x: BufferId, prefix: &str, bias: bool, residual: BufferId) -> BufferId {
+fn residual_linear(
+    b: &mut PlanBuilder<'_>,
+    x: BufferId,
+    prefix: &str,
+    bias: bool,
+    residual: BufferId,
+) -> BufferId {
     let hidden = b.config().hidden;
     let out = b.buffer(Rows::Tokens, hidden, "hidden");
     b.linear_into(x, prefix, bias, residual, out);
@@ -113,8 +128,14 @@ fn residual_linear(b: &mut PlanBuilder<'_>, x: BufferId, prefix: &str, bias: boo
 /// `ModernBertPredictionHead`: dense, GELU, norm.
 fn prediction_head(b: &mut PlanBuilder<'_>, x: BufferId) -> BufferId {
     let config = b.config();
-    let dense =
-        b.linear(x, &["head.dense".into()], config.hidden, config.classifier_bias, Some(config.classifier_activation), "head_dense");
+    let dense = b.linear(
+        x,
+        &["head.dense".into()],
+        config.hidden,
+        config.classifier_bias,
+        Some(config.classifier_activation),
+        "head_dense",
+    );
     let out = norm(b, "head.norm", dense);
     b.release(dense);
     out

@@ -44,7 +44,8 @@ pub(super) fn head_logits(b: &mut PlanBuilder<'_>, head: HeadOutput, hidden: Buf
         ),
         HeadOutput::NextSentence => None,
         HeadOutput::Sequence => {
-            let dense = heads::first_token_dense(b, "classifier.dense", hidden, Activation::Tanh, "classifier_dense");
+            let dense =
+                heads::first_token_dense(b, "classifier.dense", hidden, Activation::Tanh, "classifier_dense");
             Some(heads::classifier(b, "classifier.out_proj", dense, labels))
         }
         HeadOutput::Token => Some(heads::classifier(b, "classifier", hidden, labels)),

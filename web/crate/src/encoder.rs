@@ -1,7 +1,9 @@
 //! The encoder.
 
 use frostbert::checkpoint::{Config, HeadKind};
-use frostbert::{CancelToken, Checkpoint, Device, Embeddings, EmbedOptions, Encoder, Error, Text, TokenRequest};
+use frostbert::{
+    CancelToken, Checkpoint, Device, EmbedOptions, Embeddings, Encoder, Error, Text, TokenRequest,
+};
 use js_sys::{Array, Float32Array, Function, Uint8Array, Uint32Array};
 use send_wrapper::SendWrapper;
 use serde::{Deserialize, Serialize};
@@ -238,8 +240,12 @@ impl WebEncoder {
     }
 
     async fn compare_layers(&self) -> frostbert::Result<Vec<Check>> {
-        let texts = ["A quiet, well made film.", "Nothing in it works: two hours that I shall not get back, and a sequel is threatened!"];
-        let cpu = Encoder::from_checkpoint(self.encoder.checkpoint().clone()).device(Device::Cpu).build().await?;
+        let texts = [
+            "A quiet, well made film.",
+            "Nothing in it works: two hours that I shall not get back, and a sequel is threatened!",
+        ];
+        let cpu =
+            Encoder::from_checkpoint(self.encoder.checkpoint().clone()).device(Device::Cpu).build().await?;
         let layers = self.encoder.config().layers;
         let request = TokenRequest { hidden_states: (0..=layers).collect(), ..TokenRequest::default() };
         let options = EmbedOptions::default();
@@ -248,7 +254,10 @@ impl WebEncoder {
         let mut checks = Vec::with_capacity(layers + 2);
         for layer in 0..=layers {
             let name = if layer == 0 { "embeddings".to_owned() } else { format!("layer {layer}") };
-            let pairs = ours.iter().zip(&theirs).map(|(a, b)| (&a.hidden_states[layer][..], &b.hidden_states[layer][..]));
+            let pairs = ours
+                .iter()
+                .zip(&theirs)
+                .map(|(a, b)| (&a.hidden_states[layer][..], &b.hidden_states[layer][..]));
             checks.push(check(name, pairs));
         }
         let ours = self.encoder.embed(texts, &options).await?;
@@ -298,7 +307,9 @@ fn hand_over(sink: &Function, rows: &Embeddings) -> frostbert::Result<()> {
         &Uint32Array::from(&rows.tokens[..]),
         &Uint8Array::from(&truncated[..]),
     );
-    sink.apply(&JsValue::NULL, &arguments).map(drop).map_err(|thrown| from_js(&thrown, "cannot hand over embeddings"))
+    sink.apply(&JsValue::NULL, &arguments)
+        .map(drop)
+        .map_err(|thrown| from_js(&thrown, "cannot hand over embeddings"))
 }
 
 pub(crate) fn json(value: &impl Serialize) -> Result<String, JsValue> {
@@ -307,5 +318,6 @@ pub(crate) fn json(value: &impl Serialize) -> Result<String, JsValue> {
 }
 
 pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, JsValue> {
-    serde_json::from_str(text).map_err(|error| to_js(Error::input(format!("these options are not understood: {error}"))))
+    serde_json::from_str(text)
+        .map_err(|error| to_js(Error::input(format!("these options are not understood: {error}"))))
 }

@@ -24,7 +24,12 @@ pub(crate) fn explainable(recipe: &EmbeddingRecipe) -> Option<usize> {
 
 /// Shares of a linear head over the mean of one layer, which is a sum over tokens: `w·h_t / (n |mean|)`. They are exact,
 /// up to the special tokens, whose shares have no place in the text. None for other heads.
-pub(crate) fn shares(head: &Head, normalize: bool, text: &str, outputs: &TokenOutputs) -> Option<Vec<TokenShare>> {
+pub(crate) fn shares(
+    head: &Head,
+    normalize: bool,
+    text: &str,
+    outputs: &TokenOutputs,
+) -> Option<Vec<TokenShare>> {
     let (coefficients, _) = head.coefficients()?;
     let dim = head.dimension();
     let hidden = outputs.hidden_states.first()?;
@@ -46,7 +51,9 @@ pub(crate) fn shares(head: &Head, normalize: bool, text: &str, outputs: &TokenOu
         let mut logits: Vec<f64> = coefficients
             .chunks_exact(dim)
             .zip(factors)
-            .map(|(w, factor)| factor * scale * w.iter().zip(row).map(|(w, h)| w * f64::from(*h)).sum::<f64>())
+            .map(|(w, factor)| {
+                factor * scale * w.iter().zip(row).map(|(w, h)| w * f64::from(*h)).sum::<f64>()
+            })
             .collect();
         // Two classes have one output, the second's: what speaks for one speaks against the other.
         if logits.len() == 1 {

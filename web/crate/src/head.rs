@@ -2,8 +2,8 @@
 
 use frostbert::EmbeddingRecipe;
 use frostbert::head::{
-    CalibrationKind, ClassMetrics, ClassRow, ClassWeight, CrossValidation, EncoderFingerprint, Estimate, Folds, Head,
-    Matrix, Strength, Targets, TrainData, TrainOptions,
+    CalibrationKind, ClassMetrics, ClassRow, ClassWeight, CrossValidation, EncoderFingerprint, Estimate,
+    Folds, Head, Matrix, Strength, Targets, TrainData, TrainOptions,
 };
 use js_sys::Function;
 use serde::{Deserialize, Serialize};
@@ -144,7 +144,8 @@ fn train(
     progress: &Function,
 ) -> frostbert::Result<WebTraining> {
     let recipe: EmbeddingRecipe = serde_json::from_str(&options.recipe).map_err(|error| {
-        frostbert::Error::input("the embeddings do not say how they were made; take them from Encoder.embed").with_source(error)
+        frostbert::Error::input("the embeddings do not say how they were made; take them from Encoder.embed")
+            .with_source(error)
     })?;
     let targets = Targets::classes(labels);
     let Targets::Classes { labels: numbers, .. } = &targets else {
@@ -202,7 +203,12 @@ impl WebTraining {
             classes: names,
             folds: self.validation.splits.len(),
             c: self.validation.c,
-            path: self.validation.path.iter().map(|point| PathPoint { c: point.c, score: point.score.mean }).collect(),
+            path: self
+                .validation
+                .path
+                .iter()
+                .map(|point| PathPoint { c: point.c, score: point.score.mean })
+                .collect(),
             accuracy: self.interval("accuracy", 1.0),
             balanced_accuracy: self.interval("balanced accuracy", 1.0),
             macro_f1: self.interval("macro F1", 1.0),
@@ -224,7 +230,12 @@ impl WebTraining {
 
 impl WebTraining {
     fn interval(&self, name: &str, most: f64) -> Interval {
-        let found = self.validation.summary.iter().find(|(measure, _)| measure == name).map(|(_, estimate)| *estimate);
+        let found = self
+            .validation
+            .summary
+            .iter()
+            .find(|(measure, _)| measure == name)
+            .map(|(_, estimate)| *estimate);
         let Estimate { mean, half_width } = found.unwrap_or(Estimate { mean: 0.0, half_width: 0.0 });
         Interval { mean, low: (mean - half_width).max(0.0), high: (mean + half_width).min(most) }
     }
@@ -242,8 +253,11 @@ fn bins(labels: &[u32], probabilities: &[f64], classes: usize) -> Vec<Bin> {
     let width = 1.0 / BINS as f64;
     let mut bins = vec![Bin::default(); BINS];
     for (label, row) in labels.iter().zip(probabilities.chunks_exact(classes)) {
-        let (best, confidence) =
-            row.iter().copied().enumerate().fold((0, f64::MIN), |best, next| if next.1 > best.1 { next } else { best });
+        let (best, confidence) = row
+            .iter()
+            .copied()
+            .enumerate()
+            .fold((0, f64::MIN), |best, next| if next.1 > best.1 { next } else { best });
         let bin = &mut bins[((confidence / width) as usize).min(BINS - 1)];
         bin.count += 1;
         bin.confidence += confidence;

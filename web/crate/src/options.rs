@@ -45,8 +45,9 @@ enum WebTruncate {
 
 impl WebEmbedOptions {
     pub(crate) fn parse(json: &str) -> frostbert::Result<EmbedOptions> {
-        let options: Self = serde_json::from_str(json)
-            .map_err(|error| frostbert::Error::input(format!("these embedding options are not understood: {error}")))?;
+        let options: Self = serde_json::from_str(json).map_err(|error| {
+            frostbert::Error::input(format!("these embedding options are not understood: {error}"))
+        })?;
         Ok(EmbedOptions {
             pooling: options.pooling.map(|pooling| match pooling {
                 OneOrMore::One(one) => vec![one],

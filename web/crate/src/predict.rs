@@ -46,7 +46,8 @@ async fn predict(
     stop: &Stop,
     explain: bool,
 ) -> frostbert::Result<Vec<Prediction>> {
-    let as_trained = EmbeddingRecipe::of_head(head)?.map_or_else(EmbedOptions::default, |recipe| recipe.options());
+    let as_trained =
+        EmbeddingRecipe::of_head(head)?.map_or_else(EmbedOptions::default, |recipe| recipe.options());
     let options = EmbedOptions { cancel: Some(stop.0.clone()), ..as_trained };
     let recipe = encoder.recipe(&options)?;
     head.check_encoder(&recipe.fingerprint())?;
@@ -64,7 +65,9 @@ async fn predict(
     let row_of = |(at, row): (usize, &[f64])| {
         let label = match head.decide(row, None) {
             Decision::Class { class, .. } | Decision::Abstained { class, .. } => names[class].clone(),
-            Decision::Labels(labels) => labels.iter().map(|label| names[*label].as_str()).collect::<Vec<_>>().join(", "),
+            Decision::Labels(labels) => {
+                labels.iter().map(|label| names[*label].as_str()).collect::<Vec<_>>().join(", ")
+            }
             Decision::Value(value) => value.to_string(),
         };
         Prediction {
@@ -72,7 +75,9 @@ async fn predict(
             probabilities: row.to_vec(),
             tokens: embeddings.tokens[at],
             truncated: embeddings.truncated[at],
-            shares: hidden.as_ref().and_then(|hidden| shares(head, recipe.normalize, &texts[at], &hidden[at])),
+            shares: hidden
+                .as_ref()
+                .and_then(|hidden| shares(head, recipe.normalize, &texts[at], &hidden[at])),
         }
     };
     Ok(probabilities.chunks_exact(names.len()).enumerate().map(row_of).collect())

@@ -38,7 +38,9 @@ pub fn project(data: &[f32], dim: usize) -> Vec<f32> {
         components.push(axis);
     }
     data.chunks_exact(dim)
-        .flat_map(|row| [centred_dot(row, &mean, &components[0]) as f32, centred_dot(row, &mean, &components[1]) as f32])
+        .flat_map(|row| {
+            [centred_dot(row, &mean, &components[0]) as f32, centred_dot(row, &mean, &components[1]) as f32]
+        })
         .collect()
 }
 

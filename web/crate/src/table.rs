@@ -63,7 +63,8 @@ impl WebTable {
         let mut numbers = Vec::new();
         for (number, row) in self.open().and_then(Table::cells).map_err(to_js)?.enumerate() {
             let row = row.map_err(to_js)?;
-            let values: Option<Vec<&str>> = columns.iter().map(|column| value(row.get(*column)?.as_deref())).collect();
+            let values: Option<Vec<&str>> =
+                columns.iter().map(|column| value(row.get(*column)?.as_deref())).collect();
             let Some(values) = values else { continue };
             numbers.push(number as u32);
             for (cell, value) in cells.iter().zip(values) {
@@ -100,12 +101,16 @@ impl WebTable {
             for (at, cell) in row.iter().enumerate().take(columns.len()) {
                 let text = cell.as_deref().unwrap_or("");
                 chars[at] += text.len();
-                if distinct[at].len() <= DISTINCT && value(Some(text)).is_some() && !distinct[at].contains(text) {
+                if distinct[at].len() <= DISTINCT
+                    && value(Some(text)).is_some()
+                    && !distinct[at].contains(text)
+                {
                     distinct[at].insert(text.to_owned());
                 }
             }
             if rows < PREVIEW_ROWS {
-                let cut = |cell: Option<String>| cell.unwrap_or_default().chars().take(PREVIEW_CHARS).collect();
+                let cut =
+                    |cell: Option<String>| cell.unwrap_or_default().chars().take(PREVIEW_CHARS).collect();
                 preview.push(row.into_iter().map(cut).collect());
             }
             rows += 1;

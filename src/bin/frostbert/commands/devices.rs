@@ -26,7 +26,8 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let mut text = String::new();
     for adapter in &adapters {
-        let features = if adapter.features.is_empty() { "none".to_owned() } else { adapter.features.join(", ") };
+        let features =
+            if adapter.features.is_empty() { "none".to_owned() } else { adapter.features.join(", ") };
         let limits = &adapter.limits;
         text += &format!(
             "{}  {}\n   class {}, {}, {} ({})\n   features: {features}\n   limits: {} MiB a buffer, {} MiB a binding, \

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use frostbert::data::EmbeddingWriter;
 use frostbert::Result;
+use frostbert::data::EmbeddingWriter;
 
 use super::print;
 use crate::args::{EmbedArgs, ModelArgs, RowArgs};

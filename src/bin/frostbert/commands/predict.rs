@@ -57,7 +57,8 @@ pub fn run(args: &Args) -> Result<()> {
 fn as_json(text: &Text, prediction: &Prediction, decision: &Decision, names: &[String]) -> Value {
     let probabilities: Map<String, Value> =
         names.iter().zip(&prediction.probabilities).map(|(name, p)| (name.clone(), json!(p))).collect();
-    let mut object = json!({ "text": text.first, "tokens": prediction.tokens, "truncated": prediction.truncated });
+    let mut object =
+        json!({ "text": text.first, "tokens": prediction.tokens, "truncated": prediction.truncated });
     match decision {
         Decision::Class { class, .. } => object["label"] = json!(names[*class]),
         Decision::Abstained { .. } => object["label"] = Value::Null,
@@ -84,7 +85,9 @@ fn line(
         Decision::Class { class, .. } => names[*class].clone(),
         Decision::Abstained { .. } => "(undecided)".to_owned(),
         Decision::Labels(labels) if labels.is_empty() => "(none)".to_owned(),
-        Decision::Labels(labels) => labels.iter().map(|label| names[*label].as_str()).collect::<Vec<_>>().join(", "),
+        Decision::Labels(labels) => {
+            labels.iter().map(|label| names[*label].as_str()).collect::<Vec<_>>().join(", ")
+        }
         Decision::Value(value) => format!("{value:.6}"),
     };
     let text = text.first.replace(['\n', '\t'], " ");
@@ -94,8 +97,11 @@ fn line(
     // The likeliest first; beyond five they say little.
     let mut order: Vec<usize> = (0..names.len()).collect();
     order.sort_by(|a, b| prediction.probabilities[*b].total_cmp(&prediction.probabilities[*a]));
-    let probabilities: Vec<String> =
-        order.iter().take(5).map(|class| format!("{} {:.4}", names[*class], prediction.probabilities[*class])).collect();
+    let probabilities: Vec<String> = order
+        .iter()
+        .take(5)
+        .map(|class| format!("{} {:.4}", names[*class], prediction.probabilities[*class]))
+        .collect();
     let cut = if prediction.truncated { "  (cut)" } else { "" };
     format!("{answer}\t{}{cut}\t{text}\n", probabilities.join("  "))
 }

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use frostbert::head::{
-    CalibrationKind, ClassWeight, Folds, Head, Matrix, Metrics, Problem, SelectBy, Strength, Targets, TrainData,
-    TrainOptions, Training, train_test_split,
+    CalibrationKind, ClassWeight, Folds, Head, Matrix, Metrics, Problem, SelectBy, Strength, Targets,
+    TrainData, TrainOptions, Training, train_test_split,
 };
-use frostbert::{EmbedOptions, Embeddings, Encoder, Error, Result, Text, bind_head};
+use frostbert::{EmbedOptions, Embeddings, Encoder, Error, Result, bind_head};
 use serde_json::json;
 
 use super::{print, print_json};
@@ -196,7 +196,7 @@ pub fn embed(
     what: &str,
 ) -> Result<Embedded> {
     let bar = EncodeBar::new(Some(data.texts.len() as u64), what);
-    let embeddings = encoder.embed_blocking(data.texts.iter().cloned().map(Text::from), &bar.attach(options.clone()));
+    let embeddings = encoder.embed_blocking(data.texts.iter().cloned(), &bar.attach(options.clone()));
     bar.finish();
     let embeddings = embeddings?;
     let tokens: u64 = embeddings.tokens.iter().map(|tokens| u64::from(*tokens)).sum();
@@ -300,7 +300,10 @@ fn report(args: &Args, encoder: &Encoder, training: &Training, test: Option<&Met
         head.record.c.map_or_else(|| "none".into(), |c| format!("{c}"))
     );
     if let Some(cv) = cv {
-        text += &format!("\n{}-fold cross-validation on the training rows (mean ± half of the 95% interval)\n", args.folds);
+        text += &format!(
+            "\n{}-fold cross-validation on the training rows (mean ± half of the 95% interval)\n",
+            args.folds
+        );
         text += &tables::estimates(&cv.summary);
     }
     if let Some(metrics) = test {
