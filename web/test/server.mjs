@@ -17,12 +17,16 @@ const TYPES = {
   ".css": "text/css", ".wasm": "application/wasm", ".svg": "image/svg+xml", ".csv": "text/csv",
 };
 
-/** `roots` maps the first part of a path to a folder; `""` is for everything else. */
-export async function serve(roots) {
+/** `roots` maps the first part of a path to a folder; `""` is for everything else. `isolated` pages may share memory between threads. */
+export async function serve(roots, { isolated = false } = {}) {
   const faults = [];
   const log = [];
   const etags = new Map();
   let down = false;
+  const always = {
+    "cache-control": "no-store",
+    ...(isolated && { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp", "cross-origin-resource-policy": "same-origin" }),
+  };
 
   const server = createServer(async (request, response) => {
     if (down) return request.socket.destroy();
@@ -32,7 +36,7 @@ export async function serve(roots) {
     const send = (status, headers, body = Buffer.alloc(0)) => {
       entry.status = status;
       entry.bytes = body.length;
-      response.writeHead(status, { "cache-control": "no-store", "content-length": body.length, ...headers });
+      response.writeHead(status, { ...always, "content-length": body.length, ...headers });
       response.end(body);
     };
     const top = path.split("/")[1] ?? "";
@@ -60,7 +64,7 @@ export async function serve(roots) {
     if (from > 0 && from >= body.length) return send(416, { "content-range": `bytes */${body.length}` });
     entry.status = from > 0 ? 206 : 200;
     response.writeHead(entry.status, {
-      "cache-control": "no-store",
+      ...always,
       ...headers,
       "content-length": body.length - from,
       ...(from > 0 && { "content-range": `bytes ${from}-${body.length - 1}/${body.length}` }),
