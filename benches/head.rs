@@ -1,6 +1,7 @@
 //! Seconds that a linear head takes on 8,530 x 384 synthetic embeddings, beside scikit-learn on the same matrix.
 //!
-//! `cargo bench --profile dev --bench head [-- --sklearn PYTHON]`; PYTHON is an interpreter that has scikit-learn.
+//! `cargo bench --profile dev --bench head [-- [WORDS] [--sklearn PYTHON]]`: only the lines whose name holds WORDS;
+//! PYTHON is an interpreter that has scikit-learn.
 
 use std::error::Error;
 use std::fs;
@@ -19,6 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().collect();
     let python =
         arguments.iter().position(|argument| argument == "--sklearn").and_then(|at| arguments.get(at + 1));
+    let words = arguments.get(1).filter(|word| !word.starts_with("--")).map_or("", String::as_str);
     let folder = tempfile::tempdir()?;
     for classes in [2, 5] {
         let (x, labels) = synthetic(classes);
@@ -28,12 +30,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
         for c in [1.0, 100.0] {
             let options = TrainOptions { c: Strength::Fixed(c), ..TrainOptions::default() };
-            report(&format!("frostbert, {classes} classes, C = {c}"), || {
+            report(words, &format!("frostbert, {classes} classes, C = {c}"), || {
                 let training = Head::train(&data, &options, &mut |_| {})?;
                 Ok(format!("{} passes, objective {:.6}", training.passes, training.objective))
             })?;
         }
-        report(&format!("frostbert, {classes} classes, C by 5 folds"), || {
+        report(words, &format!("frostbert, {classes} classes, C by 5 folds"), || {
             let training = Head::train(&data, &TrainOptions::default(), &mut |_| {})?;
             let tried = training.cross_validation.map_or(0, |folds| folds.path.len());
             Ok(format!("C = {:?} of {tried} tried", training.head.record.c))
@@ -52,7 +54,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn report(what: &str, mut work: impl FnMut() -> frostbert::Result<String>) -> Result<(), Box<dyn Error>> {
+fn report(
+    words: &str,
+    what: &str,
+    mut work: impl FnMut() -> frostbert::Result<String>,
+) -> Result<(), Box<dyn Error>> {
+    if !what.contains(words) {
+        return Ok(());
+    }
     let mut seconds = Vec::new();
     let mut note = String::new();
     for _ in 0..REPEATS {

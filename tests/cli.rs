@@ -418,6 +418,27 @@ fn fine_tuned_heads_answer_by_problem_type() {
 }
 
 #[test]
+fn tokens_gives_what_was_asked_for_and_nothing_else() {
+    let model = golden("bert-pretraining");
+    let words = ["tokens", "--model", &model, "--device", "cpu", "--text", "the fox", "--layers", "0,3"];
+    let run = |more: &[&str]| {
+        let output = frostbert(&[&words[..], more].concat()).assert().success();
+        serde_json::from_slice::<serde_json::Value>(&output.get_output().stdout).unwrap()
+    };
+    let row = run(&["--attentions", "2", "--pooler"]);
+    let tokens = row["tokens"].as_array().unwrap().len();
+    assert_eq!(row["tokens"][0], "[CLS]");
+    assert_eq!(row["hidden_states"]["3"].as_array().unwrap().len(), tokens);
+    assert_eq!(row["hidden_states"]["0"][0].as_array().unwrap().len(), 48);
+    assert_eq!(row["attentions"]["2"].as_array().unwrap().len(), 4);
+    let first = row["attentions"]["2"][0][0].as_array().unwrap();
+    let sum: f64 = first.iter().map(|p| p.as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-5, "attention sums to {sum}");
+    assert_eq!(row["pooler_output"].as_array().unwrap().len(), 48);
+    assert!(run(&["--ids-only"]).get("hidden_states").is_none());
+}
+
+#[test]
 fn verify_holds_on_a_golden() {
     frostbert(&["verify", &golden("bert-act-relu"), "--device", "cpu"])
         .assert()

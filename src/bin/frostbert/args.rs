@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use frostbert::checkpoint::{Hub, ModelSource};
 use frostbert::data::{Filter, Format, Label, LabelKind, ReadOptions, Row, Selection, Table, TextColumns};
-use frostbert::head::{Head, Targets};
+use frostbert::head::{Head, Targets, train_test_split};
 use frostbert::plan::{LayerMix, Pooling};
 use frostbert::text::Truncate;
 use frostbert::{Classifier, Device, EmbedOptions, Encoder, Error, Layers, Prompt, Result, Text};
@@ -123,7 +123,7 @@ pub struct RowArgs {
     /// Only rows where a column has (=) or has not (!=) this value
     #[arg(long = "where", value_name = "COLUMN=VALUE", value_parser = parse_filter)]
     pub filters: Vec<Filter>,
-    /// At most so many rows
+    /// At most so many rows: the first ones; for training drawn at random, each class in proportion
     #[arg(long, value_name = "N")]
     pub limit: Option<NonZeroUsize>,
     /// Format of FILE, where its ending does not say: txt, csv, tsv, jsonl, parquet
@@ -291,6 +291,41 @@ pub fn renamed(targets: Targets, names: &[String]) -> Result<Targets> {
 }
 
 impl Labelled {
+    /// At most `limit` rows, drawn at random, each class in proportion: tables are often sorted by class, and their first
+    /// rows would show one only. Needs two classes before anything costly is done with them.
+    pub fn drawn(mut self, limit: Option<NonZeroUsize>, seed: u64) -> Result<Self> {
+        let targets = self.targets();
+        if let Targets::Classes { names, .. } = &targets
+            && names.len() < 2
+        {
+            let only = names.first().map_or("none", String::as_str);
+            return Err(Error::input(format!(
+                "cannot train a head: expected at least two classes in column {}, found only {only:?}; check \
+                 --label-column and --where",
+                self.name
+            )));
+        }
+        let Some(limit) = limit.map(NonZeroUsize::get).filter(|limit| *limit < self.texts.len()) else {
+            return Ok(self);
+        };
+        let strata = match targets {
+            Targets::Classes { labels, .. } => labels,
+            _ => vec![0; self.texts.len()],
+        };
+        let share = limit as f64 / self.texts.len() as f64;
+        let rows = train_test_split(&strata, None, share, seed)?.test;
+        fn pick<T: Clone>(all: &mut Vec<T>, rows: &[u32]) {
+            if !all.is_empty() {
+                *all = rows.iter().map(|row| all[*row as usize].clone()).collect();
+            }
+        }
+        pick(&mut self.texts, &rows);
+        pick(&mut self.labels, &rows);
+        pick(&mut self.groups, &rows);
+        pick(&mut self.weights, &rows);
+        Ok(self)
+    }
+
     /// What a head is to learn.
     pub fn targets(&self) -> Targets {
         let names = |label: &Label| match label {

@@ -105,8 +105,9 @@ pub fn run(args: &Args) -> Result<()> {
     let train_options = args.train_options();
     let group = args.group_column.as_deref();
     let weight = args.weight_column.as_deref();
-    let data = args.labels.read(&args.data, &args.rows, group, weight)?;
-    let test = args.test.as_ref().map(|test| args.labels.read(test, &args.rows, None, None)).transpose()?;
+    let every_row = RowArgs { limit: None, ..args.rows.clone() };
+    let data = args.labels.read(&args.data, &every_row, group, weight)?.drawn(args.rows.limit, args.seed)?;
+    let test = args.test.as_ref().map(|test| args.labels.read(test, &every_row, None, None)).transpose()?;
     check_out(&args.out)?;
 
     let encoder = args.model.load()?;
