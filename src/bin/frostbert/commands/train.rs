@@ -38,9 +38,6 @@ pub struct Args {
     /// Kind of head; auto compares them by cross-validation and says why it chose
     #[arg(long, value_enum, default_value_t = KindArg::Linear)]
     head: KindArg,
-    /// Share of the L1 norm in the penalty of an elastic net, 0 to 1
-    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
-    l1_ratio: f64,
     /// Widths of an MLP's hidden layers [default: the library's]
     #[arg(long, value_name = "N,M", value_delimiter = ',')]
     hidden: Vec<usize>,
@@ -95,8 +92,6 @@ pub struct Args {
 enum KindArg {
     /// Logistic regression (of numbers: ridge regression)
     Linear,
-    /// The same with an L1 penalty too
-    ElasticNet,
     /// Multilayer perceptron
     Mlp,
     /// Each class is its mean
@@ -215,7 +210,6 @@ impl Args {
         TrainOptions {
             kind: match self.head {
                 KindArg::Linear => Kind::Linear,
-                KindArg::ElasticNet => Kind::ElasticNet { l1_ratio: self.l1_ratio },
                 KindArg::Mlp if self.hidden.is_empty() => Kind::Mlp(MlpOptions::default()),
                 KindArg::Mlp => {
                     Kind::Mlp(MlpOptions { hidden: self.hidden.clone(), ..MlpOptions::default() })
