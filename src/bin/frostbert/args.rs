@@ -123,9 +123,12 @@ pub struct RowArgs {
     /// Only rows where a column has (=) or has not (!=) this value
     #[arg(long = "where", value_name = "COLUMN=VALUE", value_parser = parse_filter)]
     pub filters: Vec<Filter>,
-    /// At most so many rows
+    /// At most so many rows, the first ones
     #[arg(long, value_name = "N")]
     pub limit: Option<NonZeroUsize>,
+    /// At most so many rows, drawn at random (the same ones every time): tables are often sorted by label
+    #[arg(long, value_name = "N", conflicts_with = "limit")]
+    pub sample: Option<NonZeroUsize>,
     /// Format of FILE, where its ending does not say: txt, csv, tsv, jsonl, parquet
     #[arg(long, value_parser = parse_format)]
     pub format: Option<Format>,
@@ -162,7 +165,8 @@ impl RowArgs {
             text: self.columns.clone(),
             text_columns: if self.pair { TextColumns::Pair } else { TextColumns::default() },
             filters: self.filters.clone(),
-            limit: self.limit.map(NonZeroUsize::get),
+            limit: self.limit.or(self.sample).map(NonZeroUsize::get),
+            sample: self.sample.map(|_| 0),
             ..Selection::default()
         }
     }
