@@ -15,7 +15,7 @@ pub(crate) enum Engine {
 /// A plan with its weights on the engine.
 pub(crate) enum Prepared {
     Cpu(reference::PreparedPlan),
-    Gpu(gpu::PreparedPlan),
+    Gpu(Box<gpu::PreparedPlan>),
 }
 
 /// A batch that was handed to an engine.
@@ -30,7 +30,7 @@ impl Engine {
     pub(crate) async fn prepare(&self, plan: &Plan, weights: &dyn WeightSource) -> Result<Prepared> {
         Ok(match self {
             Engine::Cpu(engine) => Prepared::Cpu(engine.prepare(plan, weights)?),
-            Engine::Gpu(engine) => Prepared::Gpu(engine.prepare(plan, weights).await?),
+            Engine::Gpu(engine) => Prepared::Gpu(Box::new(engine.prepare(plan, weights).await?)),
         })
     }
 

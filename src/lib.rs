@@ -13,6 +13,8 @@ mod embeddings;
 mod encoder;
 mod engine;
 mod error;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod export;
 mod finetuned;
 #[cfg(feature = "gpu")]
 pub mod gpu;

@@ -1,5 +1,7 @@
 //! The command line: its answers, its exit codes, and what it says of bad input.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests may.
+
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
@@ -413,6 +415,27 @@ fn fine_tuned_heads_answer_by_problem_type() {
     .assert()
     .success()
     .stdout(predicate::str::is_match("(?s)^.*\n.*\n$").unwrap());
+}
+
+#[test]
+fn tokens_gives_what_was_asked_for_and_nothing_else() {
+    let model = golden("bert-pretraining");
+    let words = ["tokens", "--model", &model, "--device", "cpu", "--text", "the fox", "--layers", "0,3"];
+    let run = |more: &[&str]| {
+        let output = frostbert(&[&words[..], more].concat()).assert().success();
+        serde_json::from_slice::<serde_json::Value>(&output.get_output().stdout).unwrap()
+    };
+    let row = run(&["--attentions", "2", "--pooler"]);
+    let tokens = row["tokens"].as_array().unwrap().len();
+    assert_eq!(row["tokens"][0], "[CLS]");
+    assert_eq!(row["hidden_states"]["3"].as_array().unwrap().len(), tokens);
+    assert_eq!(row["hidden_states"]["0"][0].as_array().unwrap().len(), 48);
+    assert_eq!(row["attentions"]["2"].as_array().unwrap().len(), 4);
+    let first = row["attentions"]["2"][0][0].as_array().unwrap();
+    let sum: f64 = first.iter().map(|p| p.as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-5, "attention sums to {sum}");
+    assert_eq!(row["pooler_output"].as_array().unwrap().len(), 48);
+    assert!(run(&["--ids-only"]).get("hidden_states").is_none());
 }
 
 #[test]

@@ -149,27 +149,6 @@ fn filters_and_limits() {
 }
 
 #[test]
-fn samples_are_drawn_from_the_whole_table() {
-    // Sorted by label, as tables often are.
-    let text: String = (0..1000).map(|row| format!("text {row},{}\n", row / 500)).collect();
-    let table = format!("text,label\n{text}");
-    let draw = |limit, seed| {
-        let selection =
-            Selection { limit: Some(limit), sample: Some(seed), ..labelled(&["label"], LabelKind::Name) };
-        rows("t.csv", &table, &selection).unwrap()
-    };
-    let sample = draw(200, 7);
-    assert_eq!(sample.len(), 200);
-    assert!(sample.is_sorted_by(|a, b| a.number < b.number), "rows keep their order, and none comes twice");
-    let ones = sample.iter().filter(|row| row.label == named("1")).count();
-    // Five standard deviations of a fair draw are 32.
-    assert!((68..=132).contains(&ones), "{ones} of 200");
-    assert_eq!(sample, draw(200, 7));
-    assert_ne!(sample, draw(200, 8));
-    assert_eq!(draw(5000, 7).len(), 1000);
-}
-
-#[test]
 fn labels_of_every_kind() {
     let table = "text,label\na, pos \nb,1\n";
     let classes = rows("t.csv", table, &labelled(&["label"], LabelKind::Name)).unwrap();

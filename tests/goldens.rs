@@ -1,5 +1,7 @@
 //! The numerics contract: every golden checkpoint, every tensor, on both engines.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests may.
+
 use std::path::{Path, PathBuf};
 
 use frostbert::{Checkpoint, Device, Encoder, verify};

@@ -1,4 +1,5 @@
 //! Heads against what scikit-learn gets: optima, probabilities, metrics, temperature.
+#![allow(clippy::unwrap_used)]
 
 use std::path::PathBuf;
 

@@ -7,32 +7,17 @@
 //
 // Accumulates in f32, over at most CHUNK inputs at a time: rounding errors grow with the length of a running sum.
 
-override workgroup_size: u32 = 8u;
-override has_bias: bool = false;
-override has_residual: bool = false;
-
+const LANES = 8u;
 const ROWS = 16u;
-const VECS = 2u;
+const VECS = 2u; // spelled out below
+const TILE_ROWS = ROWS;
+const TILE_VECS = LANES * VECS;
 const CHUNK = 128u;
 
-struct Params {
-    rows: u32,
-    k: u32,       // width of x
-    n: u32,       // width of out
-    first: u32,   // first column of this slice of the weight
-    columns: u32, // columns of this slice
-    stride: u32,  // vec4s per row of the slice
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;      // [n]
-@group(0) @binding(4) var<storage, read> residual: array<f32>;  // [rows, n]
-@group(0) @binding(5) var<storage, read_write> out: array<f32>; // [rows, n]
-
-@compute @workgroup_size(workgroup_size)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let column4 = group.x * workgroup_size * VECS + lane;
-    let row = group.y * ROWS;
+    let column4 = group.x * TILE_VECS + lane;
+    let row = group.y * TILE_ROWS;
     let k = params.k;
     let stride = params.stride;
 
@@ -50,13 +35,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             // Spelled out, because drivers unroll no more than some 800 operations, and arrays that are indexed in a
             // loop live in memory.
             let v0 = weight4(at);
-            let w0 = weight4(at + workgroup_size);
+            let w0 = weight4(at + LANES);
             let v1 = weight4(at + stride);
-            let w1 = weight4(at + stride + workgroup_size);
+            let w1 = weight4(at + stride + LANES);
             let v2 = weight4(at + 2u * stride);
-            let w2 = weight4(at + 2u * stride + workgroup_size);
+            let w2 = weight4(at + 2u * stride + LANES);
             let v3 = weight4(at + 3u * stride);
-            let w3 = weight4(at + 3u * stride + workgroup_size);
+            let w3 = weight4(at + 3u * stride + LANES);
             at += 4u * stride;
             for (var r = 0u; r < ROWS; r++) {
                 let a = input4(base[r], i, k);
@@ -72,34 +57,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 
     for (var r = 0u; r < ROWS; r++) {
-        if row + r < params.rows {
-            store(row + r, column4 * 4u, total[2u * r]);
-            store(row + r, (column4 + workgroup_size) * 4u, total[2u * r + 1u]);
-        }
-    }
-}
-
-// Columns local .. local + 4 of the slice, as far as it goes.
-fn store(row: u32, local: u32, sums: vec4<f32>) {
-    let column = params.first + local;
-    let count = min(params.columns - min(local, params.columns), 4u);
-    var values = sums;
-    if has_bias {
-        let last = params.n - 1u;
-        values += vec4(
-            bias[min(column, last)],
-            bias[min(column + 1u, last)],
-            bias[min(column + 2u, last)],
-            bias[min(column + 3u, last)],
-        );
-    }
-    values = activate(values);
-    let index = row * params.n + column;
-    for (var c = 0u; c < count; c++) {
-        var value = values[c];
-        if has_residual {
-            value += residual[index + c];
-        }
-        out[index + c] = value;
+        finish(row + r, column4 * 4u, total[2u * r]);
+        finish(row + r, (column4 + LANES) * 4u, total[2u * r + 1u]);
     }
 }

@@ -14,7 +14,7 @@ const TABLE_PREFIX: &str = "embeddings 1 ";
 
 type Table<'a> = TableDefinition<'a, &'static [u8; 32], &'static [u8]>;
 
-/// Embeddings on disk; see the [module](self) for what holds.
+/// Embeddings on disk; see the [module](crate::cache) for what holds.
 ///
 /// All methods take `&self` and may be called from several threads.
 pub struct Cache {

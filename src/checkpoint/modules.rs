@@ -45,7 +45,7 @@ pub struct Modules {
     /// The similarity the embeddings were trained for (`cosine`, `dot`), if named.
     pub similarity: Option<String>,
     /// Folder of the transformer, with a slash at the end; empty as a rule.
-    pub(super) transformer: String,
+    pub(crate) transformer: String,
 }
 
 impl Modules {

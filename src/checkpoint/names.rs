@@ -4,7 +4,7 @@ use super::Family;
 
 impl Family {
     /// What a checkpoint with a head puts before the names of the encoder's tensors. Source: `base_model_prefix`.
-    pub(super) fn base_prefix(self) -> &'static str {
+    pub(crate) fn base_prefix(self) -> &'static str {
         match self {
             Family::Bert => "bert.",
             Family::Roberta | Family::Camembert | Family::XlmRoberta => "roberta.",

@@ -261,6 +261,22 @@ impl Weights {
         Ok(())
     }
 
+    /// Names of the tensors of the encoder and its pooler, without those of sentence-transformers modules.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn encoder_names(&self) -> impl Iterator<Item = &str> {
+        self.names().filter(|name| super::heads::is_encoder(name) && !name.contains('/'))
+    }
+
+    /// A tensor as it is stored: type, shape, bytes.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn stored(&self, name: &str) -> Result<(Dtype, &[usize], super::Bytes<'_>)> {
+        let tensor = self
+            .tensors
+            .get(name)
+            .ok_or_else(|| Error::model_file(format!("{} has no tensor {name}", self.files.location())))?;
+        Ok((tensor.dtype, &tensor.shape, self.files.read(&tensor.file, tensor.range.clone())?))
+    }
+
     pub(super) fn files(&self) -> &Arc<dyn Files> {
         &self.files
     }

@@ -94,10 +94,10 @@ impl EncoderBuilder {
             #[cfg(not(target_arch = "wasm32"))]
             Source::Model(ref model) => native::open(model, self.offline, self.download_progress)?,
             #[cfg(target_arch = "wasm32")]
-            Source::Model(_) => {
-                return Err(crate::Error::input(
-                    "a browser has no folders: load with Encoder::from_checkpoint",
-                ));
+            Source::Model(model) => {
+                return Err(crate::Error::input(format!(
+                    "cannot open {model}: a browser has no folders; load with Encoder::from_checkpoint"
+                )));
             }
         };
         let tokenizer = Arc::new(Tokenizer::load(&checkpoint)?);

@@ -135,6 +135,13 @@ impl Arena {
         })
     }
 
+    /// Fills the plan's buffers with NaN.
+    pub(super) fn poison(&self, queue: &wgpu::Queue) {
+        for buffer in &self.buffers {
+            queue.write_buffer(buffer, 0, &vec![0xff; buffer.size() as usize]);
+        }
+    }
+
     /// Puts a batch where the kernels read it.
     pub(super) fn write(&self, queue: &wgpu::Queue, batch: &PackedBatch, params: &[u8]) {
         queue.write_buffer(&self.params, 0, params);

@@ -23,8 +23,10 @@ pub struct GpuOptions {
     pub class: Option<Class>,
     /// Allocates for batches of so many tokens at the first one, instead of growing.
     pub batch_tokens: usize,
-    /// Takes the device to bind no more bytes than this: for tests of what happens there.
+    /// Takes the device to bind no more bytes than this; for tests.
     pub max_binding_bytes: Option<u64>,
+    /// Fills every buffer with NaN before each batch, so that what a kernel leaves out shows; for tests.
+    pub poison: bool,
 }
 
 /// One device that computes plans. An engine serves one checkpoint: plans share weights that have equal specs.
@@ -32,6 +34,7 @@ pub struct GpuEngine {
     context: Arc<Context>,
     class: Class,
     batch_tokens: usize,
+    poison: bool,
     pipelines: Pipelines,
     weights: Weights,
 }
@@ -84,6 +87,7 @@ impl GpuEngine {
             class: options.class.unwrap_or(context.report.class),
             context: Arc::new(context),
             batch_tokens: options.batch_tokens,
+            poison: options.poison,
             pipelines: Pipelines::default(),
             weights: Weights::default(),
         })
@@ -106,6 +110,11 @@ impl GpuEngine {
     /// The adapter.
     pub fn report(&self) -> &AdapterReport {
         &self.context.report
+    }
+
+    /// Gives the device up: whatever is asked of this engine from now on fails.
+    pub fn destroy(&self) {
+        self.context.device.destroy();
     }
 
     /// Which kernels run.
@@ -223,6 +232,9 @@ impl GpuEngine {
             *slot = Some(arena);
         }
         let arena = slot.as_ref().expect("made just above");
+        if self.poison {
+            arena.poison(&self.context.queue);
+        }
         let mut params = prepared.params.clone();
         for (dispatch, bytes) in
             prepared.dispatches.iter().zip(params.chunks_exact_mut(prepared.params_stride))

@@ -44,6 +44,12 @@ impl<'a> Matrix<'a> {
         Ok(Matrix { data, rows, columns })
     }
 
+    /// A matrix of values known to be finite.
+    pub(crate) fn from_parts(data: Vec<f32>, rows: usize, columns: usize) -> Matrix<'static> {
+        debug_assert_eq!(data.len(), rows * columns);
+        Matrix { data: Cow::Owned(data), rows, columns }
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows

@@ -5,15 +5,19 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
-use safetensors::tensor::{Dtype, TensorView};
-use safetensors::{SafeTensors, View};
+use safetensors::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 
 use super::calibrate::{Calibration, CalibrationKind};
 use super::data::Problem;
+use super::disk;
 use super::linear::Linear;
+use super::mlp::{self, HeadActivation, Mlp};
 use super::model::{Head, Model, Record};
+use super::neighbours::{Answer, Neighbours};
+use super::options::Kind;
 use super::standardise::Standardisation;
 use crate::{Error, Result};
 
@@ -34,8 +38,22 @@ struct Header {
     names: Vec<String>,
     dimension: usize,
     calibration: CalibrationKind,
+    #[serde(default)]
+    shape: Shape,
     #[serde(flatten)]
     record: Record,
+}
+
+/// What the tensors' sizes follow from, beside the dimension and the names.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Shape {
+    /// Columns of an MLP's hidden layers.
+    hidden: Vec<usize>,
+    activation: HeadActivation,
+    /// How many neighbours vote, and how many rows are known.
+    neighbours: usize,
+    known_rows: usize,
 }
 
 /// What of the record every version has.
@@ -46,21 +64,28 @@ struct Version {
     written_by: String,
 }
 
-/// A float64 tensor on its way into a file.
-struct Tensor {
+/// A tensor on its way into a file.
+pub(crate) struct Tensor {
+    dtype: Dtype,
     shape: Vec<usize>,
     bytes: Vec<u8>,
 }
 
 impl Tensor {
-    fn new(shape: &[usize], values: &[f64]) -> Self {
-        Tensor { shape: shape.to_vec(), bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect() }
+    pub(crate) fn f64(shape: &[usize], values: &[f64]) -> Self {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Tensor { dtype: Dtype::F64, shape: shape.to_vec(), bytes }
+    }
+
+    fn f32(shape: &[usize], values: &[f32]) -> Self {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Tensor { dtype: Dtype::F32, shape: shape.to_vec(), bytes }
     }
 }
 
 impl View for Tensor {
     fn dtype(&self) -> Dtype {
-        Dtype::F64
+        self.dtype
     }
     fn shape(&self) -> &[usize] {
         &self.shape
@@ -87,6 +112,19 @@ impl Head {
             names: self.names.clone(),
             dimension: self.dimension,
             calibration: self.calibration.kind,
+            shape: match &self.model {
+                Model::Linear(_) => Shape::default(),
+                Model::Mlp(mlp) => Shape {
+                    hidden: mlp.widths[1..mlp.widths.len() - 1].to_vec(),
+                    activation: mlp.activation,
+                    ..Shape::default()
+                },
+                Model::Neighbours(known) => Shape {
+                    neighbours: known.k,
+                    known_rows: known.targets.len() / known.outputs,
+                    ..Shape::default()
+                },
+            },
             record: self.record.clone(),
         };
         let json = serde_json::to_string(&header)
@@ -96,20 +134,28 @@ impl Head {
         match &self.model {
             Model::Linear(linear) => {
                 let shape = [outputs, self.dimension];
-                tensors.insert("linear.coefficients", Tensor::new(&shape, &linear.coefficients));
-                tensors.insert("linear.intercepts", Tensor::new(&[outputs], &linear.intercepts));
+                tensors.insert("linear.coefficients", Tensor::f64(&shape, &linear.coefficients));
+                tensors.insert("linear.intercepts", Tensor::f64(&[outputs], &linear.intercepts));
+            }
+            Model::Mlp(mlp) => {
+                tensors.insert("mlp.parameters", Tensor::f64(&[mlp.parameters.len()], &mlp.parameters));
+            }
+            Model::Neighbours(known) => {
+                let count = known.targets.len() / outputs;
+                tensors.insert("neighbours.rows", Tensor::f32(&[count, self.dimension], &known.rows));
+                tensors.insert("neighbours.targets", Tensor::f64(&[count, outputs], &known.targets));
             }
         }
         if let Some(Standardisation { mean, scale }) = &self.standardisation {
-            tensors.insert("standardisation.mean", Tensor::new(&[self.dimension], mean));
-            tensors.insert("standardisation.scale", Tensor::new(&[self.dimension], scale));
+            tensors.insert("standardisation.mean", Tensor::f64(&[self.dimension], mean));
+            tensors.insert("standardisation.scale", Tensor::f64(&[self.dimension], scale));
         }
         if self.calibration.kind != CalibrationKind::None {
-            tensors.insert("calibration.scale", Tensor::new(&[outputs], &self.calibration.scale));
-            tensors.insert("calibration.bias", Tensor::new(&[outputs], &self.calibration.bias));
+            tensors.insert("calibration.scale", Tensor::f64(&[outputs], &self.calibration.scale));
+            tensors.insert("calibration.bias", Tensor::f64(&[outputs], &self.calibration.bias));
         }
         if self.problem == Problem::MultiLabel {
-            tensors.insert("thresholds", Tensor::new(&[self.names.len()], &self.thresholds));
+            tensors.insert("thresholds", Tensor::f64(&[self.names.len()], &self.thresholds));
         }
         let metadata = HashMap::from([(RECORD.to_owned(), json)]);
         safetensors::serialize(tensors, Some(metadata))
@@ -121,7 +167,6 @@ impl Head {
     /// # Errors
     /// A model file error, when the bytes are no head file, are damaged, or were written by a newer version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Head> {
-        let damaged = |what: String| Error::model_file(format!("reading a head file: {what}"));
         let foreign = || {
             damaged("expected a safetensors file written by `frostbert train`, found something else".into())
         };
@@ -140,9 +185,8 @@ impl Head {
         }
         let header: Header = serde_json::from_str(json)
             .map_err(|error| damaged("its record is damaged".into()).with_source(error))?;
-        let tensors = SafeTensors::deserialize(bytes)
+        let tensors = Tensors::open(bytes)
             .map_err(|error| damaged("its tensors are damaged".into()).with_source(error))?;
-        let tensors = Tensors { tensors };
         if header.names.is_empty() || header.dimension == 0 {
             return Err(damaged("its record names no outputs, or embeddings of no columns".into()));
         }
@@ -153,18 +197,47 @@ impl Head {
             Problem::Regression => 1,
         };
         let dimension = header.dimension;
-        let model = match header.kind.as_str() {
-            "linear" => Model::Linear(Linear {
-                coefficients: tensors.get("linear.coefficients", &[outputs, dimension])?,
-                intercepts: tensors.get("linear.intercepts", &[outputs])?,
-            }),
-            other => {
-                return Err(damaged(format!("it is of kind {other:?}, which this version does not know")));
+        let known = |kind: &&Kind| kind.name() == header.kind;
+        let Some(kind) = Kind::trained().iter().find(known).map(Kind::name) else {
+            return Err(damaged(format!(
+                "it is of kind {:?}, which this version does not know",
+                header.kind
+            )));
+        };
+        let Shape { hidden, activation, neighbours, known_rows } = header.shape;
+        let model = match kind {
+            "mlp" => {
+                let widths = [vec![dimension], hidden, vec![outputs]].concat();
+                let count = mlp::parameters(&widths)
+                    .filter(|_| !widths.contains(&0))
+                    .ok_or_else(|| damaged("the columns of its layers are out of range".into()))?;
+                Model::Mlp(Mlp { parameters: tensors.f64("mlp.parameters", &[count])?, widths, activation })
             }
+            "neighbours" => {
+                if neighbours == 0 || neighbours > known_rows {
+                    return Err(damaged(format!("{neighbours} of {known_rows} neighbours vote")));
+                }
+                Model::Neighbours(Neighbours {
+                    k: neighbours,
+                    rows: tensors.f32("neighbours.rows", &[known_rows, dimension])?,
+                    columns: dimension,
+                    targets: tensors.f64("neighbours.targets", &[known_rows, outputs])?,
+                    outputs,
+                    answer: match header.problem {
+                        Problem::Regression => Answer::Number,
+                        Problem::SingleLabel if names > 2 => Answer::OneOf,
+                        _ => Answer::EachOf,
+                    },
+                })
+            }
+            _ => Model::Linear(Linear {
+                coefficients: tensors.f64("linear.coefficients", &[outputs, dimension])?,
+                intercepts: tensors.f64("linear.intercepts", &[outputs])?,
+            }),
         };
         let standardisation = if tensors.has("standardisation.mean") {
-            let mean = tensors.get("standardisation.mean", &[dimension])?;
-            let scale = tensors.get("standardisation.scale", &[dimension])?;
+            let mean = tensors.f64("standardisation.mean", &[dimension])?;
+            let scale = tensors.f64("standardisation.scale", &[dimension])?;
             if !scale.iter().all(|&scale| scale > 0.0) {
                 return Err(damaged("a scale of its standardisation is not above zero".into()));
             }
@@ -176,15 +249,16 @@ impl Head {
             CalibrationKind::None => Calibration::identity(outputs),
             kind => Calibration {
                 kind,
-                scale: tensors.get("calibration.scale", &[outputs])?,
-                bias: tensors.get("calibration.bias", &[outputs])?,
+                scale: tensors.f64("calibration.scale", &[outputs])?,
+                bias: tensors.f64("calibration.bias", &[outputs])?,
             },
         };
         let thresholds = match header.problem {
-            Problem::MultiLabel => tensors.get("thresholds", &[names])?,
+            Problem::MultiLabel => tensors.f64("thresholds", &[names])?,
             _ => vec![],
         };
         Ok(Head {
+            kind,
             model,
             problem: header.problem,
             names: header.names,
@@ -208,10 +282,9 @@ impl Head {
     ///
     /// # Errors
     /// A model file error, when there is no such file, it is no head file, is damaged, or was written by a newer version.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn load(path: impl AsRef<std::path::Path>) -> Result<Head> {
+    pub fn load(path: impl AsRef<Path>) -> Result<Head> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|error| {
+        let bytes = disk::read(path).map_err(|error| {
             Error::model_file(format!("cannot read the head file {}", path.display())).with_source(error)
         })?;
         Head::from_bytes(&bytes).map_err(|error| error.context(path.display()))
@@ -221,68 +294,65 @@ impl Head {
     ///
     /// # Errors
     /// An I/O error, when the file cannot be written.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
-        use std::io::Write;
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(std::path::Path::new("."));
-        let bytes = self.to_bytes()?;
-        let write = || -> std::io::Result<()> {
-            let mut file = shared_file().prefix(".head-").suffix(".tmp").tempfile_in(folder)?;
-            file.write_all(&bytes)?;
-            file.as_file().sync_all()?;
-            file.persist(path)?;
-            Ok(())
-        };
-        write().map_err(|error| {
+        disk::write(path, &self.to_bytes()?).map_err(|error| {
             Error::io(format!("cannot write the head file {}", path.display())).with_source(error)
         })
     }
 }
 
-/// A temporary file with the permissions of any new file; by itself it would be its owner's alone.
-#[cfg(unix)]
-fn shared_file<'a>() -> tempfile::Builder<'a, 'a> {
-    use std::os::unix::fs::PermissionsExt;
-    let mut builder = tempfile::Builder::new();
-    // The umask takes off what the user does not want to share.
-    builder.permissions(std::fs::Permissions::from_mode(0o666));
-    builder
-}
-
-/// Elsewhere a new file takes its folder's permissions.
-#[cfg(all(not(unix), not(target_arch = "wasm32")))]
-fn shared_file<'a>() -> tempfile::Builder<'a, 'a> {
-    tempfile::Builder::new()
-}
-
 /// Tensors of a file, checked as they are taken.
-struct Tensors<'a> {
+pub(crate) struct Tensors<'a> {
     tensors: SafeTensors<'a>,
 }
 
-impl Tensors<'_> {
+impl<'a> Tensors<'a> {
+    pub(crate) fn open(bytes: &'a [u8]) -> Result<Self, safetensors::SafeTensorError> {
+        Ok(Tensors { tensors: SafeTensors::deserialize(bytes)? })
+    }
+
     fn has(&self, name: &str) -> bool {
         self.tensors.tensor(name).is_ok()
     }
 
-    fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f64>> {
-        let damaged = |what: String| Error::model_file(format!("reading a head file: {what}"));
-        let tensor: TensorView = (self.tensors.tensor(name))
+    pub(crate) fn f64(&self, name: &str, shape: &[usize]) -> Result<Vec<f64>> {
+        let data = self.data(name, Dtype::F64, shape)?;
+        let values: Vec<f64> = data.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
+        finite(name, &values, |value| value.is_finite())?;
+        Ok(values)
+    }
+
+    fn f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let data = self.data(name, Dtype::F32, shape)?;
+        let values: Vec<f32> = data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        finite(name, &values, |value| value.is_finite())?;
+        Ok(values)
+    }
+
+    fn data(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<&'a [u8]> {
+        let tensor = self
+            .tensors
+            .tensor(name)
             .map_err(|error| damaged(format!("tensor {name} is missing")).with_source(error))?;
-        if tensor.dtype() != Dtype::F64 || tensor.shape() != shape {
+        if tensor.dtype() != dtype || tensor.shape() != shape {
             return Err(damaged(format!(
-                "tensor {name}: expected F64 of shape {shape:?}, found {:?} of shape {:?}",
+                "tensor {name}: expected {dtype:?} of shape {shape:?}, found {:?} of shape {:?}",
                 tensor.dtype(),
                 tensor.shape()
             )));
         }
-        let (values, _) = tensor.data().as_chunks::<8>();
-        let values: Vec<f64> = values.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
-        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-            return Err(damaged(format!("tensor {name}: value {at} is {}", values[at])));
-        }
-        Ok(values)
+        Ok(tensor.data())
     }
+}
+
+fn finite<T: std::fmt::Debug>(name: &str, values: &[T], is: impl Fn(&T) -> bool) -> Result<()> {
+    match values.iter().find(|value| !is(value)) {
+        Some(value) => Err(damaged(format!("tensor {name} holds {value:?}"))),
+        None => Ok(()),
+    }
+}
+
+fn damaged(what: String) -> Error {
+    Error::model_file(format!("reading a head file: {what}"))
 }

@@ -47,27 +47,24 @@ impl Design<'_> {
         self.loss.outputs() * (self.x.columns() + 1)
     }
 
-    /// Whether a fit takes fewer steps with a preconditioner than the preconditioner costs.
+    /// Whether a fit takes so many fewer steps with a preconditioner that making it pays.
     ///
-    /// Without one the steps grow with the root of the Hessian's condition; its smallest eigenvalue is one, and the
-    /// mean of the others is estimated here from a few rows.
+    /// Without one the steps grow with the root of the Hessian's condition. Its smallest eigenvalue is one; its largest is
+    /// bounded here by the trace, from a few rows.
     pub(crate) fn is_stiff(&self, c: f64) -> bool {
         const ROWS: usize = 256;
-        const LIMIT: f64 = 8.0;
+        const LIMIT: f64 = 300.0;
         let Standardisation { mean, scale } = self.standardisation;
         let stride = self.rows.len().div_ceil(ROWS).max(1);
-        let (mut squares, mut weight, mut count) = (0.0, 0.0, 0.0);
+        let (mut squares, mut count) = (0.0, 0.0);
         for &row in self.rows.iter().step_by(stride) {
-            let own = self.weights[row as usize];
-            for (j, &value) in self.x.row(row as usize).iter().enumerate() {
-                squares += own * ((f64::from(value) - mean[j]) / scale[j]).powi(2);
-            }
-            weight += own;
+            let square = |(j, &value): (usize, &f32)| ((f64::from(value) - mean[j]) / scale[j]).powi(2);
+            squares += self.weights[row as usize]
+                * self.x.row(row as usize).iter().enumerate().map(square).sum::<f64>();
             count += 1.0;
         }
-        let variance = squares / (weight.max(f64::MIN_POSITIVE) * self.x.columns() as f64);
         let bound = if matches!(self.loss, Loss::Squared { .. }) { 1.0 } else { 0.25 };
-        c * (weight / count) * self.rows.len() as f64 * bound * variance > LIMIT
+        c * bound * squares / count * self.rows.len() as f64 > LIMIT
     }
 
     fn piece_len(&self) -> usize {
@@ -157,6 +154,18 @@ impl Curvature {
         Curvature { scatter, weight: rows.iter().map(|(_, weight)| weight).sum() }
     }
 
+    /// The features' covariance, `[d, d]`, both triangles.
+    pub(crate) fn covariance(&self) -> Vec<f64> {
+        let d = self.scatter.len().isqrt();
+        let mut full: Vec<f64> = self.scatter.iter().map(|v| v / self.weight).collect();
+        for i in 0..d {
+            for j in 0..i {
+                full[j * d + i] = full[i * d + j];
+            }
+        }
+        full
+    }
+
     /// A factor of `strength * covariance + I`, where `strength` is the sum over rows of `C * w * loss''`.
     fn factor(&self, strength: f64) -> Option<Cholesky> {
         let d = self.scatter.len().isqrt();
@@ -195,6 +204,12 @@ pub(crate) fn fit(
     let start = start.map_or_else(|| penalised.null_model(), <[f64]>::to_vec);
     let stop = Stop { gradient: tolerance * (outputs as f64).sqrt(), iterations: 5000 };
     let Minimum { x, value, evaluations, converged, .. } = lbfgs::minimise(&penalised, start, stop);
+    Fit { linear: linear_of(design, &x), objective: value, passes: evaluations, converged, warm: x }
+}
+
+/// Coefficients and intercepts of the solver's coordinates.
+pub(crate) fn linear_of(design: &Design, x: &[f64]) -> Linear {
+    let outputs = design.loss.outputs();
     let (coefficients, intercepts) = x.split_at(outputs * design.x.columns());
     let mut linear = Linear { coefficients: coefficients.to_vec(), intercepts: intercepts.to_vec() };
     if let Loss::Softmax { .. } = design.loss {
@@ -202,13 +217,15 @@ pub(crate) fn fit(
         let mean = linear.intercepts.iter().sum::<f64>() / outputs as f64;
         linear.intercepts.iter_mut().for_each(|b| *b -= mean);
     }
-    Fit { linear, objective: value, passes: evaluations, converged, warm: x }
+    linear
 }
 
 /// The penalised loss over standardised features; parameters are coefficients, then intercepts.
-struct Penalised<'a> {
+pub(crate) struct Penalised<'a> {
     design: &'a Design<'a>,
     c: f64,
+    /// Weight of the squared coefficients; one unless there is another penalty beside.
+    ridge: f64,
     /// Sum over rows of `C * w * loss''` at the null model, for each output.
     strengths: Vec<f64>,
     /// Mean target of each output.
@@ -219,7 +236,7 @@ struct Penalised<'a> {
 }
 
 impl<'a> Penalised<'a> {
-    fn new(design: &'a Design<'a>, c: f64, curvature: Option<&Curvature>) -> Self {
+    pub(crate) fn new(design: &'a Design<'a>, c: f64, curvature: Option<&Curvature>) -> Self {
         let outputs = design.loss.outputs();
         let weight: f64 = design.rows.iter().map(|&row| design.weights[row as usize]).sum();
         let means: Vec<f64> = (0..outputs)
@@ -237,11 +254,17 @@ impl<'a> Penalised<'a> {
         };
         let strengths: Vec<f64> =
             means.iter().map(|&mean| c * weight * design.loss.curvature(mean)).collect();
-        let mut penalised = Penalised { design, c, strengths, means, factor_of: vec![], factors: vec![] };
+        let mut penalised =
+            Penalised { design, c, ridge: 1.0, strengths, means, factor_of: vec![], factors: vec![] };
         if let Some(curvature) = curvature {
             penalised.set_factors(curvature);
         }
         penalised
+    }
+
+    /// The same with another weight of the squared coefficients.
+    pub(crate) fn with_ridge(self, ridge: f64) -> Self {
+        Penalised { ridge, ..self }
     }
 
     /// One factor for all outputs whose strengths are within a factor of two: a preconditioner need not be exact.
@@ -266,15 +289,11 @@ impl<'a> Penalised<'a> {
     }
 
     /// No coefficients, and the intercepts that give each output its mean target.
-    fn null_model(&self) -> Vec<f64> {
+    pub(crate) fn null_model(&self) -> Vec<f64> {
         let mut start = vec![0.0; self.design.parameters()];
         let from = self.means.len() * self.design.x.columns();
         for (intercept, &share) in start[from..].iter_mut().zip(&self.means) {
-            *intercept = match self.design.loss {
-                Loss::Softmax { .. } => libm::log(share),
-                Loss::Squared { .. } => share,
-                _ => libm::log(share / (1.0 - share)),
-            };
+            *intercept = self.design.loss.bias_of(share, 0.0);
         }
         start
     }
@@ -298,10 +317,11 @@ impl Objective for Penalised<'_> {
             of_intercepts[output] = self.c * residual;
             for j in 0..d {
                 let at = output * d + j;
-                of_coefficients[at] = self.c * (sums.gradient[at] - mean[j] * residual) / scale[j] + x[at];
+                of_coefficients[at] =
+                    self.c * (sums.gradient[at] - mean[j] * residual) / scale[j] + self.ridge * x[at];
             }
         }
-        self.c * sums.loss + 0.5 * dense::dot(&x[..coefficients], &x[..coefficients])
+        self.c * sums.loss + 0.5 * self.ridge * dense::dot(&x[..coefficients], &x[..coefficients])
     }
 
     fn precondition(&self, gradient: &mut [f64]) {

@@ -61,6 +61,18 @@ impl Loss<'_> {
         }
     }
 
+    /// The logit of an output whose mean target is `mean`, taken as no closer to certainty than `least`.
+    pub(crate) fn bias_of(&self, mean: f64, least: f64) -> f64 {
+        if let Loss::Squared { .. } = self {
+            return mean;
+        }
+        let share = mean.clamp(least, 1.0 - least);
+        match self {
+            Loss::Softmax { .. } => libm::log(share),
+            _ => libm::log(share / (1.0 - share)),
+        }
+    }
+
     /// The second derivative in output `output`'s logit for a model that knows only the targets' mean.
     pub(crate) fn curvature(&self, mean: f64) -> f64 {
         match self {

@@ -3,16 +3,29 @@
 //! A head knows nothing of the encoder: it sees a [`Matrix`] of embeddings and [`Targets`]. The same seed gives
 //! the same bits on every machine, in a browser too.
 
+// Numeric code over several arrays reads better with indices.
+#![allow(clippy::needless_range_loop)]
+
+mod adamw;
 mod calibrate;
+mod cross;
 mod data;
 mod dense;
+#[cfg_attr(not(target_arch = "wasm32"), path = "disk_native.rs")]
+#[cfg_attr(target_arch = "wasm32", path = "disk_web.rs")]
+mod disk;
+mod elastic;
 mod evaluate;
 mod file;
 mod fingerprint;
+mod fit;
 mod lbfgs;
 mod linear;
 mod loss;
+mod mlp;
+mod mlp_train;
 mod model;
+mod neighbours;
 mod options;
 #[cfg_attr(not(target_arch = "wasm32"), path = "parallel_native.rs")]
 #[cfg_attr(target_arch = "wasm32", path = "parallel_web.rs")]
@@ -22,13 +35,15 @@ mod standardise;
 mod train;
 
 pub use calibrate::{Calibration, CalibrationKind};
+pub use cross::{CrossValidation, PathPoint};
 pub use data::{Matrix, Problem, Targets, TrainData};
 pub use evaluate::{
     ClassMetrics, ClassRow, Estimate, LabelMetrics, Metrics, ValueMetrics, average_precision, roc_auc,
 };
 pub use file::FORMAT_VERSION;
 pub use fingerprint::EncoderFingerprint;
+pub use mlp::HeadActivation;
 pub use model::{Decision, Head, Record};
-pub use options::{ClassWeight, SelectBy, Strength, TrainOptions};
+pub use options::{ClassWeight, Kind, MlpOptions, SelectBy, Strength, TrainOptions};
 pub use split::{Folds, Split, train_test_split};
-pub use train::{CrossValidation, PathPoint, Progress, Training};
+pub use train::{Choice, Progress, Training};

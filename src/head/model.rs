@@ -9,6 +9,8 @@ use super::evaluate::{Estimate, Metrics, argmax};
 use super::fingerprint::EncoderFingerprint;
 use super::linear::Linear;
 use super::loss::{sigmoid, softmax};
+use super::mlp::Mlp;
+use super::neighbours::Neighbours;
 use super::options::TrainOptions;
 use super::parallel;
 use super::standardise::Standardisation;
@@ -17,6 +19,7 @@ use crate::{Error, Result};
 /// A small model on frozen embeddings: from a row of `dimension` numbers to a class, a set of labels, or a number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Head {
+    pub(crate) kind: &'static str,
     pub(crate) model: Model,
     pub(crate) problem: Problem,
     pub(crate) names: Vec<String>,
@@ -56,6 +59,8 @@ pub struct Record {
 pub(crate) enum Model {
     /// Over standardised features; one output for two classes.
     Linear(Linear),
+    Mlp(Mlp),
+    Neighbours(Neighbours),
 }
 
 impl Model {
@@ -63,12 +68,32 @@ impl Model {
     pub(crate) fn outputs(&self) -> usize {
         match self {
             Model::Linear(linear) => linear.intercepts.len(),
+            Model::Mlp(mlp) => mlp.outputs(),
+            Model::Neighbours(neighbours) => neighbours.outputs,
         }
     }
 
-    pub(crate) fn name(&self) -> &'static str {
+    /// Logits of the rows named, `[rows, outputs]`.
+    pub(crate) fn logits(
+        &self,
+        standardisation: Option<&Standardisation>,
+        x: &Matrix,
+        rows: &[u32],
+    ) -> Vec<f64> {
+        let on_features = |of: &dyn Fn(&Matrix, &[u32]) -> Vec<f64>| match standardisation {
+            None => of(x, rows),
+            Some(standardisation) => {
+                let all: Vec<u32> = (0..rows.len() as u32).collect();
+                of(&standardisation.apply(x, rows), &all)
+            }
+        };
         match self {
-            Model::Linear(_) => "linear",
+            Model::Linear(linear) => match standardisation {
+                None => linear_logits(linear, x, rows),
+                Some(standardisation) => linear_logits(&standardisation.unfold(linear), x, rows),
+            },
+            Model::Mlp(mlp) => on_features(&|x, rows| mlp.logits(x, rows)),
+            Model::Neighbours(neighbours) => on_features(&|x, rows| neighbours.logits(x, rows)),
         }
     }
 }
@@ -112,9 +137,9 @@ impl Head {
         self.dimension
     }
 
-    /// Which kind of model it is: `linear`.
+    /// Which kind of model it is: a [`Kind::name`](super::Kind::name).
     pub fn kind(&self) -> &'static str {
-        self.model.name()
+        self.kind
     }
 
     /// The calibration of its logits.
@@ -131,13 +156,9 @@ impl Head {
     /// folded in, before calibration; none unless the head is linear. Two classes have one output, the logit of
     /// the second class.
     pub fn coefficients(&self) -> Option<(Vec<f64>, Vec<f64>)> {
-        let Model::Linear(linear) = &self.model;
-        let raw = self.raw_linear(linear);
+        let Model::Linear(linear) = &self.model else { return None };
+        let raw = self.standardisation.as_ref().map_or_else(|| linear.clone(), |s| s.unfold(linear));
         Some((raw.coefficients, raw.intercepts))
-    }
-
-    fn raw_linear(&self, linear: &Linear) -> Linear {
-        self.standardisation.as_ref().map_or_else(|| linear.clone(), |s| s.unfold(linear))
     }
 
     /// Calibrated logits, `[rows, names]`. Of two classes the first has logit zero. A regression's logit is its value.
@@ -146,7 +167,8 @@ impl Head {
     /// The input, when the embeddings have another number of columns.
     pub fn logits(&self, embeddings: &Matrix) -> Result<Vec<f64>> {
         self.check_dimension(embeddings)?;
-        let mut outputs = self.outputs(embeddings);
+        let rows: Vec<u32> = (0..embeddings.rows() as u32).collect();
+        let mut outputs = self.model.logits(self.standardisation.as_ref(), embeddings, &rows);
         self.calibration.apply(&mut outputs);
         Ok(expand(&outputs, self.problem, self.names.len()))
     }
@@ -229,26 +251,16 @@ impl Head {
         }
         Ok(())
     }
-
-    /// Uncalibrated logits as the model has them, `[rows, outputs]`.
-    pub(crate) fn outputs(&self, embeddings: &Matrix) -> Vec<f64> {
-        match &self.model {
-            Model::Linear(linear) => linear_outputs(&self.raw_linear(linear), embeddings, None),
-        }
-    }
 }
 
-/// `x · Wᵀ + b` over all rows, or those named.
-pub(crate) fn linear_outputs(raw: &Linear, x: &Matrix, rows: Option<&[u32]>) -> Vec<f64> {
+/// `x · Wᵀ + b` over the rows named.
+fn linear_logits(raw: &Linear, x: &Matrix, rows: &[u32]) -> Vec<f64> {
     const PIECE: usize = 64;
     let outputs = raw.intercepts.len();
-    let count = rows.map_or(x.rows(), <[u32]>::len);
-    let mut out = vec![0.0; count * outputs];
+    let mut out = vec![0.0; rows.len() * outputs];
     parallel::for_chunks(&mut out, PIECE * outputs, |piece, out| {
-        let from = piece * PIECE;
-        let features: Vec<&[f32]> = (from..from + out.len() / outputs)
-            .map(|at| x.row(rows.map_or(at, |rows| rows[at] as usize)))
-            .collect();
+        let rows = &rows[piece * PIECE..piece * PIECE + out.len() / outputs];
+        let features: Vec<&[f32]> = rows.iter().map(|&row| x.row(row as usize)).collect();
         dense::vectorised(|| dense::affine(&features, &raw.coefficients, &raw.intercepts, out));
     });
     out

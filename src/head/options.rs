@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::calibrate::CalibrationKind;
+use super::mlp::HeadActivation;
 use super::split::Folds;
 use crate::{Error, Result};
 
@@ -15,6 +16,8 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TrainOptions {
+    /// What kind of model.
+    pub kind: Kind,
     /// How much the data counts against the penalty (`C` of scikit-learn; a regression's `1 / alpha`).
     pub c: Strength,
     /// What cross-validation chooses `C` by.
@@ -26,7 +29,7 @@ pub struct TrainOptions {
     pub one_standard_error: bool,
     /// How classes are weighted.
     pub class_weight: ClassWeight,
-    /// Whether features are brought to mean zero and variance one first.
+    /// Whether features are brought to mean zero and variance one first. An MLP always does.
     pub standardise: bool,
     /// Whether cross-validation runs even when nothing has to be chosen by it, for its measures.
     pub cross_validate: bool,
@@ -36,11 +39,17 @@ pub struct TrainOptions {
     pub calibration: CalibrationKind,
     /// Largest distance of the coefficients to the optimum.
     pub tolerance: f64,
+    /// Where an MLP's last fit keeps its state after every epoch. When the file is there, training goes on from it, to
+    /// the same bits as if it had never stopped; it is removed in the end.
+    #[serde(skip)]
+    pub checkpoint: Option<std::path::PathBuf>,
 }
 
 impl Default for TrainOptions {
     fn default() -> Self {
         TrainOptions {
+            kind: Kind::Linear,
+            checkpoint: None,
             c: Strength::Auto,
             select_by: SelectBy::LogLoss,
             one_standard_error: false,
@@ -71,12 +80,147 @@ impl TrainOptions {
         if !(self.tolerance > 0.0 && self.tolerance.is_finite()) {
             return bad("a tolerance", self.tolerance);
         }
-        Ok(())
+        match &self.kind {
+            Kind::ElasticNet { l1_ratio } if !(0.0..=1.0).contains(l1_ratio) => Err(Error::input(format!(
+                "training a head: expected a share of the L1 norm between 0 and 1, found {l1_ratio}"
+            ))),
+            Kind::Neighbours { k: 0 } => {
+                Err(Error::input("training a head: expected 1 or more neighbours, found 0"))
+            }
+            Kind::Mlp(options) => options.check(),
+            _ => Ok(()),
+        }
     }
 
     /// Whether something is chosen, fitted or measured on out-of-fold predictions.
     pub(crate) fn needs_folds(&self) -> bool {
-        self.cross_validate || self.c == Strength::Auto || self.calibration != CalibrationKind::None
+        let chooses = self.kind == Kind::Auto || (self.kind.has_strength() && self.c == Strength::Auto);
+        self.cross_validate || chooses || self.calibration != CalibrationKind::None
+    }
+}
+
+/// What kind of model a head is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Logistic regression (of numbers: linear regression) with an L2 penalty.
+    #[default]
+    Linear,
+    /// The same with a share of the L1 norm in the penalty: `(1 - l1_ratio) / 2 * ||W||² + l1_ratio * ||W||₁`.
+    ElasticNet {
+        /// Share of the L1 norm, 0 to 1.
+        l1_ratio: f64,
+    },
+    /// A multilayer perceptron.
+    Mlp(MlpOptions),
+    /// Each class is its mean. For a handful of examples.
+    NearestCentroid,
+    /// The training rows vote. For a handful of examples, or odd shapes.
+    Neighbours {
+        /// How many vote.
+        k: usize,
+    },
+    /// The kind that cross-validates best: of the nearest centroid, linear, 15 neighbours and an MLP with default options;
+    /// a simpler one within a standard error of the best is taken.
+    Auto,
+}
+
+impl Kind {
+    /// Whether `C` matters to it.
+    pub(crate) fn has_strength(&self) -> bool {
+        matches!(self, Kind::Linear | Kind::ElasticNet { .. })
+    }
+
+    /// One of each kind that a head can be.
+    pub(crate) fn trained() -> [Kind; 5] {
+        [
+            Kind::Linear,
+            Kind::ElasticNet { l1_ratio: 0.5 },
+            Kind::Mlp(MlpOptions::default()),
+            Kind::NearestCentroid,
+            Kind::Neighbours { k: 15 },
+        ]
+    }
+
+    /// Its name in messages and files.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Kind::Linear => "linear",
+            Kind::ElasticNet { .. } => "elastic-net",
+            Kind::Mlp(_) => "mlp",
+            Kind::NearestCentroid => "nearest-centroid",
+            Kind::Neighbours { .. } => "neighbours",
+            Kind::Auto => "auto",
+        }
+    }
+}
+
+/// How an MLP is built and trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MlpOptions {
+    /// Columns of each hidden layer.
+    pub hidden: Vec<usize>,
+    /// The function between layers.
+    pub activation: HeadActivation,
+    /// Share of hidden values that is zeroed while training.
+    pub dropout: f64,
+    /// Largest learning rate.
+    pub learning_rate: f64,
+    /// Pull of AdamW on weights (not on biases) towards zero, times the learning rate, at each step.
+    pub weight_decay: f64,
+    /// Rows of a step.
+    pub batch: usize,
+    /// Most passes over the data.
+    pub epochs: usize,
+    /// Share of the steps over which the learning rate rises; it falls as a cosine after.
+    pub warmup: f64,
+    /// Largest length of a gradient; longer ones are scaled down.
+    pub clip: f64,
+    /// Share of the rows on which the loss is watched; the parameters of its least value are kept. 0 keeps the last.
+    pub validation: f64,
+    /// Epochs without a lower loss after which training ends.
+    pub patience: usize,
+}
+
+impl Default for MlpOptions {
+    fn default() -> Self {
+        MlpOptions {
+            hidden: vec![128],
+            activation: HeadActivation::Gelu,
+            dropout: 0.2,
+            learning_rate: 1e-3,
+            weight_decay: 0.01,
+            batch: 64,
+            epochs: 20,
+            warmup: 0.1,
+            clip: 1.0,
+            validation: 0.1,
+            patience: 4,
+        }
+    }
+}
+
+impl MlpOptions {
+    pub(crate) fn check(&self) -> Result<()> {
+        let share = |value: f64| (0.0..1.0).contains(&value);
+        let above = |value: f64| value > 0.0 && value.is_finite();
+        let problem = if self.hidden.contains(&0) {
+            "hidden layers of one or more columns"
+        } else if !share(self.dropout) || !share(self.validation) {
+            "a dropout and a validation share of at least 0 and below 1"
+        } else if !(0.0..=1.0).contains(&self.warmup) {
+            "a warm-up share between 0 and 1"
+        } else if !above(self.learning_rate) || !above(self.clip) {
+            "a learning rate and a clip above 0"
+        } else if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
+            "a weight decay of 0 or more"
+        } else if self.batch == 0 || self.epochs == 0 {
+            "a batch and epochs of 1 or more"
+        } else {
+            return Ok(());
+        };
+        Err(Error::input(format!("training an MLP: expected {problem}, found {self:?}")))
     }
 }
 

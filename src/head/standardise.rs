@@ -42,14 +42,26 @@ impl Standardisation {
         Standardisation { scale: vec![1.0; mean.len()], mean }
     }
 
+    /// The rows named, standardised and rounded to f32.
+    pub(crate) fn apply(&self, x: &Matrix, rows: &[u32]) -> Matrix<'static> {
+        let d = x.columns();
+        let mut out = vec![0.0f32; rows.len() * d];
+        parallel::for_chunks(&mut out, d, |at, out| {
+            for (j, (out, &value)) in out.iter_mut().zip(x.row(rows[at] as usize)).enumerate() {
+                *out = ((f64::from(value) - self.mean[j]) / self.scale[j]) as f32;
+            }
+        });
+        Matrix::from_parts(out, rows.len(), d)
+    }
+
     /// The same function of features as they are: `w / scale` and `b - mean · w / scale`.
     pub(crate) fn unfold(&self, linear: &Linear) -> Linear {
         let d = self.mean.len();
         let mut raw = linear.clone();
         for (w, b) in raw.coefficients.chunks_exact_mut(d).zip(&mut raw.intercepts) {
-            for j in 0..d {
-                w[j] /= self.scale[j];
-                *b -= self.mean[j] * w[j];
+            for ((w, scale), mean) in w.iter_mut().zip(&self.scale).zip(&self.mean) {
+                *w /= scale;
+                *b -= mean * *w;
             }
         }
         raw

@@ -3,7 +3,7 @@
 //! A [`Plan`] is a list of [`Step`]s over typed buffer and weight ids. It knows no GPU and holds no numbers of
 //! the model: [`families`] build it from a [`Config`](crate::checkpoint::Config) and a [`Request`], and an engine
 //! (the WGSL executor in `gpu`, the CPU engine in `reference`) runs it over
-//! [`PackedBatch`](crate::text::PackedBatch)es. Row counts are symbolic ([`Rows`]), so one plan serves every batch.
+//! [`PackedBatch`]es. Row counts are symbolic ([`Rows`]), so one plan serves every batch.
 
 pub mod builder;
 pub mod families;

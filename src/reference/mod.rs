@@ -8,7 +8,7 @@
 //! - **Bit-invariance.** What a text gives has the same bits alone, in any batch, at any place in it and with any
 //!   number of threads. No kernel may choose the order of a sum by the number of rows, of texts or of jobs; only
 //!   by the shape of the weights, the length of the text itself and the instruction set.
-//! - **One matrix kernel.** [`panel`] holds the register-blocked inner loop. Linear layers, `QKᵀ` and `PV` of
+//! - **One matrix kernel.** `panel` holds the register-blocked inner loop. Linear layers, `QKᵀ` and `PV` of
 //!   attention are all built on it.
 //! - **No instruction set by hand.** `fearless_simd` gives vectors of the native width (AVX-512, AVX2 with FMA, SSE,
 //!   NEON, wasm simd128), chosen once when the engine is made. Bits may differ between instruction sets.

@@ -3,7 +3,7 @@
 use super::format::{count, counted, ends, score, shorten, signed};
 use super::plot::{Axis, Canvas, MOST_COLOURS, Shape, plot, span};
 use super::scatter::{MOST_POINTS, POINT_TEXT, sample_note, sampled};
-use super::{ClassCurves, LearningCurve, RegressionPoint, Reliability, ReliabilityBin};
+use super::{ClassCurves, LearningCurve, LearningPoint, RegressionPoint, Reliability, ReliabilityBin};
 use crate::error::Result;
 use maud::{Markup, PreEscaped, html};
 
@@ -22,73 +22,89 @@ pub(super) fn figure(caption: &str, svg: String, legend: Markup, note: &str, num
     }
 }
 
-fn legend<'a>(entries: impl IntoIterator<Item = (&'a str, &'a str, Markup)>) -> Markup {
+/// Names of the drawn lines: CSS class of the line, name, a remark.
+fn legend<'a>(entries: impl IntoIterator<Item = (&'a str, &'a str, Option<String>)>) -> Markup {
     html! {
-        ul.legend {
-            @for (class, name, more) in entries { li { (sample(class)) (name) " " (more) } }
-        }
+        ul.legend { @for (class, name, remark) in entries { li {
+            svg.sample viewBox="0 0 260 120" aria-hidden="true" { path class=(class) d="M10 60h240" {} }
+            span dir="auto" { (name) }
+            @if let Some(remark) = remark { span.muted { (remark) } }
+        } } }
     }
-}
-
-/// A piece of the line, as it looks in the plot.
-fn sample(class: &str) -> Markup {
-    html! { svg.sample viewBox="0 0 260 120" aria-hidden="true" { path class=(class) d="M10 60h240" {} } }
 }
 
 /// Confidence against accuracy.
 pub(super) fn reliability(reliability: &Reliability) -> Result<Markup> {
-    let series = [
-        ("before", "s6", Shape::Square, &reliability.before, reliability.ece_before),
-        ("after", "s0", Shape::Circle, &reliability.after, reliability.ece_after),
-    ];
-    let drawn = || series.iter().filter(|(.., bins, _)| bins.iter().any(|bin| bin.count > 0));
-    let most = drawn().flat_map(|(.., bins, _)| bins.iter()).map(|bin| bin.count).max().unwrap_or(1).max(1);
-    let draw = |canvas: &mut Canvas<'_>| {
-        canvas.line([(0.0, 0.0), (1.0, 1.0)], "ideal");
-        for (when, class, shape, bins, _) in drawn() {
-            let full = || bins.iter().filter(|bin| bin.count > 0);
-            canvas.line(full().map(|bin| (bin.confidence, bin.accuracy)), &format!("line {class}"));
-            for bin in full() {
-                // The area stands for the number of rows: a bin of five rows says little.
-                let radius = 2.5 + 5.0 * (bin.count as f64 / most as f64).sqrt();
-                let title = format!(
-                    "{when}: confidence {}, accuracy {}, {}",
-                    score(bin.confidence),
-                    score(bin.accuracy),
-                    counted(bin.count, "row")
-                );
-                let class = format!("mark {class}");
-                canvas.mark((bin.confidence, bin.accuracy), *shape, radius, &class, &title);
-            }
-        }
+    struct Series<'a> {
+        name: &'static str,
+        line: &'static str,
+        mark: &'static str,
+        shape: Shape,
+        bins: Vec<&'a ReliabilityBin>,
+        ece: Option<f64>,
+    }
+    fn full(bins: &[ReliabilityBin]) -> Vec<&ReliabilityBin> {
+        bins.iter().filter(|bin| bin.count > 0).collect()
+    }
+    let before = Series {
+        name: "as trained",
+        line: "line s6",
+        mark: "mark s6",
+        shape: Shape::Square,
+        bins: full(&reliability.before),
+        ece: reliability.ece_before,
     };
-    let ece = |ece: Option<f64>| html! { @if let Some(ece) = ece { span.muted { "ECE " (score(ece)) } } };
-    let names = drawn().map(|(when, class, _, _, error)| {
-        let name = if *when == "before" { "as trained" } else { "calibrated" };
-        (*class, name, ece(*error))
-    });
-    let key = legend(
-        names.map(|(class, name, more)| (if class == "s6" { "line s6" } else { "line s0" }, name, more)),
-    );
-    let numbers = html! {
-        table {
-            thead { tr { th { "" } th.n { "Confidence" } th.n { "Accuracy" } th.n { "Rows" } } }
-            tbody {
-                @for (when, _, _, bins, _) in drawn() {
-                    @for ReliabilityBin { confidence, accuracy, count: rows } in bins.iter().filter(|bin| bin.count > 0) {
-                        tr { td { (when) } td.n { (score(*confidence)) } td.n { (score(*accuracy)) } td.n { (count(*rows)) } }
-                    }
-                }
-            }
-        }
+    let after = Series {
+        name: "calibrated",
+        line: "line s0",
+        mark: "mark s0",
+        shape: Shape::Circle,
+        bins: full(&reliability.after),
+        ece: reliability.ece_after,
     };
+    let series: Vec<Series<'_>> =
+        [before, after].into_iter().filter(|series| !series.bins.is_empty()).collect();
+    let most = series.iter().flat_map(|series| &series.bins).map(|bin| bin.count).max().unwrap_or(1);
     let svg = plot(
         (460, 400),
         "Reliability diagram: accuracy against confidence; the diagonal is perfect calibration",
         &Axis::unit("Confidence"),
         &Axis::unit("Accuracy"),
-        draw,
+        |canvas| {
+            canvas.line([(0.0, 0.0), (1.0, 1.0)], "ideal");
+            for series in &series {
+                canvas.line(series.bins.iter().map(|bin| (bin.confidence, bin.accuracy)), series.line);
+                for bin in &series.bins {
+                    // Larger for more rows: a bin of five rows says little.
+                    let radius = 2.0 + 5.5 * (bin.count as f64 / most as f64).sqrt();
+                    let title = format!(
+                        "{}: confidence {}, accuracy {}, {}",
+                        series.name,
+                        score(bin.confidence),
+                        score(bin.accuracy),
+                        counted(bin.count, "row")
+                    );
+                    canvas.mark((bin.confidence, bin.accuracy), series.shape, radius, series.mark, &title);
+                }
+            }
+        },
     )?;
+    let key = legend(
+        series
+            .iter()
+            .map(|series| (series.line, series.name, series.ece.map(|ece| format!("ECE {}", score(ece))))),
+    );
+    let numbers = html! {
+        table {
+            thead { tr { th { "Curve" } th.n { "Confidence" } th.n { "Accuracy" } th.n { "Rows" } } }
+            tbody { @for series in &series { @for bin in &series.bins { tr {
+                td { (series.name) }
+                td.n { (score(bin.confidence)) }
+                td.n { (score(bin.accuracy)) }
+                td.n { (count(bin.count)) }
+            } } } }
+        }
+    };
     let method = reliability.method.as_ref().map(|method| format!("Calibrated by {method}. "));
     let note = format!(
         "{}On the dashed line, 80% sure means right 80% of the time; below it the head is too sure. \
@@ -112,7 +128,7 @@ pub(super) fn curves(curves: &[ClassCurves]) -> Result<Markup> {
         }
     };
     let key =
-        || legend(classes.iter().zip(&names).map(|(class, name)| (class.as_str(), name.as_str(), html! {})));
+        || legend(classes.iter().zip(&names).map(|(class, name)| (class.as_str(), name.as_str(), None)));
     let roc = plot(
         (460, 400),
         "ROC curve of each class against the rest",
@@ -130,17 +146,14 @@ pub(super) fn curves(curves: &[ClassCurves]) -> Result<Markup> {
         &Axis::unit("Precision"),
         draw(|curve| &curve.pr),
     )?;
-    let left_out = if curves.len() > shown {
-        format!("Drawn are the first {shown} of {} classes; the table has all.", curves.len())
-    } else {
-        String::new()
-    };
     Ok(html! {
         div.pair {
             (figure("ROC", roc, key(), "On the dashed line the head guesses; the closer to the upper left, the better.", html! {}))
             (figure("Precision and recall", pr, key(), "The closer to the upper right, the better.", html! {}))
         }
-        @if !left_out.is_empty() { p.note { (left_out) } }
+        @if curves.len() > shown {
+            p.note { "Drawn are the first " (shown) " of " (curves.len()) " classes; the table has all." }
+        }
         details open[curves.len() <= 12] {
             summary { "Areas under the curves" }
             div.scroll { table.tight {
@@ -200,7 +213,7 @@ pub(super) fn learning_curve(curve: &LearningCurve) -> Result<Markup> {
         label: &|rows| count(rows.exp().round() as usize),
     };
     let scores = || {
-        let ends = |point: &super::LearningPoint| [point.score.low, point.score.high, point.score.mean];
+        let ends = |point: &LearningPoint| [point.score.low, point.score.high, point.score.mean];
         points.iter().flat_map(move |point| ends(point).into_iter().chain(point.train))
     };
     let train = points.iter().any(|point| point.train.is_some());
@@ -210,7 +223,7 @@ pub(super) fn learning_curve(curve: &LearningCurve) -> Result<Markup> {
         &rows_axis,
         &Axis::around(&curve.metric, scores()),
         |canvas| {
-            let interval = |point: &&&super::LearningPoint| point.score.ends().is_some();
+            let interval = |point: &&&LearningPoint| point.score.ends().is_some();
             let band: Vec<_> = points
                 .iter()
                 .filter(interval)
@@ -231,8 +244,8 @@ pub(super) fn learning_curve(curve: &LearningCurve) -> Result<Markup> {
     )?;
     let key = match train {
         true => legend([
-            ("line s0", "held-out rows", html! { span.muted { "with interval" } }),
-            ("line s6", "the training rows themselves", html! {}),
+            ("line s0", "held-out rows", Some("with interval".into())),
+            ("line s6", "the training rows themselves", None),
         ]),
         false => html! {},
     };
@@ -280,7 +293,7 @@ fn learning_verdict(curve: &LearningCurve) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Interval, LearningPoint};
+    use crate::report::Interval;
 
     #[test]
     fn the_verdict_weighs_the_gain_of_a_doubling_against_the_interval() {

@@ -4,7 +4,7 @@
 //! the caller's to ask. Control characters in texts are replaced, so that no text can command the terminal.
 
 use super::format::{clean, count, ends, largest_share, percent, pieces, score, shorten, signed};
-use super::{ClassRow, Comparison, Confusion, Interval, Metrics, TokenShare};
+use super::{ClassRow, Comparison, Confusion, Interval, Metric, Metrics, TokenShare};
 use crate::error::Result;
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use std::fmt::Write;
@@ -18,24 +18,31 @@ const MOST_CONFUSIONS: usize = 15;
 
 /// The head's metrics with their intervals, beside those of the baselines.
 pub fn metrics(metrics: &Metrics, width: usize) -> String {
-    let mut rows = vec![];
-    for metric in &metrics.rows {
+    // The interval of the head only: the baselines are there to be compared with, not studied.
+    let intervals =
+        metrics.rows.iter().any(|metric| metric.values.first().is_some_and(|head| head.ends().is_some()));
+    let many = metrics.systems.len() > 1;
+    let cells = |metric: &Metric| {
         let direction = if metric.lower_is_better { " (lower is better)" } else { "" };
         let mut cells = vec![format!("{}{direction}", clean(&metric.name))];
         for at in 0..metrics.systems.len() {
             let value = metric.values.get(at).copied().unwrap_or(Interval::point(f64::NAN));
-            let best = if metrics.systems.len() > 1 && metric.best() == Some(at) { "*" } else { " " };
-            // The interval of the head only: the baselines are there to be compared with, not studied.
-            let interval = if at == 0 { ends(value).map(|ends| format!(" [{ends}]")) } else { None };
-            cells.push(format!("{}{best}{}", score(value.mean), interval.unwrap_or_default()));
+            let star = if many && metric.best() == Some(at) { "*" } else { "" };
+            cells.push(format!("{star}{}", score(value.mean)));
+            if at == 0 && intervals {
+                cells.push(ends(value).unwrap_or_default());
+            }
         }
-        rows.push(cells);
-    }
-    let mut header = vec![String::new()];
+        cells
+    };
+    let mut header = vec!["Metric".to_string()];
     header.extend(metrics.systems.iter().map(|name| shorten(name, NAME_TEXT).0));
-    let mut text = table(header, rows, width);
+    if intervals {
+        header.insert(header.len().min(2), "interval".into());
+    }
+    let mut text = table(header, metrics.rows.iter().map(cells).collect(), width);
     if !metrics.protocol.is_empty() {
-        let star = if metrics.systems.len() > 1 { "; * the best of its row" } else { "" };
+        let star = if many { "; * the best of its row" } else { "" };
         let _ = writeln!(text, "{}{star}", clean(&metrics.protocol));
     }
     text
@@ -175,7 +182,7 @@ fn table(header: Vec<String>, rows: Vec<Vec<String>>, width: usize) -> String {
         .set_header(header)
         .add_rows(rows);
     for (at, column) in table.column_iter_mut().enumerate() {
-        column.set_padding(if at == 0 { (0, 0) } else { (2, 0) });
+        column.set_padding(if at == 0 { (0, 0) } else { (1, 0) });
         column.set_cell_alignment(if at == 0 { CellAlignment::Left } else { CellAlignment::Right });
     }
     table.lines().fold(String::new(), |mut text, line| {
@@ -187,7 +194,7 @@ fn table(header: Vec<String>, rows: Vec<Vec<String>>, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Candidate, Metric};
+    use crate::report::Candidate;
 
     fn share(token: &str, share: f64) -> TokenShare {
         TokenShare { token: token.into(), share }
@@ -211,10 +218,11 @@ mod tests {
                 },
             ],
         };
-        let expected = "                                                head    prior
-─────────────────────────────────────────────────────────────
-Accuracy                     0.788* [0.779 to 0.797]   0.500
-Log loss (lower is better)                    0.450*       –
+        let expected = "\
+Metric                        head        interval  prior
+─────────────────────────────────────────────────────────
+Accuracy                    *0.788  0.779 to 0.797  0.500
+Log loss (lower is better)  *0.450                      –
 5-fold; * the best of its row
 ";
         assert_eq!(super::metrics(&metrics, 80), expected);
@@ -235,10 +243,10 @@ Log loss (lower is better)                    0.450*       –
         let small =
             Confusion { labels: vec!["neg".into(), "pos".into()], counts: vec![vec![40, 2], vec![1, 1234]] };
         let expected = "\
-label \\ predicted   neg     pos
-───────────────────────────────
-neg                  40       2
-pos                   1   1,234
+label \\ predicted  neg    pos
+─────────────────────────────
+neg                 40      2
+pos                  1  1,234
 ";
         assert_eq!(confusion(&small, 80).unwrap(), expected);
         let uneven =

@@ -43,7 +43,7 @@ pub fn run() -> Result<()> {
             ["--text-column", "text", "--label-column", "label", "--where", "source=rotten_tomatoes"];
         let mut words = vec!["train", path(&data)?];
         words.extend(columns);
-        words.extend(["--sample", REVIEWS, "--test-fraction", "0.2", "--seed", "1"]);
+        words.extend(["--limit", REVIEWS, "--test-fraction", "0.2", "--seed", "1"]);
         let mut paths = vec![("--model", model.as_path()), ("--out", &head)];
         if has_option(&frostbert, "train", "--report") {
             paths.push(("--report", &report));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use frostbert::checkpoint::{Hub, ModelSource};
 use frostbert::data::{Filter, Format, Label, LabelKind, ReadOptions, Row, Selection, Table, TextColumns};
-use frostbert::head::{Head, Targets};
+use frostbert::head::{Head, Targets, train_test_split};
 use frostbert::plan::{LayerMix, Pooling};
 use frostbert::text::Truncate;
 use frostbert::{Classifier, Device, EmbedOptions, Encoder, Error, Layers, Prompt, Result, Text};
@@ -123,12 +123,9 @@ pub struct RowArgs {
     /// Only rows where a column has (=) or has not (!=) this value
     #[arg(long = "where", value_name = "COLUMN=VALUE", value_parser = parse_filter)]
     pub filters: Vec<Filter>,
-    /// At most so many rows, the first ones
+    /// At most so many rows: the first ones; for training drawn at random, each class in proportion
     #[arg(long, value_name = "N")]
     pub limit: Option<NonZeroUsize>,
-    /// At most so many rows, drawn at random (the same ones every time): tables are often sorted by label
-    #[arg(long, value_name = "N", conflicts_with = "limit")]
-    pub sample: Option<NonZeroUsize>,
     /// Format of FILE, where its ending does not say: txt, csv, tsv, jsonl, parquet
     #[arg(long, value_parser = parse_format)]
     pub format: Option<Format>,
@@ -165,8 +162,7 @@ impl RowArgs {
             text: self.columns.clone(),
             text_columns: if self.pair { TextColumns::Pair } else { TextColumns::default() },
             filters: self.filters.clone(),
-            limit: self.limit.or(self.sample).map(NonZeroUsize::get),
-            sample: self.sample.map(|_| 0),
+            limit: self.limit.map(NonZeroUsize::get),
             ..Selection::default()
         }
     }
@@ -295,6 +291,41 @@ pub fn renamed(targets: Targets, names: &[String]) -> Result<Targets> {
 }
 
 impl Labelled {
+    /// At most `limit` rows, drawn at random, each class in proportion: tables are often sorted by class, and their first
+    /// rows would show one only. Needs two classes before anything costly is done with them.
+    pub fn drawn(mut self, limit: Option<NonZeroUsize>, seed: u64) -> Result<Self> {
+        let targets = self.targets();
+        if let Targets::Classes { names, .. } = &targets
+            && names.len() < 2
+        {
+            let only = names.first().map_or("none", String::as_str);
+            return Err(Error::input(format!(
+                "cannot train a head: expected at least two classes in column {}, found only {only:?}; check \
+                 --label-column and --where",
+                self.name
+            )));
+        }
+        let Some(limit) = limit.map(NonZeroUsize::get).filter(|limit| *limit < self.texts.len()) else {
+            return Ok(self);
+        };
+        let strata = match targets {
+            Targets::Classes { labels, .. } => labels,
+            _ => vec![0; self.texts.len()],
+        };
+        let share = limit as f64 / self.texts.len() as f64;
+        let rows = train_test_split(&strata, None, share, seed)?.test;
+        fn pick<T: Clone>(all: &mut Vec<T>, rows: &[u32]) {
+            if !all.is_empty() {
+                *all = rows.iter().map(|row| all[*row as usize].clone()).collect();
+            }
+        }
+        pick(&mut self.texts, &rows);
+        pick(&mut self.labels, &rows);
+        pick(&mut self.groups, &rows);
+        pick(&mut self.weights, &rows);
+        Ok(self)
+    }
+
     /// What a head is to learn.
     pub fn targets(&self) -> Targets {
         let names = |label: &Label| match label {

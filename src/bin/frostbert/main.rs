@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 
 use commands::{
     classify, devices, embed, evaluate, fetch, fill_mask, inspect, next_sentence, predict, rerank, tag,
-    train, verify,
+    tokens, train, verify,
 };
 
 /// BERT embeddings as WGSL compute shaders on any GPU, and a classifier of your own on top.
@@ -38,6 +38,8 @@ enum Command {
     Evaluate(evaluate::Args),
     /// Classify texts with a trained classifier
     Predict(predict::Args),
+    /// Hidden states, attentions and pooler output, token by token, as JSON lines
+    Tokens(tokens::Args),
     /// Predict the words behind masks (checkpoints with an MLM head)
     FillMask(fill_mask::Args),
     /// Does one text follow another? (checkpoints with an NSP head)
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         Command::Train(args) => train::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Predict(args) => predict::run(&args),
+        Command::Tokens(args) => tokens::run(&args),
         Command::FillMask(args) => fill_mask::run(&args),
         Command::NextSentence(args) => next_sentence::run(&args),
         Command::Classify(args) => classify::run(&args),

@@ -29,6 +29,7 @@ impl Progress {
         self.read.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    #[cfg(feature = "parquet")]
     pub(super) fn set(&self, bytes: u64) {
         self.read.store(bytes, Ordering::Relaxed);
     }

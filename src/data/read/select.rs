@@ -3,9 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
 use super::Source;
 use super::input::Progress;
 use super::row::{Cell, LabelKind, Place, Row, label, shown};
@@ -28,12 +25,8 @@ pub struct Selection {
     pub weight: Option<String>,
     /// Only rows that pass all of these.
     pub filters: Vec<Filter>,
-    /// At most so many rows, after the filters: the first ones, or drawn at random if `sample` is given.
+    /// At most so many rows, after the filters.
     pub limit: Option<usize>,
-    /// Draws the rows that `limit` allows at random, by this seed, every row with the same chance. Tables are often
-    /// sorted by label, and their first rows then hold one class only. Rows keep the order of the table; the whole
-    /// table is read before the first is given.
-    pub sample: Option<u64>,
 }
 
 /// What becomes of several text columns.
@@ -102,8 +95,6 @@ pub struct Rows {
     cells: Vec<Cell>,
     seen: u64,
     given: usize,
-    /// The rows drawn, once they are.
-    drawn: Option<std::vec::IntoIter<Row>>,
     /// Values of the first filter's column, for the error when no row passes.
     values: Vec<String>,
     done: bool,
@@ -156,7 +147,6 @@ impl Rows {
             cells: Vec::new(),
             seen: 0,
             given: 0,
-            drawn: None,
             values: Vec::new(),
             done: false,
         })
@@ -173,36 +163,9 @@ impl Rows {
     }
 
     fn next_row(&mut self) -> Result<Option<Row>> {
-        match (self.selection.limit, self.selection.sample) {
-            (Some(limit), Some(seed)) => {
-                if self.drawn.is_none() {
-                    self.drawn = Some(self.draw(limit, seed)?.into_iter());
-                }
-                Ok(self.drawn.as_mut().and_then(Iterator::next))
-            }
-            (Some(limit), None) if self.given >= limit => Ok(None),
-            _ => self.read_row(),
+        if self.selection.limit.is_some_and(|limit| self.given >= limit) {
+            return Ok(None);
         }
-    }
-
-    /// Reads to the end and keeps `count` rows, each set of rows with the same chance (reservoir sampling).
-    ///
-    /// Source: J. S. Vitter, "Random sampling with a reservoir", 1985, algorithm R.
-    fn draw(&mut self, count: usize, seed: u64) -> Result<Vec<Row>> {
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let mut rows: Vec<Row> = Vec::new();
-        while let Some(row) = self.read_row()? {
-            if rows.len() < count {
-                rows.push(row);
-            } else if let Some(place) = rows.get_mut(random.random_range(0..self.given)) {
-                *place = row;
-            }
-        }
-        rows.sort_by_key(|row| row.number);
-        Ok(rows)
-    }
-
-    fn read_row(&mut self) -> Result<Option<Row>> {
         loop {
             self.cells.clear();
             let Some(place) = self.source.next(&self.columns, &mut self.cells)? else {

@@ -1,5 +1,5 @@
 //! One short file a family: which tensors a layer has and which steps it is made of. Batching, pooling, layer choice
-//! and the executor are shared: a family only implements [`Steps`].
+//! and the executor are shared: a family only implements `Steps`.
 
 mod albert;
 mod bert;

@@ -69,19 +69,102 @@ fn pooling_index(pooling: Pooling) -> f64 {
     }
 }
 
-/// Invocations of a workgroup in kernels that have one invocation per element.
+/// Invocations of a workgroup in kernels that have one invocation per element, and in those that reduce rows on GPUs.
 const ELEMENTWISE: u32 = 64;
-/// Rows per workgroup where one invocation has one row: the lanes of software Vulkan.
-const ROW_LANES: u32 = 8;
-/// Rows per invocation in software/matmul.wgsl.
-const SOFTWARE_MATMUL_ROWS: u32 = 16;
-/// Groups of four columns per invocation in software/matmul.wgsl.
-const SOFTWARE_MATMUL_VECS: u32 = 2;
-/// Invocations along the columns in software/matmul.wgsl.
-const SOFTWARE_MATMUL_LANES: u32 = 8;
+/// Invocations of a workgroup in kernels for CPUs: the lanes of software Vulkan.
+const LANES: u32 = 8;
 
-/// Query rows per invocation in software/attention.wgsl.
-const SOFTWARE_ATTENTION_ROWS: u32 = 4;
+/// Rows and columns that a workgroup of a matmul kernel covers.
+struct MatMulTile {
+    kernel: &'static Kernel,
+    scalar: &'static Kernel,
+    invocations: u32,
+    rows: u32,
+    columns: u32,
+}
+
+const MATMUL_SOFTWARE: MatMulTile = MatMulTile {
+    kernel: &shaders::MATMUL_SOFTWARE,
+    scalar: &shaders::MATMUL_SOFTWARE_SCALAR,
+    invocations: LANES,
+    rows: 16,
+    columns: LANES * 8,
+};
+
+const MATMUL_SMALL: MatMulTile = MatMulTile {
+    kernel: &shaders::MATMUL_SMALL,
+    scalar: &shaders::MATMUL_SMALL_SCALAR,
+    invocations: 256,
+    rows: 64,
+    columns: 64,
+};
+
+const MATMUL_LARGE: MatMulTile = MatMulTile {
+    kernel: &shaders::MATMUL_LARGE,
+    scalar: &shaders::MATMUL_LARGE_SCALAR,
+    invocations: 256,
+    rows: 128,
+    columns: 128,
+};
+
+impl MatMulTile {
+    /// Large tiles load less; small ones waste less where a matrix is narrow, or its rows are few: texts, not tokens.
+    fn choose(class: Class, rows: Rows, n: usize) -> &'static Self {
+        match class {
+            Class::Software => &MATMUL_SOFTWARE,
+            _ if rows == Rows::Tokens && n >= 256 => &MATMUL_LARGE,
+            _ => &MATMUL_SMALL,
+        }
+    }
+}
+
+/// Query rows that a workgroup of an attention kernel covers.
+struct AttentionTile {
+    kernel: &'static Kernel,
+    scalar: &'static Kernel,
+    invocations: u32,
+    rows: u32,
+}
+
+const ATTENTION_SOFTWARE: AttentionTile = AttentionTile {
+    kernel: &shaders::ATTENTION_SOFTWARE,
+    scalar: &shaders::ATTENTION_SOFTWARE_SCALAR,
+    invocations: LANES,
+    rows: LANES * 4,
+};
+
+const ATTENTION_HEAD_32: AttentionTile = AttentionTile {
+    kernel: &shaders::ATTENTION_HEAD_32,
+    scalar: &shaders::ATTENTION_HEAD_32_SCALAR,
+    invocations: 64,
+    rows: 32,
+};
+
+const ATTENTION_HEAD_64: AttentionTile = AttentionTile {
+    kernel: &shaders::ATTENTION_HEAD_64,
+    scalar: &shaders::ATTENTION_HEAD_64_SCALAR,
+    invocations: 64,
+    rows: 16,
+};
+
+const ATTENTION_PROBABILITIES: AttentionTile = AttentionTile {
+    kernel: &shaders::ATTENTION_PROBABILITIES,
+    scalar: &shaders::ATTENTION_PROBABILITIES,
+    invocations: LANES,
+    rows: LANES,
+};
+
+impl AttentionTile {
+    /// Heads of more than 64 would not fit a browser's 16 KiB of workgroup memory: the kernel without workgroup memory
+    /// takes them everywhere. No model of the families here has any.
+    fn choose(class: Class, head_dim: usize) -> &'static Self {
+        match (class, head_dim) {
+            (Class::Software, _) | (_, 65..) => &ATTENTION_SOFTWARE,
+            (_, 33..) => &ATTENTION_HEAD_64,
+            _ => &ATTENTION_HEAD_32,
+        }
+    }
+}
 
 struct Lowering<'a> {
     plan: &'a Plan,
@@ -94,8 +177,16 @@ struct Lowering<'a> {
 /// What a dispatch still lacks after its kernel, constants and parameters are known.
 struct Shape {
     count: Count,
-    workgroup_size: u32,
+    invocations: Invocations,
     groups: [Groups; 3],
+}
+
+/// Invocations of a workgroup.
+enum Invocations {
+    /// A constant of the kernel, which sizes arrays with it.
+    Fixed(u32),
+    /// The override `workgroup_size`.
+    Override(u32),
 }
 
 fn flag(value: bool) -> f64 {
@@ -120,17 +211,12 @@ impl Lowering<'_> {
                 self.matmul(x, weight, bias, activation, residual, out)
             }
             Step::Attention { qkv, heads, head_dim, scale, window, relative_bias, out } => {
-                let kernel = if head_dim % 4 == 0 {
-                    &shaders::ATTENTION_SOFTWARE
-                } else {
-                    &shaders::ATTENTION_SOFTWARE_SCALAR
-                };
-                let tile = ROW_LANES * SOFTWARE_ATTENTION_ROWS;
-                self.attention(kernel, tile, qkv, [heads, head_dim], scale, window, relative_bias, out)
+                let tile = AttentionTile::choose(self.class, head_dim);
+                self.attention(tile, qkv, [heads, head_dim], scale, window, relative_bias, out)
             }
             Step::AttentionProbabilities { qkv, heads, head_dim, scale, window, relative_bias, out } => {
-                let kernel = &shaders::ATTENTION_PROBABILITIES;
-                self.attention(kernel, ROW_LANES, qkv, [heads, head_dim], scale, window, relative_bias, out)
+                let tile = &ATTENTION_PROBABILITIES;
+                self.attention(tile, qkv, [heads, head_dim], scale, window, relative_bias, out)
             }
             Step::Rotary { qkv, heads, head_dim, theta } => {
                 self.rotary(qkv, heads, head_dim, theta);
@@ -187,7 +273,13 @@ impl Lowering<'_> {
         out: BufferId,
         shape: Shape,
     ) {
-        constants.push(("workgroup_size", f64::from(shape.workgroup_size)));
+        let workgroup_size = match shape.invocations {
+            Invocations::Fixed(size) => size,
+            Invocations::Override(size) => {
+                constants.push(("workgroup_size", f64::from(size)));
+                size
+            }
+        };
         let mut bindings: Vec<_> = reads.into_iter().map(|resource| (resource, Access::Read)).collect();
         bindings.push((Resource::Buffer(out), Access::ReadWrite));
         self.dispatches.push(Dispatch {
@@ -197,7 +289,7 @@ impl Lowering<'_> {
             params,
             count: shape.count,
             bindings,
-            workgroup_size: [shape.workgroup_size, 1, 1],
+            workgroup_size: [workgroup_size, 1, 1],
             groups: shape.groups,
         });
     }
@@ -216,19 +308,28 @@ impl Lowering<'_> {
         params.extend(more_params);
         let shape = Shape {
             count: Count::Rows(spec.rows),
-            workgroup_size: ELEMENTWISE,
+            invocations: Invocations::Override(ELEMENTWISE),
             groups: [groups(spec.cols, ELEMENTWISE), Groups::Per(1), Groups::Fixed(1)],
         };
         self.push(kernel, constants, params, reads, out, shape);
     }
 
-    /// Kernels that reduce rows: an invocation per row on CPUs.
-    fn row_shape(&self, rows: Rows) -> Shape {
-        Shape {
-            count: Count::Rows(rows),
-            workgroup_size: ROW_LANES,
-            groups: [Groups::Per(ROW_LANES), Groups::Fixed(1), Groups::Fixed(1)],
-        }
+    /// Kernels that reduce rows: an invocation per row on CPUs, a workgroup per row on GPUs.
+    fn row_kernel(
+        &self,
+        rows: Rows,
+        gpu: &'static Kernel,
+        software: &'static Kernel,
+    ) -> (&'static Kernel, Shape) {
+        let (kernel, workgroup_size, rows_each) = match self.class {
+            Class::Software => (software, LANES, LANES),
+            _ => (gpu, ELEMENTWISE, 1),
+        };
+        let groups = [Groups::Per(rows_each), Groups::Fixed(1), Groups::Fixed(1)];
+        (
+            kernel,
+            Shape { count: Count::Rows(rows), invocations: Invocations::Override(workgroup_size), groups },
+        )
     }
 
     /// A whole weight as it is in the checkpoint.
@@ -302,8 +403,9 @@ impl Lowering<'_> {
                 ("words", u(slice.rows)),
                 ("eps", Word::F32(norm.eps)),
             ];
-            let shape = self.row_shape(spec.rows);
-            self.push(&shaders::EMBED_LAYERNORM_SOFTWARE, constants, params, reads, out, shape);
+            let (kernel, shape) =
+                self.row_kernel(spec.rows, &shaders::EMBED_LAYERNORM, &shaders::EMBED_LAYERNORM_SOFTWARE);
+            self.push(kernel, constants, params, reads, out, shape);
         }
         Ok(())
     }
@@ -325,16 +427,18 @@ impl Lowering<'_> {
         let constants =
             vec![("has_residual", flag(residual.is_some())), ("has_shift", flag(norm.bias.is_some()))];
         let params = vec![("rows", u(0)), ("cols", u(spec.cols)), ("eps", Word::F32(norm.eps))];
-        let shape = self.row_shape(spec.rows);
-        self.push(&shaders::ADD_LAYERNORM_SOFTWARE, constants, params, reads, out, shape);
+        let (kernel, shape) =
+            self.row_kernel(spec.rows, &shaders::ADD_LAYERNORM, &shaders::ADD_LAYERNORM_SOFTWARE);
+        self.push(kernel, constants, params, reads, out, shape);
         Ok(())
     }
 
     fn normalize_rows(&mut self, x: BufferId, out: BufferId) {
         let spec = *self.plan.buffer(out);
         let params = vec![("rows", u(0)), ("cols", u(spec.cols)), ("stride", u(self.plan.buffer(x).cols))];
-        let shape = self.row_shape(spec.rows);
-        self.push(&shaders::NORMALIZE_ROWS_SOFTWARE, vec![], params, vec![Resource::Buffer(x)], out, shape);
+        let (kernel, shape) =
+            self.row_kernel(spec.rows, &shaders::NORMALIZE_ROWS, &shaders::NORMALIZE_ROWS_SOFTWARE);
+        self.push(kernel, vec![], params, vec![Resource::Buffer(x)], out, shape);
     }
 
     fn matmul(
@@ -347,9 +451,9 @@ impl Lowering<'_> {
         out: BufferId,
     ) -> Result<()> {
         let (spec, k) = (*self.plan.buffer(out), self.plan.buffer(x).cols);
-        let kernel = if k % 4 == 0 { &shaders::MATMUL_SOFTWARE } else { &shaders::MATMUL_SOFTWARE_SCALAR };
-        let columns = 4 * SOFTWARE_MATMUL_VECS * SOFTWARE_MATMUL_LANES;
-        for slice in self.slices(weight, WeightLayout::Transposed { columns: columns as usize })? {
+        let tile = MatMulTile::choose(self.class, spec.rows, spec.cols);
+        let kernel = if k % 4 == 0 && spec.cols % 4 == 0 { tile.kernel } else { tile.scalar };
+        for slice in self.slices(weight, WeightLayout::Transposed { columns: tile.columns as usize })? {
             let reads = vec![
                 Resource::Buffer(x),
                 Resource::Weight(slice),
@@ -367,12 +471,12 @@ impl Lowering<'_> {
                 ("n", u(spec.cols)),
                 ("first", u(slice.first)),
                 ("columns", u(slice.rows)),
-                ("stride", u(slice.rows.next_multiple_of(columns as usize) / 4)),
+                ("stride", u(slice.rows.next_multiple_of(tile.columns as usize) / 4)),
             ];
             let shape = Shape {
                 count: Count::Rows(spec.rows),
-                workgroup_size: SOFTWARE_MATMUL_LANES,
-                groups: [groups(slice.rows, columns), Groups::Per(SOFTWARE_MATMUL_ROWS), Groups::Fixed(1)],
+                invocations: Invocations::Fixed(tile.invocations),
+                groups: [groups(slice.rows, tile.columns), Groups::Per(tile.rows), Groups::Fixed(1)],
             };
             self.push(kernel, constants, params, reads, out, shape);
         }
@@ -382,8 +486,7 @@ impl Lowering<'_> {
     #[allow(clippy::too_many_arguments, reason = "the fields of two steps that differ in their kernel only")]
     fn attention(
         &mut self,
-        kernel: &'static Kernel,
-        tile: u32,
+        tile: &AttentionTile,
         qkv: BufferId,
         [heads, head_dim]: [usize; 2],
         scale: f32,
@@ -398,7 +501,7 @@ impl Lowering<'_> {
                 slices.pop().map_or(Resource::Nothing, Resource::Weight)
             }
         };
-        let reads = vec![Resource::Buffer(qkv), Resource::Tiles(tile), bias];
+        let reads = vec![Resource::Buffer(qkv), Resource::Tiles(tile.rows), bias];
         let constants =
             vec![("has_bias", flag(relative_bias.is_some())), ("has_window", flag(window.is_some()))];
         let params = vec![
@@ -409,9 +512,10 @@ impl Lowering<'_> {
             ("max_distance", u(relative_bias.map_or(0, |bias| bias.max_distance))),
             ("scale", Word::F32(scale)),
         ];
+        let kernel = if head_dim % 4 == 0 { tile.kernel } else { tile.scalar };
         let shape = Shape {
-            count: Count::Tiles(tile),
-            workgroup_size: ROW_LANES,
+            count: Count::Tiles(tile.rows),
+            invocations: Invocations::Fixed(tile.invocations),
             groups: [Groups::Per(1), Groups::Fixed(heads as u32), Groups::Fixed(1)],
         };
         self.push(kernel, constants, params, reads, out, shape);
@@ -426,7 +530,7 @@ impl Lowering<'_> {
         ];
         let shape = Shape {
             count: Count::Rows(self.plan.buffer(qkv).rows),
-            workgroup_size: ELEMENTWISE,
+            invocations: Invocations::Override(ELEMENTWISE),
             groups: [groups(heads * head_dim / 2, ELEMENTWISE), Groups::Per(1), Groups::Fixed(2)],
         };
         self.push(&shaders::ROTARY, vec![], params, reads, qkv, shape);
@@ -444,7 +548,7 @@ impl Lowering<'_> {
         ];
         let shape = Shape {
             count: Count::Rows(out_spec.rows),
-            workgroup_size: ELEMENTWISE,
+            invocations: Invocations::Override(ELEMENTWISE),
             groups: [groups(x_spec.cols, ELEMENTWISE), Groups::Per(1), Groups::Fixed(1)],
         };
         self.push(

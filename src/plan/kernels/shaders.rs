@@ -43,17 +43,57 @@ macro_rules! kernels {
 }
 
 kernels! {
+    EMBED_LAYERNORM = "embed_layernorm" "gpu" ["prelude/workgroup_sum.wgsl", "gpu/embed_layernorm.wgsl"];
     EMBED_LAYERNORM_SOFTWARE = "embed_layernorm" "software" ["software/embed_layernorm.wgsl"];
+    ADD_LAYERNORM = "add_layernorm" "gpu" ["prelude/workgroup_sum.wgsl", "gpu/add_layernorm.wgsl"];
     ADD_LAYERNORM_SOFTWARE = "add_layernorm" "software" ["software/add_layernorm.wgsl"];
+    NORMALIZE_ROWS = "normalize_rows" "gpu" ["prelude/workgroup_sum.wgsl", "gpu/normalize_rows.wgsl"];
     NORMALIZE_ROWS_SOFTWARE = "normalize_rows" "software" ["software/normalize_rows.wgsl"];
-    MATMUL_SOFTWARE = "matmul" "software"
-        ["prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/weight_f32.wgsl", "software/matmul.wgsl"];
-    MATMUL_SOFTWARE_SCALAR = "matmul" "software-scalar"
-        ["prelude/activation.wgsl", "prelude/input_scalar.wgsl", "prelude/weight_f32.wgsl", "software/matmul.wgsl"];
-    ATTENTION_SOFTWARE = "attention" "software" ["prelude/attention_vec4.wgsl", "software/attention.wgsl"];
-    ATTENTION_SOFTWARE_SCALAR = "attention" "software-scalar"
-        ["prelude/attention_scalar.wgsl", "software/attention.wgsl"];
-    ATTENTION_PROBABILITIES = "attention_probabilities" "any" ["common/attention_probabilities.wgsl"];
+    MATMUL_LARGE = "matmul" "gpu-large" [
+        "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
+        "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_LARGE_SCALAR = "matmul" "gpu-large-scalar" [
+        "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
+        "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_SMALL = "matmul" "gpu-small" [
+        "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
+        "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_SMALL_SCALAR = "matmul" "gpu-small-scalar" [
+        "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
+        "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_SOFTWARE = "matmul" "software" [
+        "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
+        "software/matmul.wgsl"
+    ];
+    MATMUL_SOFTWARE_SCALAR = "matmul" "software-scalar" [
+        "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
+        "software/matmul.wgsl"
+    ];
+    ATTENTION_HEAD_32 = "attention" "gpu-head-32" [
+        "prelude/attention_vec4.wgsl", "prelude/attention.wgsl", "gpu/attention_head_32.wgsl", "gpu/attention.wgsl"
+    ];
+    ATTENTION_HEAD_32_SCALAR = "attention" "gpu-head-32-scalar" [
+        "prelude/attention_scalar.wgsl", "prelude/attention.wgsl", "gpu/attention_head_32.wgsl", "gpu/attention.wgsl"
+    ];
+    ATTENTION_HEAD_64 = "attention" "gpu-head-64" [
+        "prelude/attention_vec4.wgsl", "prelude/attention.wgsl", "gpu/attention_head_64.wgsl", "gpu/attention.wgsl"
+    ];
+    ATTENTION_HEAD_64_SCALAR = "attention" "gpu-head-64-scalar" [
+        "prelude/attention_scalar.wgsl", "prelude/attention.wgsl", "gpu/attention_head_64.wgsl", "gpu/attention.wgsl"
+    ];
+    ATTENTION_SOFTWARE = "attention" "software" [
+        "prelude/attention_vec4.wgsl", "prelude/attention.wgsl", "software/attention.wgsl"
+    ];
+    ATTENTION_SOFTWARE_SCALAR = "attention" "software-scalar" [
+        "prelude/attention_scalar.wgsl", "prelude/attention.wgsl", "software/attention.wgsl"
+    ];
+    ATTENTION_PROBABILITIES = "attention_probabilities" "any" [
+        "prelude/attention.wgsl", "common/attention_probabilities.wgsl"
+    ];
     ROTARY = "rotary" "any" ["common/rotary.wgsl"];
     GATED_ACTIVATION = "gated_activation" "any" ["prelude/activation.wgsl", "common/gated_activation.wgsl"];
     GATHER_ROWS = "gather_rows" "any" ["common/gather_rows.wgsl"];

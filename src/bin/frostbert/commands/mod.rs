@@ -11,6 +11,7 @@ pub mod next_sentence;
 pub mod predict;
 pub mod rerank;
 pub mod tag;
+pub mod tokens;
 pub mod train;
 pub mod verify;
 

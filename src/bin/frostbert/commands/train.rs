@@ -7,7 +7,7 @@ use frostbert::head::{
     CalibrationKind, ClassWeight, Folds, Head, Matrix, Metrics, Problem, SelectBy, Strength, Targets,
     TrainData, TrainOptions, Training, train_test_split,
 };
-use frostbert::{EmbedOptions, Embeddings, Encoder, Error, Result, Text, bind_head};
+use frostbert::{EmbedOptions, Embeddings, Encoder, Error, Result, bind_head};
 use serde_json::json;
 
 use super::{print, print_json};
@@ -105,8 +105,9 @@ pub fn run(args: &Args) -> Result<()> {
     let train_options = args.train_options();
     let group = args.group_column.as_deref();
     let weight = args.weight_column.as_deref();
-    let data = args.labels.read(&args.data, &args.rows, group, weight)?;
-    let test = args.test.as_ref().map(|test| args.labels.read(test, &args.rows, None, None)).transpose()?;
+    let every_row = RowArgs { limit: None, ..args.rows.clone() };
+    let data = args.labels.read(&args.data, &every_row, group, weight)?.drawn(args.rows.limit, args.seed)?;
+    let test = args.test.as_ref().map(|test| args.labels.read(test, &every_row, None, None)).transpose()?;
     check_out(&args.out)?;
 
     let encoder = args.model.load()?;
@@ -196,8 +197,7 @@ pub fn embed(
     what: &str,
 ) -> Result<Embedded> {
     let bar = EncodeBar::new(Some(data.texts.len() as u64), what);
-    let embeddings =
-        encoder.embed_blocking(data.texts.iter().cloned().map(Text::from), &bar.attach(options.clone()));
+    let embeddings = encoder.embed_blocking(data.texts.iter().cloned(), &bar.attach(options.clone()));
     bar.finish();
     let embeddings = embeddings?;
     let tokens: u64 = embeddings.tokens.iter().map(|tokens| u64::from(*tokens)).sum();

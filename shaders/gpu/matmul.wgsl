@@ -1,0 +1,93 @@
+// out = activation(x Wᵀ + bias) + residual, for GPUs.
+//
+// A workgroup of 16 by 16 invocations computes a tile of 16 ROWS rows and 64 VECS columns, stepping through k in steps of
+// DEPTH: it copies that part of x and of Wᵀ to workgroup memory, 16 KiB at most, and each invocation multiplies ROWS rows
+// with VECS groups of four columns out of there. While it multiplies, the next step's values are on their way in
+// registers. Rows and columns of an invocation lie 16 apart, so that neighbours read neighbouring memory.
+//
+// Accumulates in f32, in the order of k: a row's bits do not depend on its place in a tile.
+
+const SIDE = 16u;
+const INVOCATIONS = SIDE * SIDE;
+const DEPTH = 16u;
+const DEPTH4 = DEPTH / 4u;
+const TILE_ROWS = SIDE * ROWS;
+const TILE_VECS = SIDE * VECS;
+// vec4s that each invocation copies in one step.
+const X_COPIES = TILE_ROWS * DEPTH4 / INVOCATIONS;
+const W_COPIES = TILE_VECS * DEPTH / INVOCATIONS;
+
+var<workgroup> x_tile: array<vec4<f32>, TILE_ROWS * DEPTH4>; // [TILE_ROWS, DEPTH4]
+var<workgroup> w_tile: array<vec4<f32>, DEPTH * TILE_VECS>;  // [DEPTH, TILE_VECS]
+
+@compute @workgroup_size(INVOCATIONS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let row = group.y * TILE_ROWS;
+    let vec = group.x * TILE_VECS;
+    let k = params.k;
+
+    var x_next: array<vec4<f32>, X_COPIES>;
+    var w_next: array<vec4<f32>, W_COPIES>;
+    var sum: array<array<vec4<f32>, VECS>, ROWS>;
+
+    for (var start = 0u; start < k + DEPTH; start += DEPTH) {
+        // The last turn only multiplies, the first only loads.
+        if start > 0u {
+            workgroupBarrier();
+            for (var c = 0u; c < X_COPIES; c++) {
+                x_tile[lane + c * INVOCATIONS] = x_next[c];
+            }
+            for (var c = 0u; c < W_COPIES; c++) {
+                w_tile[lane + c * INVOCATIONS] = w_next[c];
+            }
+            workgroupBarrier();
+        }
+        if start < k {
+            for (var c = 0u; c < X_COPIES; c++) {
+                let at = lane + c * INVOCATIONS;
+                // Rows past the end repeat the last one; nobody stores them.
+                let source = min(row + at / DEPTH4, params.rows - 1u);
+                let depth = start + at % DEPTH4 * 4u;
+                x_next[c] = vec4<f32>();
+                if depth < k {
+                    x_next[c] = input4(source * k, depth, k);
+                }
+            }
+            for (var c = 0u; c < W_COPIES; c++) {
+                let at = lane + c * INVOCATIONS;
+                let depth = start + at / TILE_VECS;
+                w_next[c] = vec4<f32>();
+                if depth < k {
+                    w_next[c] = weight4(depth * params.stride + vec + at % TILE_VECS);
+                }
+            }
+        }
+        if start > 0u {
+            for (var d = 0u; d < DEPTH4; d++) {
+                var w: array<array<vec4<f32>, VECS>, 4>;
+                for (var j = 0u; j < 4u; j++) {
+                    for (var v = 0u; v < VECS; v++) {
+                        w[j][v] = w_tile[(d * 4u + j) * TILE_VECS + v * SIDE + lane % SIDE];
+                    }
+                }
+                for (var r = 0u; r < ROWS; r++) {
+                    let a = x_tile[(lane / SIDE + r * SIDE) * DEPTH4 + d];
+                    for (var v = 0u; v < VECS; v++) {
+                        var s = sum[r][v];
+                        s = fma(vec4(a.x), w[0][v], s);
+                        s = fma(vec4(a.y), w[1][v], s);
+                        s = fma(vec4(a.z), w[2][v], s);
+                        s = fma(vec4(a.w), w[3][v], s);
+                        sum[r][v] = s;
+                    }
+                }
+            }
+        }
+    }
+
+    for (var r = 0u; r < ROWS; r++) {
+        for (var v = 0u; v < VECS; v++) {
+            finish(row + lane / SIDE + r * SIDE, (vec + v * SIDE + lane % SIDE) * 4u, sum[r][v]);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! scikit-learn's linear models, by way of numpy's .npz.
+
+use std::collections::BTreeMap;
+use std::io::{Cursor, Read};
+
+use npyz::{Deserialize, NpyFile, Order, TypeChar};
+
+use super::LinearHeadParts;
+use crate::checkpoint::ProblemType;
+use crate::error::{Error, Result};
+
+/// How to make the file, for messages.
+const HOW: &str = "np.savez(\"head.npz\", coef_=model.coef_, intercept_=model.intercept_, \
+                   classes_=np.asarray(model.classes_, dtype=str))";
+
+/// Largest array taken, unpacked: a zip of a few kilobytes can unpack to gigabytes.
+const ARRAY_LIMIT_BYTES: u64 = 1 << 30;
+
+/// One array of the archive.
+struct Array {
+    shape: Vec<usize>,
+    values: Values,
+}
+
+enum Values {
+    Numbers(Vec<f64>),
+    Texts(Vec<String>),
+}
+
+/// Reads a linear head from an .npz of scikit-learn's coefficients:
+///
+/// ```python
+/// np.savez("head.npz", coef_=model.coef_, intercept_=model.intercept_, classes_=model.classes_,
+///          mean_=scaler.mean_, scale_=scaler.scale_)
+/// ```
+///
+/// `coef_` is `[rows, features]`, or `[features]` of a regression; `intercept_` `[rows]` or one number. Optional: `classes_`
+/// (texts, integers or booleans, not Python objects), `mean_` and `scale_` of a `StandardScaler`, and `problem_type`, a text
+/// named as in transformers. Without `problem_type` a two-dimensional `coef_` is a single-label classifier (LogisticRegression,
+/// LinearSVC, RidgeClassifier, SGDClassifier), a one-dimensional one a regression. Without `classes_` labels are 0, 1, ....
+/// Other arrays are left alone. Numbers may be f32, f64 or integers, of either byte order.
+///
+/// # Errors
+/// [`is_input`](Error::is_input): not an .npz; an array is missing, pickled, of another type or shape, or holds NaN.
+pub fn import_sklearn(bytes: &[u8]) -> Result<LinearHeadParts> {
+    let mut archive = Archive::open(bytes)?;
+    let (Some(coef), Some(intercept)) = (archive.take("coef_")?, archive.take("intercept_")?) else {
+        return Err(wrong(format!(
+            "expected the arrays coef_ and intercept_, found {}; save it with {HOW}",
+            archive.names()
+        )));
+    };
+    let (rows, problem) = match coef.shape[..] {
+        [_] => (1, ProblemType::Regression),
+        [rows, _] => (rows, ProblemType::SingleLabel),
+        _ => return Err(wrong(format!("coef_ must be [rows, features], found {:?}", coef.shape))),
+    };
+    let weights = coef.numbers("coef_")?;
+    let mut bias = intercept.numbers("intercept_")?;
+    // fit_intercept=False leaves one zero for all rows.
+    if bias.len() == 1 && rows > 1 {
+        bias = vec![bias[0]; rows];
+    }
+    if bias.len() != rows {
+        return Err(wrong(format!("coef_ has {rows} rows, intercept_ {} numbers", bias.len())));
+    }
+    let problem = match archive.take("problem_type")? {
+        Some(array) => problem_type(&array.texts())?,
+        None => problem,
+    };
+    let labels = match archive.take("classes_")? {
+        Some(classes) => classes.texts(),
+        None if rows == 1 && problem == ProblemType::SingleLabel => vec!["0".to_owned(), "1".to_owned()],
+        None => (0..rows).map(|row| row.to_string()).collect(),
+    };
+    let mut numbers = |name: &str| archive.take(name)?.map(|array| array.numbers(name)).transpose();
+    let (mean, scale) = (numbers("mean_")?, numbers("scale_")?);
+    let parts = LinearHeadParts { weights, bias, mean, scale, labels, temperature: None, problem };
+    parts.check().map_err(|error| error.context("cannot read the .npz"))?;
+    Ok(parts)
+}
+
+fn wrong(problem: String) -> Error {
+    Error::input(format!("cannot read the .npz: {problem}"))
+}
+
+fn problem_type(texts: &[String]) -> Result<ProblemType> {
+    let all = [ProblemType::SingleLabel, ProblemType::MultiLabel, ProblemType::Regression];
+    let named = |problem: &ProblemType| texts == [problem.name()];
+    all.into_iter().find(named).ok_or_else(|| {
+        wrong(format!("problem_type must be one of {:?}, found {texts:?}", all.map(ProblemType::name)))
+    })
+}
+
+struct Archive<'a> {
+    zip: zip::ZipArchive<Cursor<&'a [u8]>>,
+    /// Array name to place in the archive.
+    arrays: BTreeMap<String, usize>,
+}
+
+impl<'a> Archive<'a> {
+    fn open(bytes: &'a [u8]) -> Result<Self> {
+        let zip = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|error| {
+            let what = if bytes.starts_with(b"\x93NUMPY") { "a single .npy array" } else { "no zip archive" };
+            wrong(format!("found {what}; save it with {HOW}")).with_source(error)
+        })?;
+        let array_name =
+            |at| npyz::npz::array_name_from_file_name(&zip.name_for_index(at)?.ok()?).map(str::to_owned);
+        let arrays = (0..zip.len()).filter_map(|at| Some((array_name(at)?, at))).collect();
+        Ok(Archive { zip, arrays })
+    }
+
+    fn names(&self) -> String {
+        let names: Vec<&str> = self.arrays.keys().map(String::as_str).collect();
+        if names.is_empty() { "no arrays".to_owned() } else { names.join(", ") }
+    }
+
+    fn take(&mut self, name: &str) -> Result<Option<Array>> {
+        let Some(&at) = self.arrays.get(name) else { return Ok(None) };
+        let damaged = |error: &dyn std::fmt::Display| wrong(format!("the array {name} is damaged ({error})"));
+        let mut bytes = Vec::new();
+        let file = self.zip.by_index(at).map_err(|error| damaged(&error))?;
+        file.take(ARRAY_LIMIT_BYTES + 1).read_to_end(&mut bytes).map_err(|error| damaged(&error))?;
+        if bytes.len() as u64 > ARRAY_LIMIT_BYTES {
+            return Err(Error::limit(format!(
+                "cannot read the .npz: {name} is larger than {ARRAY_LIMIT_BYTES} bytes"
+            )));
+        }
+        let array = NpyFile::new(&bytes[..]).map_err(|error| damaged(&error))?;
+        let shape: Vec<usize> = array.shape().iter().map(|len| *len as usize).collect();
+        // The header is checked against the bytes that are there before anything is allocated by it.
+        let item_bytes = array.dtype().num_bytes().unwrap_or(0);
+        let expected = shape.iter().try_fold(item_bytes, |all, len| all.checked_mul(*len));
+        if !array.uses_pickled_array() && expected.is_none_or(|expected| expected > bytes.len()) {
+            return Err(damaged(&format!(
+                "its header calls for the shape {shape:?}, the file has {} bytes",
+                bytes.len()
+            )));
+        }
+        Ok(Some(Array { values: values(name, array, &shape)?, shape }))
+    }
+}
+
+/// The elements in row-major order.
+fn values(name: &str, array: NpyFile<&[u8]>, shape: &[usize]) -> Result<Values> {
+    let dtype = array.dtype();
+    let npyz::DType::Plain(item) = &dtype else {
+        return Err(wrong(format!(
+            "{name} is a structured array ({}); save plain numbers or texts",
+            dtype.descr()
+        )));
+    };
+    let columns_first = array.order() == Order::Fortran;
+    let numbers = |numbers: Result<Vec<f64>>| {
+        numbers.map(|values| Values::Numbers(rows_first(values, shape, columns_first)))
+    };
+    match (item.type_char(), item.size_field()) {
+        (TypeChar::Float, 8) => numbers(read::<f64, _>(name, array, |value| value)),
+        (TypeChar::Float, 4) => numbers(read::<f32, _>(name, array, f64::from)),
+        (TypeChar::Int, 8) => numbers(read::<i64, _>(name, array, |value| value as f64)),
+        (TypeChar::Int, 4) => numbers(read::<i32, _>(name, array, f64::from)),
+        (TypeChar::Int, 2) => numbers(read::<i16, _>(name, array, f64::from)),
+        (TypeChar::Int, 1) => numbers(read::<i8, _>(name, array, f64::from)),
+        (TypeChar::Uint, 8) => numbers(read::<u64, _>(name, array, |value| value as f64)),
+        (TypeChar::Uint, 4) => numbers(read::<u32, _>(name, array, f64::from)),
+        (TypeChar::Uint, 2) => numbers(read::<u16, _>(name, array, f64::from)),
+        (TypeChar::Uint, 1) => numbers(read::<u8, _>(name, array, f64::from)),
+        (TypeChar::Bool, _) => {
+            let text = |value: bool| if value { "True" } else { "False" }.to_owned();
+            Ok(Values::Texts(read::<bool, _>(name, array, text)?))
+        }
+        (TypeChar::UnicodeStr, _) => Ok(Values::Texts(read::<String, _>(name, array, |text| text)?)),
+        (TypeChar::Object, _) => Err(wrong(format!(
+            "{name} holds Python objects (a pickle), which are not loaded because they can run code; save it as texts or \
+             numbers: {HOW}. Leave out what is None"
+        ))),
+        _ => Err(wrong(format!(
+            "{name} is of type {}; expected floats, integers, booleans or texts",
+            dtype.descr()
+        ))),
+    }
+}
+
+fn read<T: Deserialize, U>(name: &str, array: NpyFile<&[u8]>, convert: impl Fn(T) -> U) -> Result<Vec<U>> {
+    let items =
+        array.into_vec::<T>().map_err(|error| wrong(format!("the array {name} is damaged ({error})")))?;
+    Ok(items.into_iter().map(convert).collect())
+}
+
+/// A matrix stored column after column, row after row.
+fn rows_first(values: Vec<f64>, shape: &[usize], columns_first: bool) -> Vec<f64> {
+    match shape {
+        [rows, columns] if columns_first => {
+            (0..rows * columns).map(|at| values[at % columns * rows + at / columns]).collect()
+        }
+        _ => values,
+    }
+}
+
+impl Array {
+    fn numbers(self, name: &str) -> Result<Vec<f64>> {
+        match self.values {
+            Values::Numbers(numbers) => Ok(numbers),
+            Values::Texts(_) => Err(wrong(format!("{name} must be numbers"))),
+        }
+    }
+
+    /// As names: 3 and 3.0 become `3`.
+    fn texts(self) -> Vec<String> {
+        match self.values {
+            Values::Texts(texts) => texts,
+            Values::Numbers(numbers) => numbers.iter().map(f64::to_string).collect(),
+        }
+    }
+}

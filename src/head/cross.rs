@@ -1,0 +1,255 @@
+//! Cross-validation: scores along a path of `C`, and predictions of models that had not seen the row.
+
+use super::calibrate::{Calibration, CalibrationKind};
+use super::data::{Problem, Targets, TrainData};
+use super::evaluate::{Estimate, Metrics, argmax};
+use super::fit::{Fitted, Help, curvatures, joint_loss};
+use super::loss::Loss;
+use super::model::{Head, expand, to_probabilities};
+use super::options::{SelectBy, Strength, TrainOptions};
+use super::parallel;
+use super::split::Split;
+use super::train::Progress;
+use crate::Result;
+
+/// Predictions for rows that the model had not seen.
+#[derive(Clone, Debug)]
+pub struct CrossValidation {
+    /// The folds.
+    pub splits: Vec<Split>,
+    /// Every value of `C` tried and its score; one entry without a value for a kind that has no `C`.
+    pub path: Vec<PathPoint>,
+    /// The value chosen.
+    pub c: Option<f64>,
+    /// Measures of each fold.
+    pub folds: Vec<Metrics>,
+    /// Mean and interval of each measure over folds.
+    pub summary: Vec<(String, Estimate)>,
+    /// Probabilities (of a regression: values) of each row of the first repeat, `[rows, names]`, calibrated as the
+    /// head is.
+    pub predictions: Vec<f64>,
+}
+
+/// One value of `C`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PathPoint {
+    /// The value.
+    pub c: Option<f64>,
+    /// What was minimised, over the folds.
+    pub score: Estimate,
+}
+
+/// Fits along a path of `C`, fold by fold.
+pub(crate) struct Path {
+    splits: Vec<Split>,
+    points: Vec<PathPoint>,
+    /// Of each point, the score of each fold.
+    scores: Vec<Vec<f64>>,
+    /// Of each point, the fit of each fold.
+    fits: Vec<Vec<Fitted>>,
+    chosen: usize,
+}
+
+/// Values of `C` after the best one that are tried before the path ends: larger ones only overfit more, and are
+/// the ones that take long.
+const PATIENCE: usize = 3;
+/// Distance to the optimum allowed while `C` is chosen: far below what folds differ by.
+const PATH_TOLERANCE: f64 = 1e-2;
+
+impl Path {
+    pub(crate) fn run(
+        data: &TrainData,
+        options: &TrainOptions,
+        grid: &[f64],
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Path> {
+        let splits = options.folds.split(&data.targets.strata(), data.groups.as_deref())?;
+        let grid = match options.c {
+            _ if !options.kind.has_strength() => vec![None],
+            Strength::Auto => grid.iter().copied().map(Some).collect(),
+            Strength::Fixed(c) => vec![Some(c)],
+        };
+        let largest = grid.last().copied().flatten().unwrap_or(0.0);
+        let curvatures = curvatures(data, options, largest);
+        let tolerance = if grid.len() == 1 { options.tolerance } else { PATH_TOLERANCE };
+        let (mut scores, mut fits): (Vec<Vec<f64>>, Vec<Vec<Fitted>>) = (vec![], vec![]);
+        let mut best = 0;
+        for (at, &c) in grid.iter().enumerate() {
+            progress(Progress { stage: "cross-validation", done: at, total: grid.len() });
+            let last = fits.last();
+            let of_fold = |fold: usize| {
+                let help = Help {
+                    warm: last.map(|fits| &fits[fold]),
+                    curvatures: Some(&curvatures),
+                    checkpoint: None,
+                };
+                let split: &Split = &splits[fold];
+                let fit =
+                    Fitted::new(data, &split.train, c.unwrap_or(1.0), tolerance, options, help, |_, _| {})?;
+                let score = score(data, &split.test, &fit.logits(data, &split.test), options.select_by);
+                Ok((score, fit))
+            };
+            let folds: Result<Vec<(f64, Fitted)>> =
+                parallel::map(splits.len(), of_fold).into_iter().collect();
+            let (of_folds, fitted): (Vec<f64>, Vec<Fitted>) = folds?.into_iter().unzip();
+            scores.push(of_folds);
+            fits.push(fitted);
+            if mean(&scores[at]) < mean(&scores[best]) {
+                best = at;
+            } else if at >= best + PATIENCE {
+                break;
+            }
+        }
+        progress(Progress { stage: "cross-validation", done: grid.len(), total: grid.len() });
+        let within = |point: &Vec<f64>| within_one_error(point, &scores[best]);
+        let chosen =
+            if options.one_standard_error { scores.iter().position(within).unwrap_or(best) } else { best };
+        let points =
+            scores.iter().zip(&grid).map(|(s, &c)| PathPoint { c, score: Estimate::over(s) }).collect();
+        Ok(Path { splits, points, scores, fits, chosen })
+    }
+
+    /// The value chosen.
+    pub(crate) fn chosen(&self) -> PathPoint {
+        self.points[self.chosen]
+    }
+
+    /// The chosen value's score of each fold.
+    pub(crate) fn scores(&self) -> &[f64] {
+        &self.scores[self.chosen]
+    }
+
+    /// Calibrates the head and chooses its thresholds on out-of-fold predictions, and measures them.
+    pub(crate) fn finish(self, data: &TrainData, kind: CalibrationKind, head: &mut Head) -> CrossValidation {
+        let mut all_rows = Vec::new();
+        let mut logits = Vec::new();
+        for (split, fit) in self.splits.iter().zip(&self.fits[self.chosen]) {
+            all_rows.extend_from_slice(&split.test);
+            logits.extend(fit.logits(data, &split.test));
+        }
+        let targets = data.targets.select_rows(&all_rows);
+        head.calibration = Calibration::fit(kind, &logits, &joint_loss(&targets));
+        head.calibration.apply(&mut logits);
+        let (problem, names) = (head.problem, head.names.len());
+        let mut predictions = expand(&logits, problem, names);
+        to_probabilities(&mut predictions, problem, names);
+        if let Targets::MultiLabel { marks, .. } = &targets {
+            head.thresholds =
+                (0..names).map(|label| best_threshold(marks, &predictions, names, label)).collect();
+        }
+        let thresholds = (problem == Problem::MultiLabel).then_some(&head.thresholds[..]);
+        let mut from = 0;
+        let mut folds = Vec::with_capacity(self.splits.len());
+        for split in &self.splits {
+            let to = from + split.test.len();
+            let of_fold = &predictions[from * names..to * names];
+            folds.push(Metrics::of(&data.targets.select_rows(&split.test), of_fold, thresholds));
+            from = to;
+        }
+        // The first repeat holds every row once.
+        let mut in_order = vec![0.0; data.rows() * names];
+        for (&row, prediction) in all_rows.iter().zip(predictions.chunks_exact(names)).take(data.rows()) {
+            in_order[row as usize * names..][..names].copy_from_slice(prediction);
+        }
+        let c = self.chosen().c;
+        let summary = summarise(&folds);
+        CrossValidation { c, splits: self.splits, path: self.points, folds, summary, predictions: in_order }
+    }
+}
+
+/// Mean loss of uncalibrated logits, or share of wrong answers, over rows weighted by their own weights.
+fn score(data: &TrainData, rows: &[u32], logits: &[f64], by: SelectBy) -> f64 {
+    let loss = joint_loss(&data.targets);
+    let width = loss.outputs();
+    let (mut sum, mut total) = (0.0, 0.0);
+    let mut own = vec![0.0; width];
+    for (&row, logits) in rows.iter().zip(logits.chunks_exact(width)) {
+        let weight = data.weights.as_ref().map_or(1.0, |weights| weights[row as usize]);
+        let target = |output: usize| loss.target(row as usize, output);
+        let value = match (by, &loss) {
+            (SelectBy::Accuracy, Loss::Softmax { .. }) => 1.0 - target(argmax(logits)),
+            (SelectBy::Accuracy, Loss::Logistic { .. } | Loss::Sigmoid { .. }) => {
+                let wrong = |j: &usize| (logits[*j] > 0.0) != (target(*j) > 0.0);
+                (0..width).filter(wrong).count() as f64 / width as f64
+            }
+            _ => {
+                own.copy_from_slice(logits);
+                loss.row(row as usize, &mut own)
+            }
+        };
+        sum += weight * value;
+        total += weight;
+    }
+    // A fold may hold nothing but rows of weight zero.
+    if total > 0.0 { sum / total } else { 0.0 }
+}
+
+/// Whether the scores' mean exceeds the best one's by no more than the standard error of their differences.
+pub(crate) fn within_one_error(scores: &[f64], best: &[f64]) -> bool {
+    let differences: Vec<f64> = scores.iter().zip(best).map(|(a, b)| a - b).collect();
+    let average = mean(&differences);
+    let n = differences.len() as f64;
+    let variance = differences.iter().map(|d| (d - average).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+    average <= (variance / n).sqrt()
+}
+
+/// The threshold of largest F1 for one label, halfway between the two probabilities it lies between.
+fn best_threshold(marks: &[bool], probabilities: &[f64], names: usize, label: usize) -> f64 {
+    let of_label = probabilities.iter().zip(marks).skip(label).step_by(names);
+    let mut rows: Vec<(f64, bool)> = of_label.map(|(&p, &mark)| (p, mark)).collect();
+    rows.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let support = rows.iter().filter(|row| row.1).count();
+    let (mut hits, mut best, mut threshold) = (0, 0.0, 0.5);
+    for (at, &(p, mark)) in rows.iter().enumerate() {
+        hits += usize::from(mark);
+        let next = rows.get(at + 1).map_or(0.0, |row| row.0);
+        let f1 = 2.0 * hits as f64 / (at + 1 + support) as f64;
+        if next < p && f1 > best {
+            (best, threshold) = (f1, 0.5 * (p + next));
+        }
+    }
+    threshold
+}
+
+/// Mean and interval of each measure that every fold has.
+pub(crate) fn summarise(folds: &[Metrics]) -> Vec<(String, Estimate)> {
+    let scalars: Vec<_> = folds.iter().map(Metrics::scalars).collect();
+    let names: Vec<&str> =
+        scalars.first().map_or(vec![], |first| first.iter().map(|(name, _)| *name).collect());
+    (names.into_iter().enumerate())
+        .filter_map(|(at, name)| {
+            let values: Option<Vec<f64>> = scalars.iter().map(|fold| fold[at].1).collect();
+            values.map(|values| (name.to_owned(), Estimate::over(&values)))
+        })
+        .collect()
+}
+
+pub(crate) fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_have_the_largest_f1() {
+        // Label 0 of two: marked rows have 0.9, 0.6 and 0.2, the others 0.7, 0.1 and 0.05.
+        let p = [0.9, 0.5, 0.6, 0.5, 0.2, 0.5, 0.7, 0.5, 0.1, 0.5, 0.05, 0.5];
+        let marks = [true, false, true, true, true, false, false, true, false, false, false, true];
+        let threshold = best_threshold(&marks, &p, 2, 0);
+        assert!((threshold - 0.15).abs() <= 1e-12, "{threshold}: four taken, three of them right");
+        // Equal probabilities cannot be parted.
+        let threshold = best_threshold(&marks, &p, 2, 1);
+        assert!((threshold - 0.25).abs() <= 1e-12, "{threshold}");
+    }
+
+    #[test]
+    fn the_error_is_that_of_paired_differences() {
+        let best = [0.50, 0.60, 0.70];
+        assert!(within_one_error(&best, &best));
+        // Worse by the same on every fold: the folds' own spread must not excuse it.
+        assert!(!within_one_error(&[0.51, 0.61, 0.71], &best));
+        assert!(within_one_error(&[0.48, 0.63, 0.70], &best));
+    }
+}

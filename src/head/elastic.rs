@@ -1,0 +1,258 @@
+//! Linear heads with an elastic-net penalty: `C * sum_i w_i loss_i + (1 - r)/2 ||W||² + r ||W||₁`.
+//!
+//! Each round takes the gradient at one point and minimises a quadratic that lies above the loss (Böhning's bound on
+//! the Hessian, from the features' Gram matrix) plus the penalty, exactly, by coordinate descent in memory. So the
+//! number of passes over the data does not depend on how correlated the features are. Momentum and its restart are
+//! those of FISTA (Beck and Teboulle 2009; O'Donoghue and Candès 2015).
+
+use super::dense;
+use super::lbfgs::Objective;
+use super::linear::{Curvature, Design, Fit, Penalised, linear_of};
+use super::loss::Loss;
+use super::parallel;
+
+/// Passes after which a fit gives up.
+const MOST_PASSES: usize = 3000;
+
+/// Fits to the optimum for one `C` and one share `l1_ratio` of the L1 norm.
+///
+/// `tolerance` bounds the smallest subgradient at the result, whose scale is that of the penalty: one.
+pub(crate) fn fit(
+    design: &Design,
+    c: f64,
+    l1_ratio: f64,
+    curvature: &Curvature,
+    start: Option<&[f64]>,
+    tolerance: f64,
+) -> Fit {
+    let outputs = design.loss.outputs();
+    let d = design.x.columns();
+    let smooth = Penalised::new(design, c, None).with_ridge(1.0 - l1_ratio);
+    let mut x = start.map_or_else(|| smooth.null_model(), <[f64]>::to_vec);
+    let bound = match design.loss {
+        Loss::Squared { .. } => 1.0,
+        Loss::Softmax { .. } => 0.5,
+        _ => 0.25,
+    };
+    let weight: f64 = design.rows.iter().map(|&row| design.weights[row as usize]).sum();
+    let mut quadratic = Quadratic {
+        moments: curvature.covariance(),
+        // Boldly below the bound: where probabilities are far from even, the loss is flatter. The check tells.
+        strength: if bound == 1.0 { c * weight } else { c * weight * bound / 4.0 },
+        ridge: 1.0 - l1_ratio,
+        l1: l1_ratio,
+        d,
+    };
+    let stop = tolerance * (outputs as f64).sqrt();
+    let norm = |x: &[f64]| l1_ratio * x[..outputs * d].iter().map(|w| w.abs()).sum::<f64>();
+    let mut gradient = vec![0.0; x.len()];
+    let mut value = smooth.evaluate(&x, &mut gradient);
+    let mut passes = 1;
+    let mut converged = subgradient(&x, &gradient, outputs * d, l1_ratio) <= stop;
+    // The point that the gradient is taken at runs ahead of `x`.
+    let (mut ahead, mut ahead_value, mut ahead_gradient) = (x.clone(), value, gradient.clone());
+    let mut momentum = 1.0f64;
+    while !converged && passes < MOST_PASSES {
+        let next = quadratic.minimise(&ahead, &ahead_gradient, outputs);
+        let step: Vec<f64> = next.iter().zip(&ahead).map(|(a, b)| a - b).collect();
+        let next_value = smooth.evaluate(&next, &mut gradient);
+        passes += 1;
+        let model =
+            ahead_value + dense::dot(&step, &ahead_gradient) + 0.5 * quadratic.product(&step, &step, outputs);
+        if !(next_value <= model + 1e-12 * model.abs()) && quadratic.strength < 1e6 * c * weight {
+            // Below the loss: too flat a quadratic, or moments of a part of the rows that fall short.
+            quadratic.strength *= 2.0;
+            continue;
+        }
+        converged = subgradient(&next, &gradient, outputs * d, l1_ratio) <= stop;
+        // Momentum that points uphill (in the quadratic's metric) starts over, with a bolder quadratic: values would
+        // tell too, but not once their differences drown in rounding.
+        let way: Vec<f64> = next.iter().zip(&x).map(|(new, old)| new - old).collect();
+        let uphill = quadratic.product(&step, &way, outputs) < 0.0;
+        let following = if uphill { 1.0 } else { 0.5 * (1.0 + (1.0 + 4.0 * momentum * momentum).sqrt()) };
+        let push = if uphill { 0.0 } else { (momentum - 1.0) / following };
+        if uphill {
+            quadratic.strength *= 0.5;
+        }
+        ahead = next.iter().zip(&way).map(|(new, way)| new + push * way).collect();
+        momentum = following;
+        (x, value) = (next, next_value);
+        if converged {
+            break;
+        }
+        if push == 0.0 {
+            (ahead_value, ahead_gradient) = (value, gradient.clone());
+        } else {
+            ahead_value = smooth.evaluate(&ahead, &mut ahead_gradient);
+            passes += 1;
+        }
+    }
+    Fit { linear: linear_of(design, &x), objective: value + norm(&x), passes, converged, warm: x }
+}
+
+/// Euclidean length of the shortest subgradient of the whole objective.
+fn subgradient(x: &[f64], gradient: &[f64], coefficients: usize, l1: f64) -> f64 {
+    let shortest = |at: usize| -> f64 {
+        let g = gradient[at];
+        if at >= coefficients {
+            g
+        } else if x[at] != 0.0 {
+            g + l1 * x[at].signum()
+        } else {
+            (g.abs() - l1).max(0.0)
+        }
+    };
+    (0..x.len()).map(|at| shortest(at).powi(2)).sum::<f64>().sqrt()
+}
+
+/// A quadratic above the smooth part, the same for each output, with the penalty.
+struct Quadratic {
+    /// Covariance of the features, `[d, d]`, both triangles.
+    moments: Vec<f64>,
+    /// What the covariance is multiplied by.
+    strength: f64,
+    ridge: f64,
+    l1: f64,
+    d: usize,
+}
+
+impl Quadratic {
+    /// `a · H b`, all outputs and intercepts together.
+    fn product(&self, a: &[f64], b: &[f64], outputs: usize) -> f64 {
+        let (a, a_intercepts) = a.split_at(outputs * self.d);
+        let (b, b_intercepts) = b.split_at(outputs * self.d);
+        let of_output = |a: &[f64], b: &[f64]| -> f64 {
+            let rows = self.moments.chunks_exact(self.d).zip(a).filter(|(_, a)| **a != 0.0);
+            rows.map(|(row, a)| a * dense::dot(row, b)).sum()
+        };
+        let curved: f64 =
+            a.chunks_exact(self.d).zip(b.chunks_exact(self.d)).map(|(a, b)| of_output(a, b)).sum();
+        self.strength * (curved + dense::dot(a_intercepts, b_intercepts)) + self.ridge * dense::dot(a, b)
+    }
+
+    /// The minimum of the quadratic around `at`, plus the L1 norm.
+    fn minimise(&self, at: &[f64], gradient: &[f64], outputs: usize) -> Vec<f64> {
+        let mut x = at.to_vec();
+        let (coefficients, intercepts) = x.split_at_mut(outputs * self.d);
+        for (b, g) in intercepts.iter_mut().zip(&gradient[outputs * self.d..]) {
+            *b -= g / self.strength;
+        }
+        parallel::for_chunks(coefficients, self.d, |output, w| {
+            self.descend(w, gradient[output * self.d..(output + 1) * self.d].to_vec());
+        });
+        x
+    }
+
+    /// Coordinate descent; `slope` is the quadratic's gradient and follows every step.
+    fn descend(&self, w: &mut [f64], mut slope: Vec<f64>) {
+        const SWEEPS: usize = 200;
+        for sweep in 0..SWEEPS {
+            let mut largest = 0.0f64;
+            for j in 0..self.d {
+                // After the first sweep only what is not zero, and every tenth time all.
+                if sweep % 10 != 0 && w[j] == 0.0 {
+                    continue;
+                }
+                let curve = self.strength * self.moments[j * self.d + j] + self.ridge;
+                if !(curve > 0.0) {
+                    continue;
+                }
+                let goal = w[j] - slope[j] / curve;
+                let new = goal.signum() * (goal.abs() - self.l1 / curve).max(0.0);
+                let step = new - w[j];
+                if step != 0.0 {
+                    w[j] = new;
+                    let pull = self.strength * step;
+                    let row = &self.moments[j * self.d..(j + 1) * self.d];
+                    dense::vectorised(|| slope.iter_mut().zip(row).for_each(|(s, m)| *s += pull * m));
+                    slope[j] += self.ridge * step;
+                    largest = largest.max(curve * step.abs());
+                }
+            }
+            // In units of the gradient, whose scale is one.
+            if sweep % 10 == 0 && largest <= 1e-9 {
+                break;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::data::Matrix;
+    use super::super::linear;
+    use super::super::standardise::Standardisation;
+    use super::*;
+
+    /// Three informative columns of eight, two of them nearly the same.
+    fn features(n: usize) -> (Matrix<'static>, Vec<f64>) {
+        let mut x = Vec::new();
+        let mut signal = Vec::new();
+        for row in 0..n {
+            let value =
+                |salt: usize| ((row * (2 * salt + 3) + row * row * (salt + 1)) % 97) as f64 / 48.0 - 1.0;
+            let columns: Vec<f64> =
+                (0..8).map(|j| if j == 1 { value(0) + 0.05 * value(9) } else { value(j) }).collect();
+            signal.push(2.0 * columns[0] - 1.5 * columns[2] + 0.3 * value(11));
+            x.extend(columns.iter().map(|&v| v as f32));
+        }
+        (Matrix::new(n, 8, x).unwrap(), signal)
+    }
+
+    fn check(l1_ratio: f64, c: f64, see: impl Fn(&str, &Fit, f64, usize)) {
+        let (x, signal) = features(150);
+        let rows: Vec<u32> = (0..150).collect();
+        let weights: Vec<f64> = (0..150).map(|row| 0.5 + f64::from(row % 2)).collect();
+        let binary: Vec<u32> = signal.iter().map(|s| u32::from(*s > 0.0)).collect();
+        let labels: Vec<u32> = signal.iter().map(|s| u32::from(*s > -1.0) + u32::from(*s > 0.8)).collect();
+        let standardisation = Standardisation::fit(&x, &rows);
+        for (name, loss) in [
+            ("squared", Loss::Squared { values: &signal }),
+            ("logistic", Loss::Logistic { labels: &binary }),
+            ("softmax", Loss::Softmax { labels: &labels, classes: 3 }),
+        ] {
+            let design =
+                Design { x: &x, rows: &rows, weights: &weights, loss, standardisation: &standardisation };
+            let fit = fit(&design, c, l1_ratio, &Curvature::new(&design), None, 1e-7);
+            assert!(fit.converged && fit.passes < 1500, "{name}: {} passes", fit.passes);
+            let smooth = Penalised::new(&design, c, None).with_ridge(1.0 - l1_ratio);
+            let mut gradient = vec![0.0; fit.warm.len()];
+            smooth.evaluate(&fit.warm, &mut gradient);
+            let outputs = design.loss.outputs();
+            see(name, &fit, subgradient(&fit.warm, &gradient, outputs * 8, l1_ratio), outputs);
+        }
+    }
+
+    #[test]
+    fn without_l1_it_is_the_ridge_optimum() {
+        let (x, signal) = features(150);
+        let rows: Vec<u32> = (0..150).collect();
+        let weights = vec![1.0; 150];
+        let binary: Vec<u32> = signal.iter().map(|s| u32::from(*s > 0.0)).collect();
+        let standardisation = Standardisation::centring(&x, &rows);
+        let loss = Loss::Logistic { labels: &binary };
+        let design =
+            Design { x: &x, rows: &rows, weights: &weights, loss, standardisation: &standardisation };
+        let curvature = Curvature::new(&design);
+        let (a, b) =
+            (fit(&design, 3.0, 0.0, &curvature, None, 1e-8), linear::fit(&design, 3.0, None, None, 1e-8));
+        for (a, b) in a.linear.coefficients.iter().zip(&b.linear.coefficients) {
+            assert!((a - b).abs() <= 1e-6, "{a} {b}");
+        }
+        assert!((a.objective - b.objective).abs() <= 1e-9 * b.objective);
+    }
+
+    #[test]
+    fn optima_satisfy_the_subgradient_condition_and_are_sparse() {
+        for (l1_ratio, c) in [(1.0, 0.2), (1.0, 5.0), (0.5, 1.0)] {
+            check(l1_ratio, c, |name, fit, shortest, outputs| {
+                assert!(shortest <= 1e-6, "{name}: {shortest}");
+                if (l1_ratio, c) == (1.0, 0.2) {
+                    let zeros = fit.linear.coefficients.iter().filter(|w| **w == 0.0).count();
+                    assert!(zeros >= 3 * outputs, "{name}: {:?}", fit.linear.coefficients);
+                    assert!(fit.linear.coefficients.iter().any(|w| w.abs() > 0.1), "{name}");
+                }
+            });
+        }
+    }
+}

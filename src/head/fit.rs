@@ -1,0 +1,279 @@
+//! One model of any kind, fitted on some of the rows.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use super::calibrate::{Calibration, CalibrationKind};
+use super::data::{Problem, Targets, TrainData};
+use super::elastic;
+use super::linear::{self, Curvature, Design, Linear};
+use super::loss::Loss;
+use super::mlp_train;
+use super::model::Model;
+use super::neighbours::{Neighbours, nearest_centroid};
+use super::options::{ClassWeight, Kind, TrainOptions};
+use super::standardise::Standardisation;
+use crate::{Error, Result};
+
+/// A model of some rows.
+#[derive(Clone, Debug)]
+pub(crate) struct Fitted {
+    pub(crate) model: Model,
+    pub(crate) standardisation: Option<Standardisation>,
+    pub(crate) objective: f64,
+    pub(crate) passes: usize,
+    pub(crate) converged: bool,
+    /// The linear solver's coordinates of each part, to start the next fit from.
+    warm: Vec<Vec<f64>>,
+}
+
+/// What one fit of a path takes from the others.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Help<'a> {
+    /// A fit of the same rows with another `C`.
+    pub(crate) warm: Option<&'a Fitted>,
+    /// Moments of all rows, by part.
+    pub(crate) curvatures: Option<&'a [OnceLock<Curvature>]>,
+    /// Where an MLP keeps its state.
+    pub(crate) checkpoint: Option<&'a Path>,
+}
+
+impl Fitted {
+    /// Fits `options.kind` on `rows`; `c` and `tolerance` matter to linear kinds alone. `epoch` is told of an MLP's epochs.
+    pub(crate) fn new(
+        data: &TrainData,
+        rows: &[u32],
+        c: f64,
+        tolerance: f64,
+        options: &TrainOptions,
+        help: Help,
+        epoch: impl FnMut(usize, Option<f64>),
+    ) -> Result<Self> {
+        match &options.kind {
+            Kind::Linear => Ok(Self::linear(data, rows, c, None, tolerance, options, help)),
+            Kind::ElasticNet { l1_ratio } => {
+                Ok(Self::linear(data, rows, c, Some(*l1_ratio), tolerance, options, help))
+            }
+            Kind::NearestCentroid => Self::centroid(data, rows, options),
+            Kind::Neighbours { k } => {
+                let (x, standardisation) = features(data, rows, options.standardise);
+                let targets = data.targets.select_rows(rows);
+                let all: Vec<u32> = (0..rows.len() as u32).collect();
+                let model = Neighbours::new(&x, &all, &joint_loss(&targets), *k);
+                Ok(Self::exact(Model::Neighbours(model), standardisation))
+            }
+            Kind::Mlp(mlp) => Self::mlp(data, rows, mlp, options, help.checkpoint, epoch),
+            Kind::Auto => unreachable!("the kind is chosen before anything is fitted"),
+        }
+    }
+
+    fn exact(model: Model, standardisation: Option<Standardisation>) -> Self {
+        Fitted { model, standardisation, objective: 0.0, passes: 1, converged: true, warm: vec![] }
+    }
+
+    /// Fits each part of the problem: all classes together, or label by label.
+    fn linear(
+        data: &TrainData,
+        rows: &[u32],
+        c: f64,
+        l1_ratio: Option<f64>,
+        tolerance: f64,
+        options: &TrainOptions,
+        help: Help,
+    ) -> Self {
+        let standardisation = scaling(data, rows, options);
+        let mut linear = Linear { coefficients: vec![], intercepts: vec![] };
+        let (mut warm, mut objective, mut passes, mut converged) = (vec![], 0.0, 0, true);
+        for (part, loss) in losses(&data.targets).into_iter().enumerate() {
+            let weights = row_weights(data, rows, &loss, options.class_weight);
+            let design = Design {
+                x: &data.embeddings,
+                rows,
+                weights: &weights,
+                loss,
+                standardisation: &standardisation,
+            };
+            let own = OnceLock::new();
+            let curvature =
+                || help.curvatures.map_or(&own, |all| &all[part]).get_or_init(|| Curvature::new(&design));
+            let start = help.warm.map(|fit| &fit.warm[part][..]);
+            let fit = match l1_ratio {
+                None => {
+                    let curvature = design.is_stiff(c).then(curvature);
+                    linear::fit(&design, c, curvature, start, tolerance)
+                }
+                Some(l1_ratio) => elastic::fit(&design, c, l1_ratio, curvature(), start, tolerance),
+            };
+            linear.coefficients.extend(fit.linear.coefficients);
+            linear.intercepts.extend(fit.linear.intercepts);
+            warm.push(fit.warm);
+            objective += fit.objective;
+            passes += fit.passes;
+            converged &= fit.converged;
+        }
+        let (linear, standardisation) = if options.standardise {
+            (linear, Some(standardisation))
+        } else {
+            (standardisation.unfold(&linear), None)
+        };
+        Fitted { model: Model::Linear(linear), standardisation, objective, passes, converged, warm }
+    }
+
+    fn centroid(data: &TrainData, rows: &[u32], options: &TrainOptions) -> Result<Self> {
+        if data.targets.problem() == Problem::Regression {
+            return Err(Error::input("a nearest centroid needs classes or labels, found numbers to predict"));
+        }
+        let (x, standardisation) = features(data, rows, options.standardise);
+        let targets = data.targets.select_rows(rows);
+        let loss = joint_loss(&targets);
+        let all: Vec<u32> = (0..rows.len() as u32).collect();
+        let weights: Vec<f64> = rows
+            .iter()
+            .map(|&row| data.weights.as_ref().map_or(1.0, |weights| weights[row as usize]))
+            .collect();
+        let mut linear = nearest_centroid(&x, &all, &weights, &loss);
+        // The clouds are not of variance one: one factor makes the best of that.
+        let logits = Model::Linear(linear.clone()).logits(None, &x, &all);
+        let scale = Calibration::fit(CalibrationKind::Temperature, &logits, &loss).scale[0];
+        linear.coefficients.iter_mut().chain(&mut linear.intercepts).for_each(|value| *value *= scale);
+        Ok(Self::exact(Model::Linear(linear), standardisation))
+    }
+
+    fn mlp(
+        data: &TrainData,
+        rows: &[u32],
+        mlp: &super::MlpOptions,
+        options: &TrainOptions,
+        checkpoint: Option<&Path>,
+        epoch: impl FnMut(usize, Option<f64>),
+    ) -> Result<Self> {
+        if options.class_weight == ClassWeight::Balanced && data.targets.problem() == Problem::MultiLabel {
+            return Err(Error::input("balanced weights of several labels need a linear head, found an MLP"));
+        }
+        let (x, standardisation) = features(data, rows, true);
+        let mut targets = data.targets.select_rows(rows);
+        let (mut mean, mut scale) = (0.0, 1.0);
+        if let Targets::Values { values, .. } = &mut targets {
+            // The learning rate is made for targets of size one.
+            mean = values.iter().sum::<f64>() / values.len() as f64;
+            let spread = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64;
+            scale = if spread > 0.0 { spread.sqrt() } else { 1.0 };
+            values.iter_mut().for_each(|value| *value = (*value - mean) / scale);
+        }
+        let all_weights = row_weights(data, rows, &joint_loss(&data.targets), options.class_weight);
+        let weights: Vec<f64> = rows.iter().map(|&row| all_weights[row as usize]).collect();
+        let all: Vec<u32> = (0..rows.len() as u32).collect();
+        let groups: Option<Vec<u32>> =
+            data.groups.as_ref().map(|groups| rows.iter().map(|&row| groups[row as usize]).collect());
+        let task = mlp_train::Task {
+            x: &x,
+            rows: &all,
+            weights: &weights,
+            loss: joint_loss(&targets),
+            strata: &targets.strata(),
+            groups: groups.as_deref(),
+            seed: options.folds.seed,
+        };
+        let mut model = mlp_train::train(&task, mlp, checkpoint, epoch)?;
+        model.rescale_output(mean, scale);
+        Ok(Self::exact(Model::Mlp(model), standardisation))
+    }
+
+    /// Uncalibrated logits of the rows named, `[rows, outputs]`.
+    pub(crate) fn logits(&self, data: &TrainData, rows: &[u32]) -> Vec<f64> {
+        self.model.logits(self.standardisation.as_ref(), &data.embeddings, rows)
+    }
+}
+
+/// The rows named, standardised if asked for.
+fn features(
+    data: &TrainData,
+    rows: &[u32],
+    standardise: bool,
+) -> (super::Matrix<'static>, Option<Standardisation>) {
+    if standardise {
+        let standardisation = Standardisation::fit(&data.embeddings, rows);
+        (standardisation.apply(&data.embeddings, rows), Some(standardisation))
+    } else {
+        (data.embeddings.select_rows(rows), None)
+    }
+}
+
+/// What linear fits take features through: the mean goes in any case.
+fn scaling(data: &TrainData, rows: &[u32], options: &TrainOptions) -> Standardisation {
+    if options.standardise {
+        Standardisation::fit(&data.embeddings, rows)
+    } else {
+        Standardisation::centring(&data.embeddings, rows)
+    }
+}
+
+/// What a linear kind fits on its own: all classes, each label, the one number.
+fn losses(targets: &Targets) -> Vec<Loss<'_>> {
+    match targets {
+        Targets::Classes { labels, names } if names.len() == 2 => vec![Loss::Logistic { labels }],
+        Targets::Classes { labels, names } => vec![Loss::Softmax { labels, classes: names.len() }],
+        Targets::MultiLabel { marks, names } => {
+            let outputs = names.len();
+            (0..outputs).map(|label| Loss::OneLabel { marks, outputs, label }).collect()
+        }
+        Targets::Values { values, .. } => vec![Loss::Squared { values }],
+    }
+}
+
+/// The loss of all outputs together.
+pub(crate) fn joint_loss(targets: &Targets) -> Loss<'_> {
+    match targets {
+        Targets::MultiLabel { marks, names } => Loss::Sigmoid { marks, outputs: names.len() },
+        _ => losses(targets).remove(0),
+    }
+}
+
+/// Weight of each row of the data: its own times its class's, as counted among `rows`.
+fn row_weights(data: &TrainData, rows: &[u32], loss: &Loss, class_weight: ClassWeight) -> Vec<f64> {
+    let mut weights = data.weights.clone().unwrap_or_else(|| vec![1.0; data.rows()]);
+    if class_weight == ClassWeight::None || matches!(loss, Loss::Squared { .. }) {
+        return weights;
+    }
+    let class = |row: u32| match *loss {
+        Loss::Softmax { labels, .. } | Loss::Logistic { labels } => labels[row as usize] as usize,
+        _ => usize::from(loss.target(row as usize, 0) > 0.0),
+    };
+    let mut counts = vec![0usize; loss.outputs().max(2)];
+    rows.iter().for_each(|&row| counts[class(row)] += 1);
+    let present = counts.iter().filter(|&&count| count > 0).count();
+    for &row in rows {
+        weights[row as usize] *= rows.len() as f64 / (present * counts[class(row)]) as f64;
+    }
+    weights
+}
+
+/// Moments of all rows for each part of a linear kind that will need them. They serve every fold: they decide how fast
+/// the optimum is found, not where it is.
+pub(crate) fn curvatures(
+    data: &TrainData,
+    options: &TrainOptions,
+    largest_c: f64,
+) -> Vec<OnceLock<Curvature>> {
+    if !options.kind.has_strength() {
+        return vec![];
+    }
+    let rows: Vec<u32> = (0..data.rows() as u32).collect();
+    let standardisation = scaling(data, &rows, options);
+    let of_part = |loss: Loss| {
+        let weights = row_weights(data, &rows, &loss, options.class_weight);
+        let design = Design {
+            x: &data.embeddings,
+            rows: &rows,
+            weights: &weights,
+            loss,
+            standardisation: &standardisation,
+        };
+        let cell = OnceLock::new();
+        if options.kind != Kind::Linear || design.is_stiff(largest_c) {
+            cell.get_or_init(|| Curvature::new(&design));
+        }
+        cell
+    };
+    losses(&data.targets).into_iter().map(of_part).collect()
+}

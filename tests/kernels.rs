@@ -1,0 +1,333 @@
+//! Every kernel on a software adapter against its twin on the CPU engine, with the kernels of both classes.
+#![cfg(feature = "gpu")]
+#![allow(clippy::unwrap_used)] // Helpers of tests may.
+
+mod support;
+
+use std::sync::OnceLock;
+
+use frostbert::gpu::{AdapterSelector, GpuEngine, GpuOptions, PreparedPlan};
+use frostbert::plan::kernels::Class;
+use frostbert::plan::{
+    EmbeddingRequest, LayerMix, Outputs, Plan, Pooling, RandomWeights, Request, WeightSource, WeightSpec,
+    families,
+};
+use frostbert::reference::CpuEngine;
+use frostbert::text::PackedBatch;
+use frostbert::{Error, Result, checkpoint::Config};
+use support::{POSITIONS, VOCAB};
+
+const CLASSES: [Class; 2] = [Class::Software, Class::Gpu];
+
+fn options(class: Class) -> GpuOptions {
+    GpuOptions {
+        selector: AdapterSelector::Software,
+        class: Some(class),
+        poison: true,
+        ..GpuOptions::default()
+    }
+}
+
+fn open(options: GpuOptions) -> GpuEngine {
+    pollster::block_on(GpuEngine::with_options(options)).unwrap_or_else(|error| {
+        panic!(
+            "these tests need a software adapter; on Debian or Ubuntu install mesa-vulkan-drivers: {error:#}"
+        )
+    })
+}
+
+/// One engine per class for all tests: opening a device takes longer than most of them.
+fn engine(class: Class) -> &'static GpuEngine {
+    static ENGINES: [OnceLock<GpuEngine>; 2] = [OnceLock::new(), OnceLock::new()];
+    ENGINES[usize::from(class == Class::Gpu)].get_or_init(|| open(options(class)))
+}
+
+const WEIGHTS: RandomWeights = RandomWeights { seed: 5 };
+
+fn prepare(engine: &GpuEngine, plan: &Plan) -> PreparedPlan {
+    pollster::block_on(engine.prepare(plan, &WEIGHTS)).unwrap()
+}
+
+fn run(engine: &GpuEngine, prepared: &PreparedPlan, batch: &PackedBatch) -> Outputs {
+    pollster::block_on(engine.submit(prepared, batch).unwrap().outputs()).unwrap()
+}
+
+/// Ids that depend on nothing but the text's number and the place in it.
+fn text(number: usize, len: usize) -> Vec<u32> {
+    (0..len).map(|at| ((at * 7919 + number * 104_729 + 13) % VOCAB) as u32).collect()
+}
+
+fn push(batch: &mut PackedBatch, number: usize, len: usize) {
+    let types: Vec<u32> = (0..len).map(|at| u32::from(at > len / 2)).collect();
+    batch.push(&text(number, len), &types, number % 3);
+}
+
+fn batch(lens: &[usize]) -> PackedBatch {
+    let mut batch = PackedBatch::new();
+    for (number, len) in lens.iter().enumerate() {
+        push(&mut batch, number, *len);
+    }
+    let tokens = batch.tokens() as u32;
+    batch.selected = (0..tokens).rev().step_by(3).collect();
+    batch
+}
+
+/// One token; around the tiles of 8, 16, 32 and 64 rows; longer than a tile; many short ones.
+fn batches() -> Vec<PackedBatch> {
+    let lens: [&[usize]; 5] = [&[1], &[7, 8, 9, 1], &[15, 33, 31, 17], &[130, 64, 2, 63, 65], &[3; 21]];
+    lens.into_iter().map(batch).collect()
+}
+
+/// The largest difference, NaN if there is one anywhere, as a share of the largest value and at least of 1.
+fn difference(got: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(got.len(), expected.len());
+    let largest = expected.iter().fold(1f32, |most, value| most.max(value.abs()));
+    let worst = got.iter().zip(expected).map(|(a, b)| (a - b).abs());
+    worst.fold(0.0, |most: f32, next| if next.is_nan() || most.is_nan() { f32::NAN } else { most.max(next) })
+        / largest
+}
+
+fn check_against_twins(class: Class) {
+    let twin = CpuEngine::new(None).unwrap();
+    let engine = engine(class);
+    let mut failures = vec![];
+    let mut worst = 0f32;
+    for case in support::cases() {
+        let expected = twin.prepare(&case.plan, &WEIGHTS).unwrap();
+        let prepared = prepare(engine, &case.plan);
+        for batch in batches() {
+            let got = run(engine, &prepared, &batch);
+            let expected = twin.run(&expected, &batch).unwrap();
+            for (got, expected) in got.buffers.iter().zip(&expected.buffers) {
+                let error = difference(got, expected);
+                if !(error <= 4e-6) {
+                    failures.push(format!("{} with {} tokens: {error:e}", case.name, batch.tokens()));
+                }
+                worst = worst.max(error);
+            }
+        }
+    }
+    println!("{class:?}: worst difference {worst:e}");
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn software_kernels_equal_their_twins() {
+    check_against_twins(Class::Software);
+}
+
+#[test]
+fn gpu_kernels_equal_their_twins() {
+    check_against_twins(Class::Gpu);
+}
+
+/// A small BERT with every kind of output that grows with the batch.
+fn bert() -> Plan {
+    let mut config = Config::bert(64, 2, 2, 136, VOCAB);
+    config.max_positions = POSITIONS;
+    let embeddings = EmbeddingRequest {
+        layers: vec![1, 2],
+        mix: LayerMix::Concat,
+        pooling: vec![Pooling::Cls, Pooling::Mean],
+        dense: vec![],
+        dimensions: None,
+        normalize: true,
+    };
+    let request = Request {
+        embeddings: Some(embeddings),
+        hidden_states: vec![0, 1, 2],
+        pooler_output: true,
+        ..Request::default()
+    };
+    families::plan(&config, &request).unwrap()
+}
+
+#[test]
+fn a_whole_bert_equals_its_twin() {
+    let twin = CpuEngine::new(None).unwrap();
+    let plan = bert();
+    let expected = twin.prepare(&plan, &WEIGHTS).unwrap();
+    for class in CLASSES {
+        let prepared = prepare(engine(class), &plan);
+        for batch in batches() {
+            let expected = twin.run(&expected, &batch).unwrap();
+            let got = run(engine(class), &prepared, &batch);
+            for ((output, got), expected) in plan.outputs.iter().zip(&got.buffers).zip(&expected.buffers) {
+                let error = difference(got, expected);
+                assert!(error <= 4e-6, "{class:?} {:?}, {} tokens: {error:e}", output.kind, batch.tokens());
+            }
+        }
+    }
+}
+
+/// A text alone, among others, and in another order: the same bits.
+#[test]
+fn batches_do_not_change_a_texts_bits() {
+    let plan = bert();
+    let lens = [5, 33, 1, 70, 8, 31, 129];
+    for class in CLASSES {
+        let prepared = prepare(engine(class), &plan);
+        let bits = |numbers: &[usize]| -> Vec<Vec<Vec<u32>>> {
+            let mut batch = PackedBatch::new();
+            for &number in numbers {
+                push(&mut batch, number, lens[number]);
+            }
+            let outputs = run(engine(class), &prepared, &batch);
+            let part = |text: usize| {
+                let outputs = plan.outputs.iter().zip(&outputs.buffers);
+                let parts = outputs.map(|(output, values)| {
+                    let spec = plan.buffer(output.buffer);
+                    let rows = match spec.rows {
+                        frostbert::plan::Rows::Tokens => batch.rows(text),
+                        _ => text..text + 1,
+                    };
+                    values[rows.start * spec.cols..rows.end * spec.cols]
+                        .iter()
+                        .map(|value| value.to_bits())
+                        .collect()
+                });
+                parts.collect::<Vec<_>>()
+            };
+            (0..numbers.len()).map(part).collect()
+        };
+        let together = bits(&[0, 1, 2, 3, 4, 5, 6]);
+        let reversed = bits(&[6, 5, 4, 3, 2, 1, 0]);
+        for number in 0..lens.len() {
+            assert!(bits(&[number])[0] == together[number], "{class:?}: text {number} alone");
+            assert!(
+                reversed[lens.len() - 1 - number] == together[number],
+                "{class:?}: text {number} in reverse"
+            );
+        }
+    }
+}
+
+#[test]
+fn several_batches_may_be_in_flight() {
+    let plan = bert();
+    let engine = engine(Class::Software);
+    let prepared = prepare(engine, &plan);
+    let batches = batches();
+    let alone: Vec<_> = batches.iter().map(|batch| run(engine, &prepared, batch)).collect();
+    let in_flight: Vec<_> = batches.iter().map(|batch| engine.submit(&prepared, batch).unwrap()).collect();
+    // Read back out of order, one of them forgotten.
+    for (index, batch) in in_flight.into_iter().enumerate().rev() {
+        if index != 2 {
+            assert!(pollster::block_on(batch.outputs()).unwrap() == alone[index], "batch {index}");
+        }
+    }
+}
+
+/// Tables and matrices larger than a binding are cut: the same bits, whatever the limit.
+#[test]
+fn a_low_binding_limit_changes_nothing() {
+    let plan = {
+        let config = Config::bert(48, 1, 4, 96, VOCAB);
+        let request = Request::default();
+        let mut b = frostbert::plan::PlanBuilder::new(&config, &request).unwrap();
+        let words = b.table("words", VOCAB, 48);
+        let norm = b.norm("norm", 48, true);
+        let x = b.buffer(frostbert::plan::Rows::Tokens, 48, "x");
+        b.step(frostbert::plan::Step::EmbedLayerNorm { words, positions: None, types: None, norm, out: x });
+        let out = b.linear(x, &["linear".into()], 300, true, None, "out");
+        b.output(frostbert::plan::OutputKind::HiddenState(0), x);
+        b.output(frostbert::plan::OutputKind::HiddenState(1), out);
+        b.finish(None).unwrap()
+    };
+    let batch = batch(&[9]);
+    for class in CLASSES {
+        let whole = run(engine(class), &prepare(engine(class), &plan), &batch);
+        // The table has 40,512 bytes, the matrix 57,600; a tile of 128 columns has 24,576.
+        let limited = open(GpuOptions { max_binding_bytes: Some(25_000), ..options(class) });
+        let prepared = prepare(&limited, &plan);
+        assert!(run(&limited, &prepared, &batch) == whole, "{class:?}");
+
+        let tight = open(GpuOptions { max_binding_bytes: Some(100), ..options(class) });
+        let error = pollster::block_on(tight.prepare(&plan, &WEIGHTS)).map(|_| ()).unwrap_err();
+        assert!(error.is_limit() && error.to_string().contains("words"), "{error:?}");
+    }
+}
+
+#[test]
+fn a_batch_that_is_too_large_is_refused() {
+    let engine = open(GpuOptions { max_binding_bytes: Some(160_000), ..options(Class::Software) });
+    let prepared = prepare(&engine, &bert());
+    // The widest buffer with a row a token is qkv: 192 columns.
+    assert_eq!(prepared.max_tokens(), 160_000 / (4 * 192));
+    run(&engine, &prepared, &batch(&[170]));
+    let error = engine.submit(&prepared, &batch(&[170, 40])).map(|_| ()).unwrap_err();
+    assert!(error.is_limit() && error.to_string().contains("qkv"), "{error:?}");
+    run(&engine, &prepared, &batch(&[170]));
+}
+
+#[test]
+fn batches_that_do_not_fit_the_model_are_refused() {
+    let engine = engine(Class::Software);
+    let prepared = prepare(engine, &bert());
+    let good = batch(&[3, 4]);
+    let refused = |change: &dyn Fn(&mut PackedBatch), what: &str| {
+        let mut batch = good.clone();
+        change(&mut batch);
+        let error = engine.submit(&prepared, &batch).map(|_| ()).unwrap_err();
+        assert!(error.is_input() && error.to_string().contains(what), "{error:?}");
+    };
+    refused(&|batch| batch.ids[2] = VOCAB as u32, "token id 211");
+    refused(&|batch| batch.type_ids[2] = 2, "token type 2");
+    refused(&|batch| batch.position_ids[2] = POSITIONS as u32, "position 600");
+    refused(&|batch| batch.selected = vec![7], "selected row 7");
+    refused(&|batch| batch.cu_seqlens = vec![0, 3, 3, 7], "text 1");
+    refused(&|batch| batch.cu_seqlens = vec![0, 3], "inconsistent");
+    run(engine, &prepared, &good);
+}
+
+/// Weights that are not there.
+struct NoWeights;
+
+impl WeightSource for NoWeights {
+    fn load(&self, spec: &WeightSpec) -> Result<Vec<f32>> {
+        Err(Error::model_file(format!("{} is missing", spec.label())))
+    }
+}
+
+#[test]
+fn a_missing_weight_is_an_error() {
+    // An engine of its own: others have uploaded weights of these specs.
+    let engine = open(options(Class::Software));
+    let error = pollster::block_on(engine.prepare(&bert(), &NoWeights)).map(|_| ()).unwrap_err();
+    assert!(error.is_model_file(), "{error:?}");
+    prepare(&engine, &bert());
+}
+
+#[test]
+fn a_lost_device_is_an_error() {
+    let engine = open(options(Class::Software));
+    let prepared = prepare(&engine, &bert());
+    let batch = batch(&[12]);
+    let in_flight = engine.submit(&prepared, &batch).unwrap();
+    engine.destroy();
+    // What was submitted before may still come back; nothing after does.
+    let _ = pollster::block_on(in_flight.outputs());
+    let error = match engine.submit(&prepared, &batch) {
+        Ok(in_flight) => pollster::block_on(in_flight.outputs()).map(|_| ()).unwrap_err(),
+        Err(error) => error,
+    };
+    assert!(error.is_device(), "{error:?}");
+}
+
+#[test]
+fn an_adapter_that_is_not_there_is_an_error() {
+    for selector in [AdapterSelector::Index(999), AdapterSelector::Name("no such adapter".into())] {
+        let error = pollster::block_on(GpuEngine::new(selector)).map(|_| ()).unwrap_err();
+        assert!(error.is_device() && error.to_string().contains("frostbert devices"), "{error:?}");
+    }
+}
+
+#[test]
+fn kernels_can_be_timed() {
+    let plan = bert();
+    let engine = engine(Class::Software);
+    let times = pollster::block_on(engine.profile(&prepare(engine, &plan), &batch(&[20]))).unwrap();
+    assert!(times.len() >= plan.steps.len());
+    assert!(times.iter().all(|time| time.nanoseconds.is_finite() && time.nanoseconds >= 0.0));
+    assert!(times.iter().any(|time| time.kernel == "matmul.software" && time.nanoseconds > 0.0));
+}

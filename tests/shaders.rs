@@ -1,0 +1,215 @@
+//! Every shader variant that a plan can ask for: parsed, validated as a browser would, compared with what the Rust side
+//! believes of it, and translated for Vulkan, Metal and DX12. Needs no GPU.
+
+#![allow(clippy::unwrap_used)] // Helpers of tests may.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use frostbert::plan::kernels::{
+    Access, Class, Count, Dispatch, Groups, KERNELS, Limits, Resource, WeightLayout, Word, lower,
+};
+use naga::back::pipeline_constants::process_overrides;
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+
+/// WebGPU's default limits: what every browser grants.
+const MAX_WORKGROUP_BYTES: u32 = 16_384;
+const MAX_INVOCATIONS: u32 = 256;
+const MAX_STORAGE_BUFFERS: usize = 8;
+
+/// Every combination of kernel and constants of the cases, once.
+fn dispatches() -> Vec<Dispatch> {
+    let mut found = BTreeMap::new();
+    for class in [Class::Tensor, Class::Gpu, Class::Browser, Class::Software] {
+        for case in support::cases() {
+            for dispatch in lower(&case.plan, class, &Limits { max_binding_bytes: 1 << 27 }).unwrap() {
+                let key = format!("{} {:?}", dispatch.kernel.label(), dispatch.constants);
+                found.entry(key).or_insert(dispatch);
+            }
+        }
+    }
+    found.into_values().collect()
+}
+
+fn parse(dispatch: &Dispatch) -> naga::Module {
+    let source = dispatch.kernel.source();
+    naga::front::wgsl::parse_str(&source)
+        .unwrap_or_else(|error| panic!("{}: {}", dispatch.kernel.label(), error.emit_to_string(&source)))
+}
+
+#[test]
+fn cases_reach_every_kernel() {
+    let reached: BTreeSet<_> = dispatches().iter().map(|dispatch| dispatch.kernel.label()).collect();
+    let all: BTreeSet<_> = KERNELS.iter().map(|kernel| kernel.label()).collect();
+    assert_eq!(reached, all);
+}
+
+#[test]
+fn every_variant_validates_and_translates() {
+    let found = dispatches();
+    assert!(found.len() > 60, "only {} variants", found.len());
+    for dispatch in &found {
+        let label = format!("{} {:?}", dispatch.kernel.label(), dispatch.constants);
+        let module = parse(dispatch);
+        let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+            .validate(&module)
+            .unwrap_or_else(|error| panic!("{label}: {}", error.emit_to_string(&dispatch.kernel.source())));
+        let constants = dispatch.constants.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+        let entry = (naga::ShaderStage::Compute, "main");
+        let (module, info) = process_overrides(&module, &info, Some(entry), &constants)
+            .unwrap_or_else(|error| panic!("{label}: {error}"));
+
+        assert_eq!(module.entry_points[0].workgroup_size, dispatch.workgroup_size, "{label}");
+        assert!(dispatch.workgroup_size.iter().product::<u32>() <= MAX_INVOCATIONS, "{label}");
+        let mut layouter = naga::proc::Layouter::default();
+        layouter.update(module.to_ctx()).unwrap();
+        let workgroup_bytes: u32 = module
+            .global_variables
+            .iter()
+            .filter(|(_, variable)| variable.space == naga::AddressSpace::WorkGroup)
+            .map(|(_, variable)| layouter[variable.ty].size)
+            .sum();
+        assert!(
+            workgroup_bytes <= MAX_WORKGROUP_BYTES,
+            "{label}: {workgroup_bytes} bytes of workgroup memory"
+        );
+
+        naga::back::spv::write_vec(
+            &module,
+            &info,
+            &naga::back::spv::Options { fake_missing_bindings: true, ..Default::default() },
+            Some(&naga::back::spv::PipelineOptions {
+                shader_stage: naga::ShaderStage::Compute,
+                entry_point: "main".to_owned(),
+            }),
+        )
+        .unwrap_or_else(|error| panic!("{label} to SPIR-V: {error}"));
+        naga::back::msl::write_string(
+            &module,
+            &info,
+            &naga::back::msl::Options { fake_missing_bindings: true, ..Default::default() },
+            &naga::back::msl::PipelineOptions {
+                entry_point: Some((naga::ShaderStage::Compute, "main".to_owned())),
+                ..Default::default()
+            },
+        )
+        .unwrap_or_else(|error| panic!("{label} to MSL: {error}"));
+        let options = naga::back::hlsl::Options { fake_missing_bindings: true, ..Default::default() };
+        let pipeline = naga::back::hlsl::PipelineOptions {
+            entry_point: Some((naga::ShaderStage::Compute, "main".to_owned())),
+        };
+        let mut hlsl = String::new();
+        naga::back::hlsl::Writer::new(&mut hlsl, &options, &pipeline)
+            .write(&module, &info, None)
+            .unwrap_or_else(|error| panic!("{label} to HLSL: {error}"));
+    }
+}
+
+#[test]
+fn bindings_and_parameters_are_what_the_engine_gives() {
+    for dispatch in dispatches() {
+        let label = dispatch.kernel.label();
+        let module = parse(&dispatch);
+        let mut accesses = BTreeMap::new();
+        for (_, variable) in module.global_variables.iter() {
+            let Some(binding) = &variable.binding else {
+                assert_eq!(variable.space, naga::AddressSpace::WorkGroup, "{label}");
+                continue;
+            };
+            assert_eq!(binding.group, 0, "{label}");
+            match variable.space {
+                naga::AddressSpace::Uniform => {
+                    assert_eq!(binding.binding, 0, "{label}");
+                    check_params(&dispatch, &module.types[variable.ty]);
+                }
+                naga::AddressSpace::Storage { access } => {
+                    let writes = access.contains(naga::StorageAccess::STORE);
+                    accesses.insert(binding.binding, if writes { Access::ReadWrite } else { Access::Read });
+                }
+                other => panic!("{label}: a binding in {other:?}"),
+            }
+        }
+        let expected: BTreeMap<_, _> =
+            dispatch.bindings.iter().enumerate().map(|(at, (_, access))| (at as u32 + 1, *access)).collect();
+        assert_eq!(accesses, expected, "{label}");
+        assert!(expected.len() <= MAX_STORAGE_BUFFERS, "{label}");
+    }
+}
+
+fn check_params(dispatch: &Dispatch, params: &naga::Type) {
+    let label = dispatch.kernel.label();
+    let naga::TypeInner::Struct { members, span } = &params.inner else {
+        panic!("{label}: Params is no struct")
+    };
+    assert_eq!(*span as usize, 4 * dispatch.params.len(), "{label}");
+    for (at, (member, (name, _))) in members.iter().zip(&dispatch.params).enumerate() {
+        assert_eq!(member.name.as_deref(), Some(*name), "{label}");
+        assert_eq!(member.offset as usize, 4 * at, "{label}.{name}");
+    }
+}
+
+#[test]
+fn parameter_types_are_what_the_engine_writes() {
+    for dispatch in dispatches() {
+        let module = parse(&dispatch);
+        let (_, params) = module
+            .types
+            .iter()
+            .find(|(_, ty)| ty.name.as_deref() == Some("Params"))
+            .unwrap_or_else(|| panic!("{} has no Params", dispatch.kernel.label()));
+        let naga::TypeInner::Struct { members, .. } = &params.inner else { panic!("Params is no struct") };
+        for (member, (name, word)) in members.iter().zip(&dispatch.params) {
+            let expected = match word {
+                Word::U32(_) => naga::Scalar::U32,
+                Word::F32(_) => naga::Scalar::F32,
+            };
+            let found = module.types[member.ty].inner.scalar();
+            assert_eq!(found, Some(expected), "{}.{name}", dispatch.kernel.label());
+        }
+    }
+}
+
+/// Tile sizes are constants of the shaders and of the Rust side: they must agree.
+#[test]
+fn tiles_are_what_the_engine_dispatches() {
+    let mut checked = 0;
+    for dispatch in dispatches() {
+        let label = dispatch.kernel.label();
+        let module = parse(&dispatch);
+        let constant = |name: &str| {
+            let (_, constant) = module
+                .constants
+                .iter()
+                .find(|(_, constant)| constant.name.as_deref() == Some(name))
+                .unwrap_or_else(|| panic!("{label} has no constant {name}"));
+            match module.global_expressions[constant.init] {
+                naga::Expression::Literal(naga::Literal::U32(value)) => value,
+                ref other => panic!("{label}: {name} is {other:?}"),
+            }
+        };
+        match dispatch.kernel.name {
+            "matmul" => {
+                let columns = 4 * constant("TILE_VECS");
+                assert_eq!(dispatch.groups[1], Groups::Per(constant("TILE_ROWS")), "{label}");
+                let layouts: Vec<_> = dispatch
+                    .bindings
+                    .iter()
+                    .filter_map(|(resource, _)| match resource {
+                        Resource::Weight(slice) if slice.layout != WeightLayout::Rows => Some(slice.layout),
+                        _ => None,
+                    })
+                    .collect();
+                assert_eq!(layouts, [WeightLayout::Transposed { columns: columns as usize }], "{label}");
+                let (_, n) = dispatch.params[4];
+                assert_eq!(dispatch.groups[0], Groups::Fixed(n.bits().div_ceil(columns)), "{label}");
+            }
+            "attention" | "attention_probabilities" => {
+                assert_eq!(dispatch.count, Count::Tiles(constant("TILE")), "{label}");
+            }
+            _ => continue,
+        }
+        checked += 1;
+    }
+    assert!(checked > 30, "only {checked} kernels with tiles");
+}
