@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::{self, GpuEngine};
+use crate::pause::pause;
 use crate::plan::{Outputs, Plan, WeightSource};
 use crate::reference::{self, CpuEngine};
 use crate::text::PackedBatch;
@@ -56,7 +57,10 @@ impl InFlight {
     /// Waits for the results.
     pub(crate) async fn outputs(self) -> Result<Outputs> {
         match self {
-            InFlight::Ready(outputs) => Ok(outputs),
+            InFlight::Ready(outputs) => {
+                pause().await;
+                Ok(outputs)
+            }
             InFlight::Gpu(batch) => batch.outputs().await,
         }
     }

@@ -23,6 +23,7 @@ pub mod gpu;
 pub mod gpu;
 pub mod head;
 mod parallel;
+mod pause;
 pub mod plan;
 mod pretraining;
 pub mod reference;

@@ -18,11 +18,8 @@ fn the_report_holds_every_section_that_is_known() {
     // One row in nine bears the other label, so that there are mistakes; all texts of a kind differ but one pair.
     let mut table = String::from("text,label\n");
     for row in 0..90 {
-        let (words, other) = if row.is_multiple_of(2) {
-            ("brilliant wonderful film", "bad")
-        } else {
-            ("terrible boring plot", "good")
-        };
+        let (words, other) =
+            if row % 2 == 0 { ("brilliant wonderful film", "bad") } else { ("terrible boring plot", "good") };
         let own = if other == "bad" { "good" } else { "bad" };
         table += &format!("the {words} {row} <script>,{}\n", if row % 9 == 0 { other } else { own });
     }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use frostbert::cache::BestEffort;
 use frostbert::head::{
-    CalibrationKind, ClassWeight, Folds, Head, Matrix, Metrics, Problem, SelectBy, Strength, Targets,
-    TrainData, TrainOptions, Training, train_test_split,
+    CalibrationKind, ClassWeight, Folds, Head, Kind, Matrix, Metrics, MlpOptions, Problem, SelectBy,
+    Strength, Targets, TrainData, TrainOptions, Training, train_test_split,
 };
 use frostbert::{CachedEmbeddings, EmbedOptions, Embeddings, Encoder, Error, Result, Text, bind_head};
 use serde_json::json;
@@ -35,6 +35,18 @@ pub struct Args {
     /// Share of the rows to hold out; 0 holds out none
     #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
     test_fraction: f64,
+    /// Kind of head; auto compares them by cross-validation and says why it chose
+    #[arg(long, value_enum, default_value_t = KindArg::Linear)]
+    head: KindArg,
+    /// Share of the L1 norm in the penalty of an elastic net, 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
+    l1_ratio: f64,
+    /// Widths of an MLP's hidden layers [default: the library's]
+    #[arg(long, value_name = "N,M", value_delimiter = ',')]
+    hidden: Vec<usize>,
+    /// How many neighbours vote
+    #[arg(long, value_name = "K", default_value_t = 15)]
+    neighbours: usize,
     /// Inverse strength of the penalty, as in scikit-learn: auto (by cross-validation) or a number
     #[arg(long, default_value = "auto", value_parser = parse_strength)]
     c: Strength,
@@ -76,6 +88,23 @@ pub struct Args {
     /// JSON instead of tables
     #[arg(long)]
     json: bool,
+}
+
+/// `--head`.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum KindArg {
+    /// Logistic regression (of numbers: ridge regression)
+    Linear,
+    /// The same with an L1 penalty too
+    ElasticNet,
+    /// Multilayer perceptron
+    Mlp,
+    /// Each class is its mean
+    Centroid,
+    /// The nearest training rows vote
+    Neighbours,
+    /// Whichever cross-validates best
+    Auto,
 }
 
 /// `--select-by`.
@@ -184,6 +213,17 @@ pub fn run(args: &Args) -> Result<()> {
 impl Args {
     fn train_options(&self) -> TrainOptions {
         TrainOptions {
+            kind: match self.head {
+                KindArg::Linear => Kind::Linear,
+                KindArg::ElasticNet => Kind::ElasticNet { l1_ratio: self.l1_ratio },
+                KindArg::Mlp if self.hidden.is_empty() => Kind::Mlp(MlpOptions::default()),
+                KindArg::Mlp => {
+                    Kind::Mlp(MlpOptions { hidden: self.hidden.clone(), ..MlpOptions::default() })
+                }
+                KindArg::Centroid => Kind::NearestCentroid,
+                KindArg::Neighbours => Kind::Neighbours { k: self.neighbours },
+                KindArg::Auto => Kind::Auto,
+            },
             c: self.c,
             select_by: match self.select_by {
                 SelectArg::LogLoss => SelectBy::LogLoss,
@@ -347,6 +387,13 @@ fn report(args: &Args, encoder: &Encoder, training: &Training, test: Option<&Met
         head.record.train_rows,
         head.record.c.map_or_else(|| "none".into(), |c| format!("{c}"))
     );
+    if let Some(choice) = &training.choice {
+        text += "\nkinds compared on the same folds (the smaller the better)\n";
+        for (kind, score) in &choice.scores {
+            text += &format!("  {kind:<20} {:.4} ± {:.4}\n", score.mean, score.half_width);
+        }
+        text += &format!("  {}\n", choice.reason);
+    }
     if let Some(cv) = cv {
         text += &format!(
             "\n{}-fold cross-validation on the training rows (mean ± half of the 95% interval)\n",
