@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+#[cfg(not(target_arch = "wasm32"))]
+use crate::cache::BestEffort;
+use crate::embeddings::Embeddings;
 use crate::encoder::{EmbedOptions, EmbeddingRecipe, Encoder, Text};
 use crate::error::{Error, Result};
 use crate::head::{Decision, Head, Matrix};
@@ -87,7 +90,23 @@ impl Classifier {
         &self,
         texts: impl IntoIterator<Item = T>,
     ) -> Result<Vec<Prediction>> {
-        let embeddings = self.encoder.embed(texts, &self.options).await?;
+        self.answers(self.encoder.embed(texts, &self.options).await?)
+    }
+
+    /// [`predict`](Self::predict) with embeddings taken from a cache, and left in it, where it can be; blocking.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn predict_cached_blocking<T: Into<Text>>(
+        &self,
+        texts: impl IntoIterator<Item = T>,
+        cache: &BestEffort,
+    ) -> Result<Vec<Prediction>> {
+        self.answers(self.encoder.embed_cached_blocking(texts, &self.options, cache)?.embeddings)
+    }
+
+    fn answers(&self, embeddings: Embeddings) -> Result<Vec<Prediction>> {
         let (rows, dim) = (embeddings.len(), embeddings.dim);
         let probabilities = self.head.predict_proba(&Matrix::new(rows, dim, embeddings.values)?)?;
         let width = self.head.names().len();

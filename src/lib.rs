@@ -38,6 +38,8 @@ pub use checkpoint::Checkpoint;
 pub use classifier::{Classifier, Prediction, bind_head};
 pub use device::Device;
 pub use embeddings::Embeddings;
+#[cfg(not(target_arch = "wasm32"))]
+pub use encoder::CachedEmbeddings;
 pub use encoder::{
     CancelToken, DeviceReport, EmbedOptions, EmbeddingRecipe, EncodeProgress, EncodeReport, Encoder,
     EncoderBuilder, Layers, ProgressFn, Prompt, Text, TokenOutputs, TokenRequest,

@@ -1,6 +1,8 @@
 //! The encoder: a frozen checkpoint on a device, ready to embed.
 
 mod builder;
+#[cfg(not(target_arch = "wasm32"))]
+mod cached;
 mod embed;
 mod fingerprint;
 mod options;
@@ -9,6 +11,8 @@ mod prefetch;
 mod text;
 
 pub use builder::EncoderBuilder;
+#[cfg(not(target_arch = "wasm32"))]
+pub use cached::CachedEmbeddings;
 pub use embed::EncodeReport;
 pub use fingerprint::EmbeddingRecipe;
 pub use options::{CancelToken, EmbedOptions, EncodeProgress, Layers, ProgressFn, Prompt};
