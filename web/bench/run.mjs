@@ -2,8 +2,7 @@
 //
 //   node bench/run.mjs [--onnx FOLDER] [--only NAME] [--texts N] [--json]
 //
-// FOLDER is what export_onnx.py wrote; without it only this package is measured. Prints a table. Run it on a quiet machine: the
-// share of the processors that others used during the passes is shown.
+// FOLDER is what export_onnx.py wrote; without it only this package is measured. Prints a table. Run it on a quiet machine.
 
 import { existsSync, readFileSync } from "node:fs";
 import { spawnSync } from "node:child_process";
@@ -80,10 +79,10 @@ for (const [library, device] of runs) {
 }
 await server.close();
 if (!options.json) {
-  console.log("| library | device | texts | tokens/s | page blocked (ms) | load (s) | first text (ms) | MB | renderer + GPU process peak (MiB) |\n|---|---|---|---|---|---|---|---|---|");
+  console.log("| library | device | texts | tokens/s | page blocked (ms) | load (s) | first text (ms) | MB | renderer + GPU process peak (MiB) | processors busy |\n|---|---|---|---|---|---|---|---|---|---|");
   for (const l of lines) {
     const peak = `${l.peaks_mib.renderer} + ${l.peaks_mib.GPU}`;
-    console.log(`| ${l.library} | ${l.device} | ${l.set} | ${l.tokens_per_s.toFixed(0)} | ${l.blocked_ms.toFixed(0)} | ${l.load_s.toFixed(1)} | ${l.first_ms.toFixed(0)} | ${l.downloaded_mb.toFixed(0)} | ${peak} |`);
+    console.log(`| ${l.library} | ${l.device} | ${l.set} | ${l.tokens_per_s.toFixed(0)} | ${l.blocked_ms.toFixed(0)} | ${l.load_s.toFixed(1)} | ${l.first_ms.toFixed(0)} | ${l.downloaded_mb.toFixed(0)} | ${peak} | ${(100 * l.busy).toFixed(0)}% |`);
   }
 }
 

@@ -1,6 +1,6 @@
 // Step 1: which model, on which device.
 
-import { Encoder, listModels, removeModel, type Device, type Dtype, type LoadProgress } from "../src/index.js";
+import { Encoder, listModels, removeModel, type Device, type LoadProgress } from "../src/index.js";
 import { byId, bytes, el, number, show } from "./dom.js";
 import { dropZone, field, Notice, select, Work } from "./parts.js";
 import { state } from "./state.js";
@@ -29,14 +29,6 @@ const device = select(
   ],
   new URLSearchParams(location.search).get("device") ?? "auto",
 );
-const dtype = select(
-  [
-    ["f32", "Full (f32)"],
-    ["f16", "Half the memory (f16)"],
-  ],
-  "f32",
-);
-
 export function modelStep(): void {
   const load = el("button", { type: "submit", class: "main" }, "Load");
   const form = el(
@@ -50,7 +42,6 @@ export function modelStep(): void {
     },
     field("Model", address, "A hub id, or the address of a folder with config.json"),
     field("Device", device),
-    field("Weights", dtype),
     load,
   );
   show(
@@ -85,7 +76,7 @@ async function loadModel(source: string | File[]): Promise<void> {
   before?.dispose();
   try {
     const encoder = await work.run((signal) =>
-      Encoder.load(source, { device: device.value as Device, dtype: dtype.value as Dtype, signal, onProgress: tell }),
+      Encoder.load(source, { device: device.value as Device, signal, onProgress: tell }),
     );
     for (const warning of encoder.warnings) notice.warn(warning);
     showFacts(encoder);

@@ -24,6 +24,8 @@ export interface ModelRecord {
   revision?: string | undefined;
   /** By name; `null` where the server has no such file. */
   files: Record<string, StoredFile | null>;
+  /** Of the encoder in these files, once it was computed. */
+  fingerprint?: unknown;
   /** Whether nothing is left to fetch. */
   complete: boolean;
   /** When it was last fetched, ISO 8601. */

@@ -1,6 +1,6 @@
 //! The encoder.
 
-use frostbert::checkpoint::{Config, HeadKind};
+use frostbert::checkpoint::{Config, Fingerprint, HeadKind};
 use frostbert::{
     CancelToken, Checkpoint, Device, EmbedOptions, Embeddings, Encoder, Error, Text, TokenRequest,
 };
@@ -53,11 +53,23 @@ enum WebDevice {
     Cpu,
 }
 
+/// How weights are stored, as `web/src/types.ts` names it.
+#[derive(Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WebDtype {
+    #[default]
+    F32,
+    F16,
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct LoadOptions {
     device: WebDevice,
+    dtype: WebDtype,
     batch_tokens: Option<usize>,
+    /// What `WebEncoder::fingerprint` said of these files before.
+    fingerprint: Option<Fingerprint>,
 }
 
 /// `ModelInfo` of the npm package.
@@ -102,9 +114,23 @@ impl WebEncoder {
     /// # Errors
     /// A file is missing or damaged; there is no such device.
     pub async fn load(files: JsValue, options: String) -> Result<WebEncoder, JsValue> {
-        let options: LoadOptions = parse(&options)?;
-        let checkpoint = Checkpoint::from_files(BlobFiles::new(files)).map_err(to_js)?;
+        let mut options: LoadOptions = parse(&options)?;
+        if options.dtype == WebDtype::F16 {
+            return Err(to_js(Error::input("weights in f16 are not computed with yet; load with dtype f32")));
+        }
+        let mut checkpoint = Checkpoint::from_files(BlobFiles::new(files)).map_err(to_js)?;
+        if let Some(known) = options.fingerprint.take() {
+            checkpoint = checkpoint.with_fingerprint(known);
+        }
         Self::open(checkpoint, &options).await.map_err(to_js)
+    }
+
+    /// What tells this encoder from others, as JSON. Reads every weight, unless it was given to `load`.
+    ///
+    /// # Errors
+    /// Reading failed.
+    pub fn fingerprint(&self) -> Result<String, JsValue> {
+        json(self.encoder.checkpoint().fingerprint().map_err(to_js)?)
     }
 
     /// `DeviceInfo` of the npm package, as JSON.
@@ -206,37 +232,59 @@ impl WebEncoder {
 }
 
 impl WebEncoder {
+    /// Tries the devices that the options allow, the best first.
     async fn open(checkpoint: Checkpoint, options: &LoadOptions) -> frostbert::Result<Self> {
-        let build = async |device: Device| {
-            let tokens = options.batch_tokens.unwrap_or_else(|| batch_tokens(checkpoint.config(), &device));
-            Encoder::from_checkpoint(checkpoint.clone()).device(device).batch_tokens(tokens).build().await
+        let slower = "so the CPU computes: the same results, slower.";
+        let (attempts, nothing): (&[(Device, &str)], _) = match options.device {
+            WebDevice::Cpu => (&[(Device::Cpu, "")], ""),
+            WebDevice::Auto => (&[(Device::Gpu, ""), (Device::Cpu, slower)], ""),
+            WebDevice::Webgpu => (
+                &[
+                    (Device::Gpu, ""),
+                    (
+                        Device::Software,
+                        "This is a software adapter: WebGPU without a graphics card. The CPU engine is faster.",
+                    ),
+                ],
+                "this browser offers no WebGPU adapter: use a current Chrome, Edge, Firefox or Safari with hardware acceleration \
+                 switched on, or choose the CPU",
+            ),
         };
-        let is_absent = |result: &frostbert::Result<Encoder>| result.as_ref().is_err_and(Error::is_device);
-        let encoder = match options.device {
-            WebDevice::Cpu => build(Device::Cpu).await?,
-            WebDevice::Auto | WebDevice::Webgpu => match build(Device::Gpu).await {
-                absent if is_absent(&absent) && options.device == WebDevice::Auto => {
-                    let encoder = build(Device::Cpu).await?;
-                    let note = "This browser offers no WebGPU on a graphics adapter, so the CPU computes: the same results, slower.";
-                    return Ok(WebEncoder { encoder, note: Some(note.to_owned()) });
+        let mut failed: Option<Error> = None;
+        for (device, note) in attempts {
+            let tokens = options.batch_tokens.unwrap_or_else(|| batch_tokens(checkpoint.config(), device));
+            match Self::ready(checkpoint.clone(), device.clone(), tokens).await {
+                Ok(encoder) => {
+                    let note = match &failed {
+                        Some(limit) if limit.is_limit() => {
+                            Some(format!("The model does not fit the graphics adapter ({limit}), {note}"))
+                        }
+                        _ if *note == slower => {
+                            Some(format!("This browser offers no WebGPU on a graphics adapter, {note}"))
+                        }
+                        _ => Some((*note).to_owned()).filter(|note| !note.is_empty()),
+                    };
+                    return Ok(WebEncoder { encoder, note });
                 }
-                absent if is_absent(&absent) => match build(Device::Software).await {
-                    Ok(encoder) => {
-                        let note = "This is a software adapter: WebGPU without a graphics card. The CPU engine is faster.";
-                        return Ok(WebEncoder { encoder, note: Some(note.to_owned()) });
-                    }
-                    Err(error) if error.is_device() => {
-                        return Err(Error::device(
-                            "this browser offers no WebGPU adapter: use a current Chrome, Edge, Firefox or Safari with hardware \
-                             acceleration switched on, or choose the CPU",
-                        ));
-                    }
-                    Err(error) => return Err(error),
-                },
-                other => other?,
-            },
-        };
-        Ok(WebEncoder { encoder, note: None })
+                Err(error) if error.is_device() || error.is_limit() => failed = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(match failed {
+            Some(error) if error.is_device() && !nothing.is_empty() => {
+                Error::device(nothing).with_source(error)
+            }
+            Some(error) => error,
+            None => Error::device("no device was tried"),
+        })
+    }
+
+    /// An encoder whose weights are on the device and whose kernels are compiled: what is wrong with them is known at load.
+    async fn ready(checkpoint: Checkpoint, device: Device, tokens: usize) -> frostbert::Result<Encoder> {
+        let encoder =
+            Encoder::from_checkpoint(checkpoint).device(device).batch_tokens(tokens).build().await?;
+        encoder.embed([""], &EmbedOptions::default()).await?;
+        Ok(encoder)
     }
 
     async fn compare_layers(&self) -> frostbert::Result<Vec<Check>> {

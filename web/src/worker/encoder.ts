@@ -33,6 +33,12 @@ export class EncoderSession {
     try {
       const session = await EncoderSession.open(files, options);
       signal.throwIfAborted();
+      const { record } = files;
+      if (record && record.fingerprint === undefined) {
+        // It takes a second a gigabyte, and the stored files stay what they are.
+        record.fingerprint = JSON.parse(session.wasm.fingerprint());
+        await storage.save(record);
+      }
       return session;
     } catch (thrown) {
       const error = FrostbertError.from(thrown);
@@ -44,7 +50,8 @@ export class EncoderSession {
 
   private static async open(files: Files, options: LoadArgs["options"]): Promise<EncoderSession> {
     const adapter = options.device === "cpu" ? undefined : await adapterName();
-    const wasm = await WebEncoder.load(new BlobReader(files.blobs, files.location), JSON.stringify(options));
+    const known = files.record?.fingerprint;
+    const wasm = await WebEncoder.load(new BlobReader(files.blobs, files.location), JSON.stringify({ ...options, fingerprint: known }));
     return new EncoderSession(wasm, files, options, adapter);
   }
 
