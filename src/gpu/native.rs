@@ -19,6 +19,12 @@ pub(super) fn wait(device: &wgpu::Device, submission: wgpu::SubmissionIndex) -> 
         .map_err(|error| Error::device("waiting for the adapter to finish a batch failed").with_source(error))
 }
 
+/// Lets the device clean up after what is done.
+pub(super) fn tick(device: &wgpu::Device) {
+    // An error here is a lost device, which the next check reports.
+    let _ = device.poll(wgpu::PollType::Poll);
+}
+
 /// Applies `f` to every item, on all cores.
 pub(super) fn map_all<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {
     items.par_iter().map(f).collect()

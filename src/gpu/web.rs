@@ -15,6 +15,9 @@ pub(super) fn wait(_device: &wgpu::Device, _submission: wgpu::SubmissionIndex) -
     Ok(())
 }
 
+/// The browser cleans up by itself.
+pub(super) fn tick(_device: &wgpu::Device) {}
+
 /// Applies `f` to every item.
 pub(super) fn map_all<T, R>(items: &[T], f: impl Fn(&T) -> R) -> Vec<R> {
     items.iter().map(f).collect()
