@@ -42,7 +42,7 @@ pub use embeddings::Embeddings;
 pub use encoder::CachedEmbeddings;
 pub use encoder::{
     CancelToken, DeviceReport, EmbedOptions, EmbeddingRecipe, EncodeProgress, EncodeReport, Encoder,
-    EncoderBuilder, Layers, ProgressFn, Prompt, Text, TokenOutputs, TokenRequest,
+    EncoderBuilder, KernelProfile, Layers, Profile, ProgressFn, Prompt, Text, TokenOutputs, TokenRequest,
 };
 pub use error::{Error, Result};
 pub use finetuned::{Aggregation, Classification, Entity, Ranked};

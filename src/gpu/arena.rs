@@ -109,6 +109,12 @@ impl Arena {
         Ok(arena)
     }
 
+    /// Bytes of all buffers.
+    pub(super) fn bytes(&self) -> u64 {
+        let inputs = self.inputs.values().map(wgpu::Buffer::size);
+        inputs.chain(self.buffers.iter().map(wgpu::Buffer::size)).sum::<u64>() + self.params.size()
+    }
+
     fn bind_group(&self, context: &Context, prepared: &PreparedPlan, index: usize) -> wgpu::BindGroup {
         let dispatch = &prepared.dispatches[index];
         let params = wgpu::BindGroupEntry {
