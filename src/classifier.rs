@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+#[cfg(not(target_arch = "wasm32"))]
+use crate::cache::BestEffort;
+use crate::embeddings::Embeddings;
 use crate::encoder::{EmbedOptions, EmbeddingRecipe, Encoder, Text};
 use crate::error::{Error, Result};
 use crate::head::{Decision, Head, Matrix};
@@ -49,7 +52,7 @@ impl Classifier {
     /// The head was trained on another encoder's embeddings (both fingerprints are named), or it does not say how its
     /// embeddings were made.
     pub fn new(encoder: Encoder, head: Head) -> Result<Self> {
-        let options = match recipe(&head)? {
+        let options = match EmbeddingRecipe::of_head(&head)? {
             Some(recipe) => recipe.options(),
             None => EmbedOptions::default(),
         };
@@ -87,7 +90,23 @@ impl Classifier {
         &self,
         texts: impl IntoIterator<Item = T>,
     ) -> Result<Vec<Prediction>> {
-        let embeddings = self.encoder.embed(texts, &self.options).await?;
+        self.answers(self.encoder.embed(texts, &self.options).await?)
+    }
+
+    /// [`predict`](Self::predict) with embeddings taken from a cache, and left in it, where it can be; blocking.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn predict_cached_blocking<T: Into<Text>>(
+        &self,
+        texts: impl IntoIterator<Item = T>,
+        cache: &BestEffort,
+    ) -> Result<Vec<Prediction>> {
+        self.answers(self.encoder.embed_cached_blocking(texts, &self.options, cache)?.embeddings)
+    }
+
+    fn answers(&self, embeddings: Embeddings) -> Result<Vec<Prediction>> {
         let (rows, dim) = (embeddings.len(), embeddings.dim);
         let probabilities = self.head.predict_proba(&Matrix::new(rows, dim, embeddings.values)?)?;
         let width = self.head.names().len();
@@ -123,23 +142,37 @@ impl Classifier {
 /// # Errors
 /// The checkpoint cannot be read for its hash.
 pub fn bind_head(head: &mut Head, encoder: &Encoder, options: &EmbedOptions, location: &str) -> Result<()> {
-    let recipe = encoder.recipe(options)?;
-    let json = serde_json::to_string(&recipe)
-        .map_err(|error| Error::io("cannot write the recipe").with_source(error))?;
-    head.record.encoder = Some(recipe.fingerprint());
-    head.record.notes.insert(RECIPE_NOTE.into(), json);
     let path = Path::new(location);
     let absolute = path.is_dir().then(|| std::path::absolute(path).ok()).flatten();
-    head.record.model_location =
-        Some(absolute.map_or_else(|| location.to_owned(), |path| path.display().to_string()));
-    Ok(())
+    let location = absolute.map_or_else(|| location.to_owned(), |path| path.display().to_string());
+    encoder.recipe(options)?.bind(head, location)
 }
 
-/// The recipe that [`bind_head`] wrote; none where a head knows no encoder.
-fn recipe(head: &Head) -> Result<Option<EmbeddingRecipe>> {
-    let Some(json) = head.record.notes.get(RECIPE_NOTE) else { return Ok(None) };
-    let recipe = serde_json::from_str(json).map_err(|error| {
-        Error::model_file("the head's record of how its embeddings were made is damaged").with_source(error)
-    })?;
-    Ok(Some(recipe))
+impl EmbeddingRecipe {
+    /// Writes into a head's record that it was trained on embeddings of this recipe, and where their model was. For those
+    /// who have the embeddings and not the encoder; others call [`bind_head`].
+    ///
+    /// # Errors
+    /// None in practice: a recipe is text and numbers.
+    pub fn bind(&self, head: &mut Head, location: impl Into<String>) -> Result<()> {
+        let json = serde_json::to_string(self)
+            .map_err(|error| Error::io("cannot write the recipe").with_source(error))?;
+        head.record.encoder = Some(self.fingerprint());
+        head.record.notes.insert(RECIPE_NOTE.into(), json);
+        head.record.model_location = Some(location.into());
+        Ok(())
+    }
+
+    /// The recipe that a head was bound to; none where it knows no encoder.
+    ///
+    /// # Errors
+    /// The record is damaged.
+    pub fn of_head(head: &Head) -> Result<Option<Self>> {
+        let Some(json) = head.record.notes.get(RECIPE_NOTE) else { return Ok(None) };
+        let recipe = serde_json::from_str(json).map_err(|error| {
+            Error::model_file("the head's record of how its embeddings were made is damaged")
+                .with_source(error)
+        })?;
+        Ok(Some(recipe))
+    }
 }

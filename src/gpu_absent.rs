@@ -1,13 +1,14 @@
 //! Stands in for the WGSL engine where cargo feature `gpu` is off: the same names, no adapter ever.
 
 use crate::error::{Error, Result};
-use crate::plan::{Outputs, Plan, WeightSource};
+use crate::plan::{KernelTime, Outputs, Peak, Plan, WeightSource};
 use crate::text::PackedBatch;
 
 /// Which adapter to take.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum AdapterSelector {
     /// The best real GPU.
+    #[default]
     Auto,
     /// The best real GPU.
     Gpu,
@@ -17,6 +18,17 @@ pub enum AdapterSelector {
     Index(usize),
     /// By part of its name.
     Name(String),
+}
+
+/// What may be set before an engine starts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GpuOptions {
+    /// Which adapter.
+    pub selector: AdapterSelector,
+    /// Tokens of a batch.
+    pub batch_tokens: usize,
+    /// Where compiled kernels would be kept.
+    pub pipeline_cache: Option<std::path::PathBuf>,
 }
 
 /// Never made.
@@ -49,7 +61,7 @@ impl GpuEngine {
     ///
     /// # Errors
     /// Always.
-    pub async fn new(_selector: AdapterSelector) -> Result<Self> {
+    pub async fn with_options(_options: GpuOptions) -> Result<Self> {
         Err(Error::device("this build has no WGSL engine (cargo feature `gpu` is off); use --device cpu"))
     }
 
@@ -71,6 +83,31 @@ impl GpuEngine {
     /// # Errors
     /// None.
     pub fn submit(&self, _prepared: &PreparedPlan, _batch: &PackedBatch) -> Result<InFlight> {
+        match *self {}
+    }
+}
+
+impl GpuEngine {
+    /// Never called.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn profile(&self, _prepared: &PreparedPlan, _batch: &PackedBatch) -> Result<Vec<KernelTime>> {
+        match *self {}
+    }
+
+    /// Never called.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn peak(&self) -> Result<Peak> {
+        match *self {}
+    }
+}
+
+impl PreparedPlan {
+    /// Never called.
+    pub fn bytes(&self) -> usize {
         match *self {}
     }
 }

@@ -23,6 +23,7 @@ pub mod gpu;
 pub mod gpu;
 pub mod head;
 mod parallel;
+mod pause;
 pub mod plan;
 mod pretraining;
 pub mod reference;
@@ -37,9 +38,11 @@ pub use checkpoint::Checkpoint;
 pub use classifier::{Classifier, Prediction, bind_head};
 pub use device::Device;
 pub use embeddings::Embeddings;
+#[cfg(not(target_arch = "wasm32"))]
+pub use encoder::CachedEmbeddings;
 pub use encoder::{
     CancelToken, DeviceReport, EmbedOptions, EmbeddingRecipe, EncodeProgress, EncodeReport, Encoder,
-    EncoderBuilder, Layers, ProgressFn, Prompt, Text, TokenOutputs, TokenRequest,
+    EncoderBuilder, KernelProfile, Layers, Profile, ProgressFn, Prompt, Text, TokenOutputs, TokenRequest,
 };
 pub use error::{Error, Result};
 pub use finetuned::{Aggregation, Classification, Entity, Ranked};

@@ -189,6 +189,46 @@ fn the_same_seed_gives_the_same_head() {
 }
 
 #[test]
+fn every_kind_of_head_trains_and_predicts() {
+    let work = Work::new();
+    let table = work.file("reviews.csv", reviews(60));
+    let model = model();
+    for kind in ["linear", "mlp", "centroid", "neighbours", "auto"] {
+        let head = work.name(&format!("{kind}.safetensors"));
+        let words = [
+            "train",
+            "--model",
+            &model,
+            &table,
+            "--out",
+            &head,
+            "--label-column",
+            "label",
+            "--device",
+            "cpu",
+            "--head",
+            kind,
+        ];
+        let done = frostbert(&words).assert().success();
+        if kind == "auto" {
+            done.stdout(contains("kinds compared"));
+        }
+        frostbert(&[
+            "predict",
+            "--head",
+            &head,
+            "--device",
+            "cpu",
+            "--text",
+            "the brilliant wonderful film 90",
+        ])
+        .assert()
+        .success()
+        .stdout(predicate::str::starts_with("good"));
+    }
+}
+
+#[test]
 fn a_head_refuses_another_encoder() {
     let work = Work::new();
     let table = work.file("reviews.csv", reviews(40));

@@ -1,5 +1,6 @@
 //! Every kernel on a software adapter against its twin on the CPU engine, with the kernels of both classes.
 #![cfg(feature = "gpu")]
+#![allow(clippy::unwrap_used)] // Helpers of tests may.
 
 mod support;
 
@@ -118,6 +119,24 @@ fn software_kernels_equal_their_twins() {
 #[test]
 fn gpu_kernels_equal_their_twins() {
     check_against_twins(Class::Gpu);
+}
+
+/// Angles of thousands of radians, where a shader's own sin and cos are of no use.
+#[test]
+fn rotary_holds_at_large_positions() {
+    let twin = CpuEngine::new(None).unwrap();
+    let engine = engine(Class::Software);
+    for case in support::cases().into_iter().filter(|case| case.name.starts_with("rotary")) {
+        let mut batch = batch(&[40]);
+        for (row, position) in batch.position_ids.iter_mut().enumerate() {
+            *position = 8_191 - 201 * row as u32;
+        }
+        let expected = twin.run(&twin.prepare(&case.plan, &WEIGHTS).unwrap(), &batch).unwrap();
+        let got = run(engine, &prepare(engine, &case.plan), &batch);
+        // Both sides round the angle to f32: that is part of the definition.
+        let error = difference(&got.buffers[0], &expected.buffers[0]);
+        assert!(error <= 4e-6, "{}: {error:e}", case.name);
+    }
 }
 
 /// A small BERT with every kind of output that grows with the batch.

@@ -200,6 +200,25 @@ fn a_regression_is_drawn() {
 }
 
 #[test]
+fn long_texts_are_folded_or_cut_and_nothing_is_lost() {
+    let words: Vec<String> = (0..400).map(|at| format!("word{at}")).collect();
+    let shares = words.iter().map(|word| TokenShare { token: word.clone(), share: 0.1 }).collect();
+    let mistake = |shares| Mistake {
+        text: words.join(" "),
+        truth: "a".into(),
+        predicted: "b".into(),
+        probability: 0.9,
+        shares,
+    };
+    let data = ReportData { mistakes: vec![mistake(shares), mistake(vec![])], ..ReportData::default() };
+    let page = report::render(&data).unwrap();
+    assert!(page.contains("<summary>… 320 more tokens</summary>"));
+    assert_eq!(page.matches(">word399</span>").count(), 1, "the last token is folded away, not gone");
+    assert_eq!(page.matches("…</span>").count(), 1, "the text without shares is cut");
+    assert_eq!(page.matches("word398 word399\"").count(), 1, "its title has the whole");
+}
+
+#[test]
 fn many_classes_and_many_rows_stay_readable() {
     let classes = 150;
     let labels: Vec<String> = (0..classes).map(|class| format!("intent {class}")).collect();

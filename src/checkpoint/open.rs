@@ -163,6 +163,13 @@ impl Checkpoint {
         Ok(self.config.labels.clone())
     }
 
+    /// Takes a fingerprint that was computed before, for callers that kept it beside files they know to be the same.
+    #[must_use]
+    pub fn with_fingerprint(mut self, known: Fingerprint) -> Self {
+        self.fingerprint = OnceLock::from(known);
+        self
+    }
+
     /// What tells this encoder from others. The first call reads every weight (about a second a gigabyte); later calls are
     /// free.
     ///

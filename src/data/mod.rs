@@ -9,7 +9,7 @@ mod read;
 mod write;
 
 pub use read::{
-    Filter, Format, Label, LabelKind, Progress, ReadOptions, Row, Rows, Selection, Table, TextColumns,
+    Cells, Filter, Format, Label, LabelKind, Progress, ReadOptions, Row, Rows, Selection, Table, TextColumns,
 };
 #[cfg(not(target_arch = "wasm32"))]
 pub use write::{EmbeddingFormat, EmbeddingWriter};

@@ -1,18 +1,24 @@
 //! The encoder: a frozen checkpoint on a device, ready to embed.
 
 mod builder;
+#[cfg(not(target_arch = "wasm32"))]
+mod cached;
 mod embed;
 mod fingerprint;
 mod options;
 mod outputs;
 mod prefetch;
+mod profile;
 mod text;
 
 pub use builder::EncoderBuilder;
+#[cfg(not(target_arch = "wasm32"))]
+pub use cached::CachedEmbeddings;
 pub use embed::EncodeReport;
 pub use fingerprint::EmbeddingRecipe;
 pub use options::{CancelToken, EmbedOptions, EncodeProgress, Layers, ProgressFn, Prompt};
 pub use outputs::{TokenOutputs, TokenRequest};
+pub use profile::{KernelProfile, Profile};
 pub use text::Text;
 
 use std::sync::{Arc, Mutex};

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::engine::PreparedPlan;
 use crate::error::{Error, Result};
 use crate::plan::kernels::{Count, Resource};
-use crate::plan::{Plan, Rows};
+use crate::plan::{BufferSpec, Plan, Rows};
 use crate::text::PackedBatch;
 use std::collections::HashMap;
 
@@ -109,6 +109,12 @@ impl Arena {
         Ok(arena)
     }
 
+    /// Bytes of all buffers.
+    pub(super) fn bytes(&self) -> u64 {
+        let inputs = self.inputs.values().map(wgpu::Buffer::size);
+        inputs.chain(self.buffers.iter().map(wgpu::Buffer::size)).sum::<u64>() + self.params.size()
+    }
+
     fn bind_group(&self, context: &Context, prepared: &PreparedPlan, index: usize) -> wgpu::BindGroup {
         let dispatch = &prepared.dispatches[index];
         let params = wgpu::BindGroupEntry {
@@ -182,23 +188,41 @@ fn tiles(batch: &PackedBatch, rows: u32) -> Vec<[u32; 4]> {
 
 /// The most tokens a batch of this plan may have, as far as buffers with a row a token go.
 pub(super) fn max_tokens(context: &Context, plan: &Plan) -> usize {
-    let most = context.report.limits.max_binding_bytes.min(context.report.limits.max_buffer_bytes);
-    let widest = plan.buffers.iter().filter(|spec| spec.rows == Rows::Tokens).map(|spec| spec.cols).max();
-    (most / (4 * widest.unwrap_or(4).max(4) as u64)) as usize
+    let limits = &context.report.limits;
+    let columns = |id| {
+        let spec = plan.buffer(id);
+        if spec.rows == Rows::Tokens { spec.cols as u64 } else { 0 }
+    };
+    let widest =
+        plan.buffers.iter().filter(|spec| spec.rows == Rows::Tokens).map(|spec| spec.cols as u64).max();
+    let read_back: u64 = plan.outputs.iter().map(|output| columns(output.buffer)).sum();
+    // 16 bytes: an entry of `Resource::Tokens`.
+    let by_binding = limits.max_binding_bytes / (4 * widest.unwrap_or(0)).max(16);
+    let by_buffer = limits.max_buffer_bytes / (4 * read_back).max(16);
+    by_binding.min(by_buffer) as usize
 }
 
+/// Whether the device allows every buffer of an arena, and a staging buffer for its outputs.
 fn check(context: &Context, plan: &Plan, capacity: Capacity) -> Result<()> {
     let limits = &context.report.limits;
+    let bytes = |spec: &BufferSpec| 4 * capacity.rows(spec.rows) as u64 * spec.cols as u64;
+    let refuse = |what: String, bytes: u64, most: u64| {
+        Err(Error::limit(format!(
+            "{what} needs {bytes} bytes, but {} allows {most}; make batches smaller (--batch-tokens)",
+            context.report.name
+        )))
+    };
     let most = limits.max_binding_bytes.min(limits.max_buffer_bytes);
     for spec in &plan.buffers {
-        let rows = capacity.rows(spec.rows);
-        let bytes = 4 * rows as u64 * spec.cols as u64;
-        if bytes > most {
-            return Err(Error::limit(format!(
-                "buffer {} [{rows}, {}] needs {bytes} bytes, but {} allows {most}; make batches smaller (--batch-tokens)",
-                spec.label, spec.cols, context.report.name
-            )));
+        if bytes(spec) > most {
+            let what = format!("buffer {} [{}, {}]", spec.label, capacity.rows(spec.rows), spec.cols);
+            return refuse(what, bytes(spec), most);
         }
+    }
+    let read_back: u64 = plan.outputs.iter().map(|output| bytes(plan.buffer(output.buffer))).sum();
+    if read_back > limits.max_buffer_bytes {
+        let what = format!("reading back {} outputs of {} tokens", plan.outputs.len(), capacity.tokens);
+        return refuse(what, read_back, limits.max_buffer_bytes);
     }
     Ok(())
 }

@@ -24,7 +24,9 @@ impl Staging {
         // What is too small now is too small for most batches to come.
         free.pop();
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        context.buffer("staging", bytes.next_power_of_two(), usage)
+        // Rounded up so that batches of about one size share a buffer; `arena::check` has seen that `bytes` itself fits.
+        let most = context.report.limits.max_buffer_bytes.max(bytes);
+        context.buffer("staging", bytes.next_power_of_two().min(most), usage)
     }
 
     fn give_back(&self, buffer: wgpu::Buffer) {

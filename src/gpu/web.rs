@@ -15,7 +15,26 @@ pub(super) fn wait(_device: &wgpu::Device, _submission: wgpu::SubmissionIndex) -
     Ok(())
 }
 
+/// The browser cleans up by itself.
+pub(super) fn tick(_device: &wgpu::Device) {}
+
 /// Applies `f` to every item.
 pub(super) fn map_all<T, R>(items: &[T], f: impl Fn(&T) -> R) -> Vec<R> {
     items.iter().map(f).collect()
+}
+
+/// Browsers keep compiled shaders themselves.
+#[derive(Default)]
+pub(super) struct DiskCache;
+
+impl DiskCache {
+    pub(super) fn new(_folder: Option<std::path::PathBuf>) -> Self {
+        DiskCache
+    }
+
+    pub(super) fn get(&self, _context: &super::context::Context) -> Option<&wgpu::PipelineCache> {
+        None
+    }
+
+    pub(super) fn save(&self) {}
 }

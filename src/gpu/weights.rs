@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::fault::lock;
+use super::platform;
 use crate::error::{Error, Result};
 use crate::plan::kernels::{Resource, WeightLayout, WeightSlice, relative_bucket};
 use crate::plan::{Plan, WeightSource, WeightSpec};
@@ -94,8 +95,9 @@ fn upload(context: &Context, label: &str, values: &[f32]) -> Result<wgpu::Buffer
     let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
     let buffer = context.buffer(label, size_of_val(values) as u64, usage);
     context.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(values));
-    // Writes wait in host memory until something is submitted: a large model would be there twice.
+    // Writes wait in host memory until they are submitted and done: a large model would be there twice.
     context.queue.submit([]);
+    platform::tick(&context.device);
     context.fault.check().map_err(|error| error.context(format!("uploading {label}")))?;
     Ok(buffer)
 }

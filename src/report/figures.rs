@@ -96,7 +96,7 @@ pub(super) fn reliability(reliability: &Reliability) -> Result<Markup> {
     );
     let numbers = html! {
         table {
-            thead { tr { th { "" } th.n { "Confidence" } th.n { "Accuracy" } th.n { "Rows" } } }
+            thead { tr { th { "Curve" } th.n { "Confidence" } th.n { "Accuracy" } th.n { "Rows" } } }
             tbody { @for series in &series { @for bin in &series.bins { tr {
                 td { (series.name) }
                 td.n { (score(bin.confidence)) }

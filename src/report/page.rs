@@ -19,8 +19,10 @@ const SCRIPT: &str = include_str!("script.js");
 /// The data contradict themselves: a confusion matrix that is not square, or a map point of a class without a name.
 pub fn render(data: &ReportData) -> Result<String> {
     let sections = sections(data)?;
-    // The policy names the one script by its hash: nothing else on the page can run or load.
-    let hash = BASE64_STANDARD.encode(Sha256::digest(SCRIPT));
+    // The policy names the one script by its hash: nothing else on the page can run or load. Browsers hash what
+    // they have parsed, in which no carriage return is left; a checkout may have put some.
+    let script = SCRIPT.replace('\r', "");
+    let hash = BASE64_STANDARD.encode(Sha256::digest(&script));
     let policy = format!("default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{hash}'");
     let title = if data.title.trim().is_empty() { "Training report" } else { &data.title };
     let page = html! {
@@ -58,13 +60,13 @@ pub fn render(data: &ReportData) -> Result<String> {
                     @if sections.is_empty() { p.lead { "Nothing was reported." } }
                 }
                 footer { "Made by frostbert " (env!("CARGO_PKG_VERSION")) ". This file needs no network." }
-                script { (PreEscaped(SCRIPT)) }
+                script { (PreEscaped(script)) }
             }
         }
     };
     // maud escapes what has a meaning in HTML; this is the one place for what has none.
     let forbidden = |c: char| is_forbidden(c) && c != '\n' && c != '\t';
-    Ok(page.into_string().replace(forbidden, "\u{fffd}"))
+    Ok(page.into_string().replace('\r', "").replace(forbidden, "\u{fffd}"))
 }
 
 struct Section {

@@ -1,6 +1,6 @@
 //! The report's tables.
 
-use super::format::{count, counted, ends, largest_share, percent, pieces, score, shorten, signed};
+use super::format::{Piece, count, counted, ends, largest_share, percent, pieces, score, shorten, signed};
 use super::{
     ClassRow, Comparison, Confusion, Explanation, Interval, LabelError, Metrics, Mistake, TokenShare,
 };
@@ -15,6 +15,9 @@ const MOST_CONFUSIONS: usize = 25;
 
 /// Characters of a text in a table.
 const CELL_TEXT: usize = 280;
+
+/// Tokens of a text that are shown unfolded.
+const MOST_TOKENS: usize = 80;
 
 /// Characters of a class name in a table's heading.
 const HEADING_TEXT: usize = 28;
@@ -159,18 +162,27 @@ pub(super) fn comparison(comparison: &Comparison, what: &str) -> Markup {
     }
 }
 
-/// Tokens on a background that says how much each adds (full) or takes away (dotted underline).
+/// Tokens on a background that says how much each adds (full) or takes away (dotted underline). Many tokens are
+/// folded away behind the first ones.
 pub(super) fn token_shares(shares: &[TokenShare]) -> Markup {
     let largest = largest_share(shares).max(f64::MIN_POSITIVE);
-    html! {
-        span.shares dir="auto" {
-            @for piece in pieces(shares) {
+    let pieces = pieces(shares);
+    let (shown, folded) = pieces.split_at(pieces.len().min(MOST_TOKENS));
+    let coloured = |pieces: &[Piece<'_>]| {
+        html! {
+            span.shares dir="auto" { @for piece in pieces {
                 @if piece.spaced { " " }
                 @let weight = if piece.share.is_finite() { piece.share.abs() / largest } else { 0.0 };
                 @let class = if weight < 0.02 { "t" } else if piece.share > 0.0 { "t up" } else { "t down" };
                 span class=(class) style=[(weight >= 0.02).then(|| format!("--a:{:.0}%", 80.0 * weight))]
                     title=(format!("{} {}", piece.text, signed(piece.share))) { (piece.text) }
-            }
+            } }
+        }
+    };
+    html! {
+        (coloured(shown))
+        @if !folded.is_empty() {
+            details { summary { "… " (counted(folded.len(), "more token")) } (coloured(folded)) }
         }
     }
 }
@@ -231,7 +243,7 @@ pub(super) fn explanations(explanations: &[Explanation]) -> Markup {
                 b { (text(&explanation.label, 60)) } " " (percent(explanation.probability))
                 span.muted { " logit " (signed(explanation.logit)) ", of which bias " (signed(explanation.bias)) }
             }
-            p { (token_shares(&explanation.shares)) }
+            div { (token_shares(&explanation.shares)) }
         } } }
         @if first_order {
             p.note { "The embeddings are normalised: shares are exact to first order and sum to the logit." }

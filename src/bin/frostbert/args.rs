@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use frostbert::cache::{BestEffort, Cache};
 use frostbert::checkpoint::{Hub, ModelSource};
 use frostbert::data::{Filter, Format, Label, LabelKind, ReadOptions, Row, Selection, Table, TextColumns};
 use frostbert::head::{Head, Targets, train_test_split};
@@ -68,6 +69,29 @@ impl ModelArgs {
     pub fn load(&self) -> Result<Encoder> {
         self.engine.load(&self.model)
     }
+}
+
+/// Whether embeddings are kept for the next run.
+#[derive(Args, Clone, Debug, Default)]
+pub struct CacheArgs {
+    /// Embed every text anew, and keep nothing for the next run
+    #[arg(long)]
+    pub no_cache: bool,
+}
+
+impl CacheArgs {
+    /// The user's cache, or none.
+    pub fn open(&self) -> BestEffort {
+        open_cache(!self.no_cache)
+    }
+}
+
+/// The user's cache where it is wanted. One that cannot be used costs a warning and time, nothing else.
+pub fn open_cache(wanted: bool) -> BestEffort {
+    if !wanted {
+        return BestEffort::off();
+    }
+    BestEffort::new(Cache::default_folder().and_then(Cache::open), |warning| eprintln!("warning: {warning}"))
 }
 
 /// Which head, and where its encoder is.

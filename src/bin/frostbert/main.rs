@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod progress;
+mod report_data;
 mod tables;
 
 use std::process::ExitCode;
@@ -10,8 +11,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    classify, devices, embed, evaluate, fetch, fill_mask, inspect, next_sentence, predict, rerank, tag,
-    tokens, train, verify,
+    bench, cache, classify, devices, embed, evaluate, fetch, fill_mask, inspect, next_sentence, predict,
+    rerank, tag, tokens, train, verify,
 };
 
 /// BERT embeddings as WGSL compute shaders on any GPU, and a classifier of your own on top.
@@ -38,6 +39,8 @@ enum Command {
     Evaluate(evaluate::Args),
     /// Classify texts with a trained classifier
     Predict(predict::Args),
+    /// Show or clear the embedding cache
+    Cache(cache::Args),
     /// Hidden states, attentions and pooler output, token by token, as JSON lines
     Tokens(tokens::Args),
     /// Predict the words behind masks (checkpoints with an MLM head)
@@ -50,6 +53,8 @@ enum Command {
     Tag(tag::Args),
     /// Order documents by relevance to a query with a cross-encoder
     Rerank(rerank::Args),
+    /// Measure how fast a model is here: by length of text, one text, cold start, kernel by kernel
+    Bench(bench::Args),
     /// Compare a device with what transformers computes, tensor by tensor
     Verify(verify::Args),
 }
@@ -73,12 +78,14 @@ fn main() -> ExitCode {
         Command::Train(args) => train::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Predict(args) => predict::run(&args),
+        Command::Cache(args) => cache::run(&args),
         Command::Tokens(args) => tokens::run(&args),
         Command::FillMask(args) => fill_mask::run(&args),
         Command::NextSentence(args) => next_sentence::run(&args),
         Command::Classify(args) => classify::run(&args),
         Command::Tag(args) => tag::run(&args),
         Command::Rerank(args) => rerank::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Verify(args) => verify::run(&args),
     };
     match done {

@@ -234,6 +234,36 @@ impl Table {
     pub fn rows(self, selection: &Selection) -> Result<Rows> {
         Rows::new(self.name, self.source, self.progress, selection)
     }
+
+    /// Starts reading every cell as text, for a preview: nothing is checked but that the file can be read.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn cells(mut self) -> Result<Cells> {
+        let columns: Vec<usize> = (0..self.source.columns().len()).collect();
+        self.source.project(&columns)?;
+        Ok(Cells { source: self.source, columns, cells: Vec::new() })
+    }
+}
+
+/// Every row of a table, each as the texts of its cells; `None` where a cell has no value.
+pub struct Cells {
+    source: Box<dyn Source>,
+    columns: Vec<usize>,
+    cells: Vec<Cell>,
+}
+
+impl Iterator for Cells {
+    type Item = Result<Vec<Option<String>>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.cells.clear();
+        match self.source.next(&self.columns, &mut self.cells) {
+            Ok(Some(_)) => Some(Ok(self.cells.drain(..).map(Cell::into_text).collect())),
+            Ok(None) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
 }
 
 impl std::fmt::Debug for Table {

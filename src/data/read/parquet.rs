@@ -100,9 +100,10 @@ impl Parquet {
             match group.column(leaf).compression() {
                 Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::GZIP(_) => {}
                 other => {
-                    return refuse(format!(
-                        "data compressed with {other}, which is not read; save it with snappy. It"
-                    ));
+                    return Err(Error::input(format!(
+                        "{}: column \"{name}\" is compressed with {other}, which is not read; save the table with snappy",
+                        self.name
+                    )));
                 }
             }
         }

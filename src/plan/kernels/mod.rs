@@ -7,7 +7,7 @@ mod lower;
 mod shaders;
 
 pub use lower::{Limits, lower, relative_bucket};
-pub use shaders::{KERNELS, Kernel};
+pub use shaders::{KERNELS, Kernel, PEAK_COPY, PEAK_FMA};
 
 use super::{BufferId, Rows, WeightId};
 use crate::text::PackedBatch;

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use frostbert::Result;
 use frostbert::data::EmbeddingWriter;
+use frostbert::{EmbedOptions, Embeddings, EncodeReport, Encoder, Result, Text};
 
 use super::print;
-use crate::args::{EmbedArgs, ModelArgs, RowArgs};
+use crate::args::{EmbedArgs, ModelArgs, RowArgs, open_cache};
 use crate::progress::EncodeBar;
 
 #[derive(clap::Args)]
@@ -23,10 +23,16 @@ pub struct Args {
     rows: RowArgs,
     #[command(flatten)]
     embed: EmbedArgs,
+    /// Take embeddings from the embedding cache, and leave new ones in it
+    #[arg(long)]
+    cache: bool,
     /// Where to write: .npy, .safetensors, .jsonl, .csv or .parquet by the ending [default: jsonl to stdout]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
+
+/// Texts looked up in the cache at a time: memory stays flat however long the file is.
+const CHUNK: usize = 4096;
 
 pub fn run(args: &Args) -> Result<()> {
     let options = args.embed.options()?;
@@ -40,13 +46,20 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let bar = EncodeBar::new(texts.total, "embedding");
     let options = bar.attach(options);
-    let report = pollster::block_on(encoder.embed_stream(texts.rows, &options, |rows| {
-        writer.write(&rows.values, &rows.tokens, &rows.truncated)
-    }));
+    let mut from_cache = 0;
+    let mut write = |rows: Embeddings| writer.write(&rows.values, &rows.tokens, &rows.truncated);
+    let report = if args.cache {
+        through_cache(&encoder, texts.rows, &options, &mut from_cache, &mut write)
+    } else {
+        pollster::block_on(encoder.embed_stream(texts.rows, &options, write))
+    };
     bar.finish();
     let report = report?;
     writer.finish()?;
     args.embed.warn_truncated(report.truncated, report.texts);
+    if args.cache {
+        eprintln!("{from_cache} texts came from the cache");
+    }
     if let Some(path) = &args.out {
         let device = encoder.device();
         eprintln!(
@@ -61,4 +74,30 @@ pub fn run(args: &Args) -> Result<()> {
         print(&format!("{}\n", path.display()))?;
     }
     Ok(())
+}
+
+/// Embeds chunk by chunk; the report counts what the engine did, and every text that was cut.
+fn through_cache(
+    encoder: &Encoder,
+    mut texts: impl Iterator<Item = Result<Text>>,
+    options: &EmbedOptions,
+    from_cache: &mut u64,
+    write: &mut dyn FnMut(Embeddings) -> Result<()>,
+) -> Result<EncodeReport> {
+    let cache = open_cache(true);
+    let mut all = EncodeReport::default();
+    loop {
+        let chunk = texts.by_ref().take(CHUNK).collect::<Result<Vec<Text>>>()?;
+        if chunk.is_empty() {
+            return Ok(all);
+        }
+        let found = encoder.embed_cached_blocking(chunk, options, &cache)?;
+        *from_cache += found.from_cache;
+        all.texts += found.embeddings.len() as u64;
+        all.truncated += found.embeddings.truncated.iter().filter(|cut| **cut).count() as u64;
+        all.real_tokens += found.report.real_tokens;
+        all.computed_tokens += found.report.computed_tokens;
+        all.batches += found.report.batches;
+        write(found.embeddings)?;
+    }
 }

@@ -6,7 +6,7 @@ use frostbert::{Classifier, Result};
 use serde_json::json;
 
 use super::{print, print_json, train};
-use crate::args::{EmbedArgs, HeadArgs, LabelArgs, RowArgs, renamed};
+use crate::args::{CacheArgs, EmbedArgs, HeadArgs, LabelArgs, RowArgs, renamed};
 use crate::tables;
 
 #[derive(clap::Args)]
@@ -19,6 +19,8 @@ pub struct Args {
     rows: RowArgs,
     #[command(flatten)]
     labels: LabelArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
     /// JSON instead of tables
     #[arg(long)]
     json: bool,
@@ -27,8 +29,14 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     let data = args.labels.read(&args.data, &args.rows, None, None)?;
     let classifier: Classifier = args.head.load()?;
-    let embedded =
-        train::embed(classifier.encoder(), &data, classifier.options(), &EmbedArgs::default(), "embedding")?;
+    let embedded = train::embed(
+        classifier.encoder(),
+        &data,
+        classifier.options(),
+        &EmbedArgs::default(),
+        &args.cache.open(),
+        "embedding",
+    )?;
     let targets = renamed(embedded.targets, classifier.head().names())?;
     let metrics = classifier.head().evaluate(&train::matrix(embedded.embeddings)?, &targets)?;
     if args.json {

@@ -7,7 +7,7 @@ use frostbert::{Prediction, Result, Text};
 use serde_json::{Map, Value, json};
 
 use super::{print, print_json};
-use crate::args::{HeadArgs, RowArgs};
+use crate::args::{HeadArgs, RowArgs, open_cache};
 
 /// Texts predicted at a time: memory stays flat however long the file is.
 const CHUNK: usize = 4096;
@@ -24,6 +24,9 @@ pub struct Args {
     text: Vec<String>,
     #[command(flatten)]
     rows: RowArgs,
+    /// Take embeddings from the embedding cache, and leave new ones in it
+    #[arg(long)]
+    cache: bool,
     /// Leave undecided what is less sure than this probability
     #[arg(long, value_name = "P")]
     abstain: Option<f64>,
@@ -35,13 +38,18 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     let mut texts = args.rows.texts(args.file.as_deref(), &args.text)?.rows;
     let classifier = args.head.load()?;
+    let cache = open_cache(args.cache);
     let names = classifier.head().names();
     loop {
         let chunk = texts.by_ref().take(CHUNK).collect::<Result<Vec<Text>>>()?;
         if chunk.is_empty() {
+            if args.cache {
+                let (hits, misses) = (cache.hits(), cache.misses());
+                eprintln!("{hits} of {} different texts came from the cache", hits + misses);
+            }
             return Ok(());
         }
-        let predictions = classifier.predict_blocking(chunk.iter().cloned())?;
+        let predictions = classifier.predict_cached_blocking(chunk.iter().cloned(), &cache)?;
         for (text, prediction) in chunk.iter().zip(&predictions) {
             let decision = classifier.head().decide(&prediction.probabilities, args.abstain);
             if args.json {

@@ -3,16 +3,18 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use frostbert::cache::BestEffort;
 use frostbert::head::{
-    CalibrationKind, ClassWeight, Folds, Head, Matrix, Metrics, Problem, SelectBy, Strength, Targets,
-    TrainData, TrainOptions, Training, train_test_split,
+    CalibrationKind, ClassWeight, Folds, Head, Kind, Matrix, Metrics, MlpOptions, Problem, SelectBy,
+    Strength, Targets, TrainData, TrainOptions, Training, train_test_split,
 };
-use frostbert::{EmbedOptions, Embeddings, Encoder, Error, Result, bind_head};
+use frostbert::{CachedEmbeddings, EmbedOptions, Embeddings, Encoder, Error, Result, Text, bind_head};
 use serde_json::json;
 
 use super::{print, print_json};
-use crate::args::{EmbedArgs, LabelArgs, Labelled, ModelArgs, RowArgs, renamed};
+use crate::args::{CacheArgs, EmbedArgs, LabelArgs, Labelled, ModelArgs, RowArgs, renamed};
 use crate::progress::{self, EncodeBar};
+use crate::report_data::{Story, warnings};
 use crate::tables;
 
 #[derive(clap::Args)]
@@ -33,6 +35,15 @@ pub struct Args {
     /// Share of the rows to hold out; 0 holds out none
     #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
     test_fraction: f64,
+    /// Kind of head; auto compares them by cross-validation and says why it chose
+    #[arg(long, value_enum, default_value_t = KindArg::Linear)]
+    head: KindArg,
+    /// Widths of an MLP's hidden layers [default: the library's]
+    #[arg(long, value_name = "N,M", value_delimiter = ',')]
+    hidden: Vec<usize>,
+    /// How many neighbours vote
+    #[arg(long, value_name = "K", default_value_t = 15)]
+    neighbours: usize,
     /// Inverse strength of the penalty, as in scikit-learn: auto (by cross-validation) or a number
     #[arg(long, default_value = "auto", value_parser = parse_strength)]
     c: Strength,
@@ -66,9 +77,29 @@ pub struct Args {
     /// Where to write the head
     #[arg(long, value_name = "FILE.safetensors")]
     out: PathBuf,
+    #[command(flatten)]
+    cache: CacheArgs,
+    /// Write all that training found out as one HTML page
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
     /// JSON instead of tables
     #[arg(long)]
     json: bool,
+}
+
+/// `--head`.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum KindArg {
+    /// Logistic regression (of numbers: ridge regression)
+    Linear,
+    /// Multilayer perceptron
+    Mlp,
+    /// Each class is its mean
+    Centroid,
+    /// The nearest training rows vote
+    Neighbours,
+    /// Whichever cross-validates best
+    Auto,
 }
 
 /// `--select-by`.
@@ -109,12 +140,16 @@ pub fn run(args: &Args) -> Result<()> {
     let data = args.labels.read(&args.data, &every_row, group, weight)?.drawn(args.rows.limit, args.seed)?;
     let test = args.test.as_ref().map(|test| args.labels.read(test, &every_row, None, None)).transpose()?;
     check_out(&args.out)?;
+    args.report.as_deref().map_or(Ok(()), check_out)?;
 
     let encoder = args.model.load()?;
-    let mut embedded = embed(&encoder, &data, &embed_options, &args.embed, "embedding")?;
+    let cache = args.cache.open();
+    let mut embedded = embed(&encoder, &data, &embed_options, &args.embed, &cache, "embedding")?;
+    let mut test_texts: Vec<&Text> = Vec::new();
     let held_out = match &test {
         Some(test) => {
-            let embeddings = embed(&encoder, test, &embed_options, &args.embed, "test rows")?;
+            let embeddings = embed(&encoder, test, &embed_options, &args.embed, &cache, "test rows")?;
+            test_texts.extend(&test.texts);
             let targets = renamed(test.targets(), embedded.targets.names())?;
             Some((matrix(embeddings.embeddings)?, targets))
         }
@@ -122,6 +157,7 @@ pub fn run(args: &Args) -> Result<()> {
         None => {
             let strata = embedded.strata();
             let split = train_test_split(&strata, embedded.groups.as_deref(), args.test_fraction, args.seed)?;
+            test_texts.extend(split.test.iter().map(|row| &data.texts[*row as usize]));
             Some(embedded.hold_out(&split.train, &split.test)?)
         }
     };
@@ -135,17 +171,53 @@ pub fn run(args: &Args) -> Result<()> {
     if !training.converged {
         eprintln!("warning: the fit stopped before its optimum; try --standardize or a smaller --c");
     }
+    let texts: Vec<&Text> = embedded.rows.iter().map(|row| &data.texts[*row as usize]).collect();
+    let warnings = warnings(&texts, &test_texts, &embedded.targets, &training);
+    for warning in &warnings {
+        eprintln!("warning: {warning}");
+    }
     let test_metrics =
         held_out.as_ref().map(|(x, targets)| training.head.evaluate(x, targets)).transpose()?;
     bind_head(&mut training.head, &encoder, &embed_options, &args.model.model)?;
     training.head.record.test.clone_from(&test_metrics);
     training.head.save(&args.out)?;
+    if let Some(path) = &args.report {
+        let spinner = progress::spinner("writing the report");
+        let story = Story {
+            file: &args.data,
+            head_file: &args.out,
+            model: &args.model.model,
+            encoder: &encoder,
+            options: &embed_options,
+            texts: &texts,
+            data: &embedded.train_data()?,
+            truncated: embedded.truncated,
+            tokens_per_second: embedded.tokens_per_second,
+            training: &training,
+            test: test_metrics.as_ref(),
+            warnings,
+        };
+        let written = story.data().and_then(|data| frostbert::report::write(path, &data));
+        spinner.finish_and_clear();
+        written?;
+        eprintln!("report written to {}", path.display());
+    }
     report(args, &encoder, &training, test_metrics.as_ref())
 }
 
 impl Args {
     fn train_options(&self) -> TrainOptions {
         TrainOptions {
+            kind: match self.head {
+                KindArg::Linear => Kind::Linear,
+                KindArg::Mlp if self.hidden.is_empty() => Kind::Mlp(MlpOptions::default()),
+                KindArg::Mlp => {
+                    Kind::Mlp(MlpOptions { hidden: self.hidden.clone(), ..MlpOptions::default() })
+                }
+                KindArg::Centroid => Kind::NearestCentroid,
+                KindArg::Neighbours => Kind::Neighbours { k: self.neighbours },
+                KindArg::Auto => Kind::Auto,
+            },
             c: self.c,
             select_by: match self.select_by {
                 SelectArg::LogLoss => SelectBy::LogLoss,
@@ -186,6 +258,10 @@ pub struct Embedded {
     pub targets: Targets,
     groups: Option<Vec<u32>>,
     weights: Option<Vec<f64>>,
+    /// Rows of the table that are still here.
+    rows: Vec<u32>,
+    truncated: usize,
+    tokens_per_second: Option<f64>,
 }
 
 /// Embeds labelled rows with a bar.
@@ -194,24 +270,28 @@ pub fn embed(
     data: &Labelled,
     options: &EmbedOptions,
     args: &EmbedArgs,
+    cache: &BestEffort,
     what: &str,
 ) -> Result<Embedded> {
     let bar = EncodeBar::new(Some(data.texts.len() as u64), what);
-    let embeddings = encoder.embed_blocking(data.texts.iter().cloned(), &bar.attach(options.clone()));
+    let embeddings =
+        encoder.embed_cached_blocking(data.texts.iter().cloned(), &bar.attach(options.clone()), cache);
     bar.finish();
-    let embeddings = embeddings?;
-    let tokens: u64 = embeddings.tokens.iter().map(|tokens| u64::from(*tokens)).sum();
+    let CachedEmbeddings { embeddings, from_cache, report } = embeddings?;
+    let (seconds, device) = (bar.seconds(), &encoder.device().name);
     eprintln!(
-        "{} texts, {tokens} tokens embedded in {:.1} s on {}",
+        "{} texts, {from_cache} from the cache; {} tokens embedded in {seconds:.1} s on {device}",
         embeddings.len(),
-        bar.seconds(),
-        encoder.device().name
+        report.real_tokens
     );
     let truncated = embeddings.truncated.iter().filter(|cut| **cut).count();
     args.warn_truncated(truncated as u64, embeddings.len() as u64);
     Ok(Embedded {
         targets: data.targets(),
         groups: (!data.groups.is_empty()).then(|| numbered(&data.groups)),
+        rows: (0..data.texts.len() as u32).collect(),
+        truncated,
+        tokens_per_second: (report.real_tokens > 0).then(|| report.real_tokens as f64 / seconds.max(1e-9)),
         weights: (!data.weights.is_empty()).then(|| data.weights.clone()),
         embeddings,
     })
@@ -247,6 +327,7 @@ impl Embedded {
         let held_out = (all.select_rows(test), self.targets.select_rows(test));
         let kept = all.select_rows(train);
         self.targets = self.targets.select_rows(train);
+        self.rows = train.to_vec();
         let pick = |rows: &[u32]| train.iter().map(|row| rows[*row as usize]).collect();
         self.groups = self.groups.take().map(|groups| pick(&groups));
         self.weights =
@@ -300,6 +381,13 @@ fn report(args: &Args, encoder: &Encoder, training: &Training, test: Option<&Met
         head.record.train_rows,
         head.record.c.map_or_else(|| "none".into(), |c| format!("{c}"))
     );
+    if let Some(choice) = &training.choice {
+        text += "\nkinds compared on the same folds (the smaller the better)\n";
+        for (kind, score) in &choice.scores {
+            text += &format!("  {kind:<20} {:.4} ± {:.4}\n", score.mean, score.half_width);
+        }
+        text += &format!("  {}\n", choice.reason);
+    }
     if let Some(cv) = cv {
         text += &format!(
             "\n{}-fold cross-validation on the training rows (mean ± half of the 95% interval)\n",

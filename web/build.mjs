@@ -1,0 +1,103 @@
+// Builds everything: the WebAssembly, the npm package, the page. From a fresh clone: `node build.mjs`.
+//
+//   --wasm | --package | --page   only this part
+//
+// What is up to date is not built again. Needs a Rust toolchain with the target wasm32-unknown-unknown, and Node.
+
+import { execFileSync, spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { brotliCompressSync, constants } from "node:zlib";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+const root = join(here, "..");
+const target = process.env.CARGO_TARGET_DIR ?? join(root, "target");
+const compiled = join(target, "wasm32-unknown-unknown/web/frostbert_web.wasm");
+const wasmFolder = join(here, "src/wasm");
+const packageFolder = join(here, "dist/package");
+const bin = (name) => join(here, "node_modules/.bin", name);
+
+/** Sizes that a visitor downloads, in bytes after brotli, and the page's script as it is. */
+const LIMITS = { wasm: 2_500_000, script: 300_000 };
+
+const parts = process.argv.slice(2).map((part) => part.replace(/^--/, ""));
+const wanted = (part) => parts.length === 0 || parts.includes(part);
+
+if (!existsSync(bin("vite"))) run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+if (wanted("wasm")) buildWasm();
+if (wanted("package")) buildPackage();
+if (wanted("page")) buildPage();
+
+function buildWasm() {
+  const bindgen = wasmBindgen();
+  say("compiling the WebAssembly");
+  run("cargo", ["build", "--profile", "web", "--target", "wasm32-unknown-unknown", "--package", "frostbert-web"], root);
+  const optimised = join(wasmFolder, "frostbert_web_bg.wasm");
+  if (existsSync(optimised) && statSync(optimised).mtimeMs > statSync(compiled).mtimeMs) return;
+  run(bindgen, [compiled, "--target", "web", "--out-dir", wasmFolder]);
+  say("optimising it");
+  const features = ["--enable-simd", "--enable-bulk-memory", "--enable-nontrapping-float-to-int", "--enable-sign-ext", "--enable-mutable-globals", "--enable-multivalue", "--enable-reference-types"];
+  run(bin("wasm-opt"), ["-O3", "--converge", ...features, optimised, "-o", optimised]);
+  check("WebAssembly (brotli)", compressed(readFileSync(optimised)), LIMITS.wasm);
+}
+
+/** wasm-bindgen's tool in exactly the version of the library in Cargo.lock: installed once into the user's cache. */
+function wasmBindgen() {
+  const lock = readFileSync(join(root, "Cargo.lock"), "utf8");
+  const version = /name = "wasm-bindgen"\nversion = "([^"]+)"/.exec(lock)?.[1];
+  if (!version) throw new Error("Cargo.lock names no wasm-bindgen");
+  const cache = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
+  const place = join(cache, "frostbert/tools", `wasm-bindgen-${version}`);
+  const tool = join(place, "bin/wasm-bindgen");
+  if (!existsSync(tool)) {
+    say(`installing wasm-bindgen-cli ${version} (once, some minutes)`);
+    run("cargo", ["install", "wasm-bindgen-cli", "--version", version, "--bin", "wasm-bindgen", "--root", place], root);
+  }
+  return tool;
+}
+
+/** Plain ES modules, one for each source file: bundlers take what is used. */
+function buildPackage() {
+  say("building the npm package");
+  rmSync(packageFolder, { recursive: true, force: true });
+  run(bin("tsc"), ["-p", "src/tsconfig.json"]);
+  run(bin("tsc"), ["-p", "src/worker/tsconfig.json"]);
+  mkdirSync(join(packageFolder, "wasm"), { recursive: true });
+  for (const name of ["frostbert_web.js", "frostbert_web_bg.wasm"]) cpSync(join(wasmFolder, name), join(packageFolder, "wasm", name));
+  if (existsSync(join(wasmFolder, "snippets"))) cpSync(join(wasmFolder, "snippets"), join(packageFolder, "wasm/snippets"), { recursive: true });
+}
+
+function buildPage() {
+  say("building the page");
+  run(bin("tsc"), ["-p", "page/tsconfig.json"]);
+  run(bin("vite"), ["build", "--logLevel", "warn"]);
+  const manifest = execFileSync("find", [join(here, "dist/page"), "-name", "*.js"], { encoding: "utf8" }).trim().split("\n");
+  const script = manifest.reduce((sum, file) => sum + statSync(file).size, 0);
+  check("scripts of the page", script, LIMITS.script);
+}
+
+function compressed(bytes) {
+  return brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 24 } }).length;
+}
+
+function check(what, bytes, limit) {
+  const text = `${what}: ${(bytes / 1000).toFixed(0)} kB of ${(limit / 1000).toFixed(0)} kB`;
+  if (!(bytes <= limit)) throw new Error(`too large: ${text}`);
+  say(text);
+
+}
+
+function run(command, args, cwd = here) {
+  const { status, error } = spawnSync(command, args, { cwd, stdio: "inherit" });
+  if (error) throw error;
+  if (status !== 0) {
+    console.error(`build.mjs: ${command} ${args.slice(0, 3).join(" ")} failed`);
+    process.exit(1);
+  }
+}
+
+function say(text) {
+  console.log(`web: ${text}`);
+}

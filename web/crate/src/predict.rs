@@ -1,0 +1,84 @@
+//! Texts to labels: an encoder and a head together.
+
+use frostbert::head::{Decision, Head, Matrix};
+use frostbert::{EmbedOptions, EmbeddingRecipe, Encoder, TokenRequest};
+use serde::Serialize;
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use crate::encoder::{Stop, WebEncoder, json};
+use crate::error::to_js;
+use crate::explain::{TokenShare, explainable, shares};
+use crate::head::WebHead;
+
+/// `Prediction` of the npm package.
+#[derive(Serialize)]
+struct Prediction {
+    label: String,
+    probabilities: Vec<f64>,
+    tokens: u32,
+    truncated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shares: Option<Vec<TokenShare>>,
+}
+
+#[wasm_bindgen]
+impl WebEncoder {
+    /// `Prediction[]` of the npm package, as JSON.
+    ///
+    /// # Errors
+    /// The head belongs to another encoder; what `embed` returns.
+    pub async fn predict(
+        &self,
+        head: &WebHead,
+        texts: Vec<String>,
+        explain: bool,
+        stop: &Stop,
+    ) -> Result<String, JsValue> {
+        json(&predict(&self.encoder, &head.head, &texts, stop, explain).await.map_err(to_js)?)
+    }
+}
+
+async fn predict(
+    encoder: &Encoder,
+    head: &Head,
+    texts: &[String],
+    stop: &Stop,
+    explain: bool,
+) -> frostbert::Result<Vec<Prediction>> {
+    let as_trained =
+        EmbeddingRecipe::of_head(head)?.map_or_else(EmbedOptions::default, |recipe| recipe.options());
+    let options = EmbedOptions { cancel: Some(stop.0.clone()), ..as_trained };
+    let recipe = encoder.recipe(&options)?;
+    head.check_encoder(&recipe.fingerprint())?;
+    let embeddings = encoder.embed(texts, &options).await?;
+    let matrix = Matrix::new(embeddings.len(), embeddings.dim, &embeddings.values[..])?;
+    let probabilities = head.predict_proba(&matrix)?;
+    let hidden = match explainable(&recipe).filter(|_| explain) {
+        Some(layer) => {
+            let request = TokenRequest { hidden_states: vec![layer], ..TokenRequest::default() };
+            Some(encoder.token_outputs(texts, &request, &options).await?)
+        }
+        None => None,
+    };
+    let names = head.names();
+    let row_of = |(at, row): (usize, &[f64])| {
+        let label = match head.decide(row, None) {
+            Decision::Class { class, .. } | Decision::Abstained { class, .. } => names[class].clone(),
+            Decision::Labels(labels) => {
+                labels.iter().map(|label| names[*label].as_str()).collect::<Vec<_>>().join(", ")
+            }
+            Decision::Value(value) => value.to_string(),
+        };
+        Prediction {
+            label,
+            probabilities: row.to_vec(),
+            tokens: embeddings.tokens[at],
+            truncated: embeddings.truncated[at],
+            shares: hidden
+                .as_ref()
+                .and_then(|hidden| shares(head, recipe.normalize, &texts[at], &hidden[at])),
+        }
+    };
+    Ok(probabilities.chunks_exact(names.len()).enumerate().map(row_of).collect())
+}

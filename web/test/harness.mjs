@@ -1,0 +1,67 @@
+// One server and one browser for a file of tests.
+
+import { after, before } from "node:test";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { launch } from "./chrome.mjs";
+import { goldens, minilm, root } from "./files.mjs";
+import { serve } from "./server.mjs";
+
+/** Starts both before the tests of a file and ends them afterwards. */
+export function harness(options = {}) {
+  const shared = { server: undefined, chrome: undefined, out: join(root, "web/test/out") };
+  before(async () => {
+    mkdirSync(shared.out, { recursive: true });
+    const real = minilm();
+    shared.server = await serve({
+      "": join(root, "web/dist/page"),
+      package: join(root, "web/dist/package"),
+      test: join(root, "web/test/page"),
+      goldens,
+      minilm: real,
+    });
+    shared.chrome = await launch(options);
+  });
+  after(async () => {
+    await shared.chrome?.close();
+    await shared.server?.close();
+  });
+  return shared;
+}
+
+/** A page of its own with the package in `window.frostbert`. Errors of the page fail the test. */
+export async function openPackage({ server, chrome }) {
+  server.fault();
+  server.setDown(false);
+  const context = await chrome.context();
+  const page = await context.newPage();
+  const faults = [];
+  page.on("pageerror", (error) => faults.push(error));
+  const outside = [];
+  page.on("request", (request) => {
+    if (/^https?:/.test(request.url()) && !request.url().startsWith(server.origin)) outside.push(request.url());
+  });
+  await page.goto(`${server.origin}/test/`);
+  await page.waitForFunction(() => "frostbert" in window);
+  await page.evaluate(() => {
+    // What tests need over and over.
+    window.load = (address, options = {}) => frostbert.Encoder.load(address, options).then((encoder) => (window.encoder = encoder));
+    window.attempt = async (work) => {
+      try {
+        return { value: await work() };
+      } catch (error) {
+        return { kind: error.kind, name: error.name, message: error.message };
+      }
+    };
+    window.rows = ({ data, shape, tokens, truncated }) => ({ data: [...data], shape, tokens: [...tokens], truncated: [...truncated] });
+  });
+  return {
+    page,
+    context,
+    async close() {
+      await context.close();
+      if (faults.length) throw faults[0];
+      if (outside.length) throw new Error(`the page asked for ${outside[0]}`);
+    },
+  };
+}
