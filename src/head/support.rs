@@ -45,16 +45,23 @@ impl<'a> Support<'a> {
         Support { smooth, l1, x, places, signs, blocks }
     }
 
-    /// A point with a lower objective and no new coefficient, `gradient` its smooth part's gradient; none when there is no
-    /// better one. Also the smooth part's value and the passes taken.
+    /// Signs of all coordinates that may move, by place: two supports with the same are the same.
+    pub(crate) fn signs(&self) -> Vec<f64> {
+        let mut signs = vec![0.0; self.x.len()];
+        self.places.iter().zip(&self.signs).for_each(|(&at, sign)| signs[at] = *sign);
+        signs
+    }
+
+    /// A point whose objective is below `from` and that has no new coefficient, with the smooth part's value and `gradient`
+    /// there; none when there is no better one. Also the passes taken.
     pub(crate) fn descend(
         &self,
         from: f64,
-        stop: f64,
+        stop: Stop,
         gradient: &mut [f64],
     ) -> (Option<(Vec<f64>, f64)>, usize) {
         let start: Vec<f64> = self.places.iter().map(|&at| self.x[at]).collect();
-        let minimum = lbfgs::minimise(self, start.clone(), Stop { gradient: stop, iterations: 50 });
+        let minimum = lbfgs::minimise(self, start.clone(), stop);
         let mut passes = minimum.evaluations;
         let crosses = |i: usize, to: f64| self.signs[i] != 0.0 && to * self.signs[i] <= 0.0;
         let crossing: Vec<usize> = (0..start.len()).filter(|&i| crosses(i, minimum.x[i])).collect();
