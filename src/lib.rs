@@ -26,6 +26,7 @@ mod parallel;
 mod pause;
 pub mod plan;
 mod pretraining;
+pub mod quantize;
 pub mod reference;
 #[cfg(all(feature = "report", not(target_arch = "wasm32")))]
 pub mod report;
