@@ -25,6 +25,8 @@ pub enum AdapterSelector {
 pub struct GpuOptions {
     /// Which adapter.
     pub selector: AdapterSelector,
+    /// How weights are stored.
+    pub weights: crate::plan::kernels::WeightType,
     /// Tokens of a batch.
     pub batch_tokens: usize,
     /// Where compiled kernels would be kept.

@@ -4,11 +4,14 @@
 //! head is trained on them. See the README for the command line.
 
 #[cfg(not(target_arch = "wasm32"))]
+mod blocking;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod cache;
 pub mod checkpoint;
 mod classifier;
 pub mod data;
 mod device;
+mod dtype;
 mod embeddings;
 mod encoder;
 mod engine;
@@ -38,6 +41,7 @@ pub mod verify;
 pub use checkpoint::Checkpoint;
 pub use classifier::{Classifier, Prediction, bind_head};
 pub use device::Device;
+pub use dtype::Dtype;
 pub use embeddings::Embeddings;
 #[cfg(not(target_arch = "wasm32"))]
 pub use encoder::CachedEmbeddings;
@@ -48,3 +52,9 @@ pub use encoder::{
 pub use error::{Error, Result};
 pub use finetuned::{Aggregation, Classification, Entity, Ranked};
 pub use pretraining::{MaskCandidate, NextSentence, PseudoPerplexity};
+
+/// The snippets of the README and of the guides are compiled with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+#[doc = include_str!("../docs/outputs.md")]
+pub struct Guides;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use frostbert::plan::kernels::{
     Access, Class, Count, Dispatch, Groups, KERNELS, Limits, PEAK_COPY, PEAK_FMA, Resource, WeightLayout,
-    Word, lower,
+    WeightType, Word, lower,
 };
 use naga::back::pipeline_constants::process_overrides;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
@@ -24,9 +24,12 @@ fn dispatches() -> Vec<Dispatch> {
     let mut found = BTreeMap::new();
     for class in [Class::Tensor, Class::Gpu, Class::Browser, Class::Software] {
         for case in support::cases() {
-            for dispatch in lower(&case.plan, class, &Limits { max_binding_bytes: 1 << 27 }).unwrap() {
-                let key = format!("{} {:?}", dispatch.kernel.label(), dispatch.constants);
-                found.entry(key).or_insert(dispatch);
+            for weights in [WeightType::F32, WeightType::F16] {
+                let limits = Limits { max_binding_bytes: 1 << 27 };
+                for dispatch in lower(&case.plan, class, weights, &limits).unwrap() {
+                    let key = format!("{} {:?}", dispatch.kernel.label(), dispatch.constants);
+                    found.entry(key).or_insert(dispatch);
+                }
             }
         }
     }

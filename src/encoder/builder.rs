@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex};
 use super::{DeviceReport, Encoder};
 use crate::checkpoint::Checkpoint;
 use crate::device::Device;
+use crate::dtype::Dtype;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::gpu::{AdapterSelector, GpuEngine, GpuOptions};
+use crate::plan::kernels::WeightType;
 use crate::reference::CpuEngine;
 use crate::text::Tokenizer;
 
@@ -24,6 +26,7 @@ const GPU_BATCH_TOKENS: usize = 16_384;
 pub struct EncoderBuilder {
     source: Source,
     device: Device,
+    dtype: Dtype,
     batch_tokens: Option<usize>,
     threads: Option<NonZeroUsize>,
     offline: bool,
@@ -50,6 +53,7 @@ impl EncoderBuilder {
         EncoderBuilder {
             source,
             device: Device::Auto,
+            dtype: Dtype::Auto,
             batch_tokens: None,
             threads: None,
             offline: false,
@@ -63,6 +67,13 @@ impl EncoderBuilder {
     #[must_use]
     pub fn device(mut self, device: Device) -> Self {
         self.device = device;
+        self
+    }
+
+    /// What weights are kept as; [`Dtype::Auto`] unless said.
+    #[must_use]
+    pub fn dtype(mut self, dtype: Dtype) -> Self {
+        self.dtype = dtype;
         self
     }
 
@@ -113,13 +124,23 @@ impl EncoderBuilder {
             }
         };
         let tokenizer = Arc::new(Tokenizer::load(&checkpoint)?);
-        let (engine, device) = choose_engine(&self.device, self.threads, self.pipeline_cache).await?;
+        let weights = self.dtype.weight_type(checkpoint.weights().stored_type());
+        let (engine, device) =
+            choose_engine(&self.device, self.threads, weights, self.pipeline_cache).await?;
         let batch_tokens = self.batch_tokens.unwrap_or(match (&engine, device.class.as_str()) {
             (Engine::Cpu(_), _) => CPU_BATCH_TOKENS,
             (_, "software") => SOFTWARE_BATCH_TOKENS,
             _ => GPU_BATCH_TOKENS,
         });
-        Ok(Encoder { checkpoint, tokenizer, engine, device, batch_tokens, plans: Mutex::new(Vec::new()) })
+        Ok(Encoder {
+            checkpoint,
+            tokenizer,
+            engine,
+            device,
+            weights,
+            batch_tokens,
+            plans: Mutex::new(Vec::new()),
+        })
     }
 }
 
@@ -140,6 +161,7 @@ fn default_pipeline_cache() -> Option<PathBuf> {
 async fn choose_engine(
     device: &Device,
     threads: Option<NonZeroUsize>,
+    weights: WeightType,
     pipeline_cache: Option<PathBuf>,
 ) -> Result<(Engine, DeviceReport)> {
     let selector = match device {
@@ -150,7 +172,7 @@ async fn choose_engine(
         Device::Index(index) => AdapterSelector::Index(*index),
         Device::Name(name) => AdapterSelector::Name(name.clone()),
     };
-    let options = GpuOptions { selector, pipeline_cache, ..GpuOptions::default() };
+    let options = GpuOptions { selector, weights, pipeline_cache, ..GpuOptions::default() };
     match GpuEngine::with_options(options).await {
         Ok(engine) => {
             let report = engine.report();

@@ -10,7 +10,7 @@ use frostbert::data::{Filter, Format, Label, LabelKind, ReadOptions, Row, Select
 use frostbert::head::{Head, Targets, train_test_split};
 use frostbert::plan::{LayerMix, Pooling};
 use frostbert::text::Truncate;
-use frostbert::{Classifier, Device, EmbedOptions, Encoder, Error, Layers, Prompt, Result, Text};
+use frostbert::{Classifier, Device, Dtype, EmbedOptions, Encoder, Error, Layers, Prompt, Result, Text};
 
 use crate::progress;
 
@@ -30,6 +30,9 @@ pub struct EngineArgs {
     /// auto, cpu, gpu, software, a number or part of a name from `frostbert devices`
     #[arg(long, default_value = "auto", value_parser = parse_device)]
     pub device: Device,
+    /// What weights are kept as: f32, f16 (half the memory), or auto (f16 where the checkpoint stores f16)
+    #[arg(long, default_value_t)]
+    pub dtype: Dtype,
     /// Tokens in one packed batch [default: by device]
     #[arg(long, value_name = "N")]
     pub batch_tokens: Option<NonZeroUsize>,
@@ -47,7 +50,8 @@ impl EngineArgs {
         // A download is a step of its own, with bars.
         let folder = locate(model, self.offline)?;
         let spinner = progress::spinner(&format!("loading {model}"));
-        let mut builder = Encoder::load(folder.to_string_lossy()).device(self.device.clone());
+        let mut builder =
+            Encoder::load(folder.to_string_lossy()).device(self.device.clone()).dtype(self.dtype);
         if let Some(tokens) = self.batch_tokens {
             builder = builder.batch_tokens(tokens.get());
         }
@@ -141,7 +145,7 @@ pub struct RowArgs {
     /// Text column, by name or number; several are joined [default: the only one, or text, sentence, content, review]
     #[arg(long = "column", visible_alias = "text-column", value_name = "NAME", value_delimiter = ',')]
     pub columns: Vec<String>,
-    /// Read two text columns as pairs instead of joining them
+    /// Read two text columns as pairs instead of joining them; with --text, take every two texts as a pair
     #[arg(long)]
     pub pair: bool,
     /// Only rows where a column has (=) or has not (!=) this value
@@ -194,7 +198,16 @@ impl RowArgs {
     /// The texts given with `--text`, or else those of a table.
     pub fn texts(&self, file: Option<&Path>, given: &[String]) -> Result<Texts> {
         let Some(file) = file else {
-            let texts: Vec<Text> = given.iter().map(Text::from).collect();
+            let texts: Vec<Text> = match (self.pair, given.len() % 2) {
+                (false, _) => given.iter().map(Text::from).collect(),
+                (true, 0) => given.chunks_exact(2).map(|pair| Text::from((&*pair[0], &*pair[1]))).collect(),
+                (true, _) => {
+                    return Err(Error::input(format!(
+                        "--pair takes texts two by two, and {} were given with --text",
+                        given.len()
+                    )));
+                }
+            };
             return Ok(Texts { total: Some(texts.len() as u64), rows: Box::new(texts.into_iter().map(Ok)) });
         };
         let rows = self.open(file)?.rows(&self.selection())?;

@@ -39,6 +39,27 @@ impl Class {
     }
 }
 
+/// How matrices and word tables are stored on the device. Vectors and small tables are f32 always, and so is what is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WeightType {
+    /// As they are used.
+    #[default]
+    F32,
+    /// Two to a word: half the memory, and half the bytes to read.
+    F16,
+}
+
+impl WeightType {
+    /// Bytes of one number.
+    pub fn bytes(self) -> u64 {
+        match self {
+            WeightType::F32 => 4,
+            WeightType::F16 => 2,
+        }
+    }
+}
+
 /// A value of a kernel's `Params` struct.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Word {
@@ -83,6 +104,8 @@ pub struct WeightSlice {
     pub weight: WeightId,
     /// How it lies in memory.
     pub layout: WeightLayout,
+    /// How its numbers are stored.
+    pub stored: WeightType,
     /// First row.
     pub first: usize,
     /// Number of rows.
