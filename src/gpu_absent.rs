@@ -1,6 +1,7 @@
 //! Stands in for the WGSL engine where cargo feature `gpu` is off: the same names, no adapter ever.
 
 use crate::error::{Error, Result};
+use crate::plan::kernels::Class;
 use crate::plan::{Outputs, Plan, WeightSource};
 use crate::text::PackedBatch;
 
@@ -36,7 +37,7 @@ pub struct AdapterReport {
     /// `vulkan` and the like.
     pub backend: String,
     /// Kernel class.
-    pub class: crate::plan::kernels::Class,
+    pub class: Class,
 }
 
 /// No adapters.
@@ -51,6 +52,17 @@ impl GpuEngine {
     /// Always.
     pub async fn new(_selector: AdapterSelector) -> Result<Self> {
         Err(Error::device("this build has no WGSL engine (cargo feature `gpu` is off); use --device cpu"))
+    }
+
+    /// Never called.
+    #[must_use]
+    pub fn with_class(self, _class: Class) -> Self {
+        match self {}
+    }
+
+    /// Never called.
+    pub fn class(&self) -> Class {
+        match *self {}
     }
 
     /// Never called.

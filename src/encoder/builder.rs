@@ -9,6 +9,7 @@ use crate::device::Device;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::gpu::{AdapterSelector, GpuEngine};
+use crate::plan::kernels::Class;
 use crate::reference::CpuEngine;
 use crate::text::Tokenizer;
 
@@ -25,6 +26,7 @@ pub struct EncoderBuilder {
     device: Device,
     batch_tokens: Option<usize>,
     threads: Option<NonZeroUsize>,
+    kernels: Option<Class>,
     offline: bool,
     #[cfg(not(target_arch = "wasm32"))]
     download_progress: Option<native::DownloadProgress>,
@@ -50,6 +52,7 @@ impl EncoderBuilder {
             device: Device::Auto,
             batch_tokens: None,
             threads: None,
+            kernels: None,
             offline: false,
             #[cfg(not(target_arch = "wasm32"))]
             download_progress: None,
@@ -77,6 +80,13 @@ impl EncoderBuilder {
         self
     }
 
+    /// Runs the kernels of another class than the adapter's own; for tests and measurements.
+    #[must_use]
+    pub fn kernels(mut self, class: Class) -> Self {
+        self.kernels = Some(class);
+        self
+    }
+
     /// Never touch the network: the model must be a folder or already in the hub cache.
     #[must_use]
     pub fn offline(mut self, offline: bool) -> Self {
@@ -101,7 +111,7 @@ impl EncoderBuilder {
             }
         };
         let tokenizer = Arc::new(Tokenizer::load(&checkpoint)?);
-        let (engine, device) = choose_engine(&self.device, self.threads).await?;
+        let (engine, device) = choose_engine(&self.device, self.threads, self.kernels).await?;
         let batch_tokens = self.batch_tokens.unwrap_or(match (&engine, device.class.as_str()) {
             (Engine::Cpu(_), _) => CPU_BATCH_TOKENS,
             (_, "software") => SOFTWARE_BATCH_TOKENS,
@@ -111,7 +121,11 @@ impl EncoderBuilder {
     }
 }
 
-async fn choose_engine(device: &Device, threads: Option<NonZeroUsize>) -> Result<(Engine, DeviceReport)> {
+async fn choose_engine(
+    device: &Device,
+    threads: Option<NonZeroUsize>,
+    kernels: Option<Class>,
+) -> Result<(Engine, DeviceReport)> {
     let selector = match device {
         Device::Cpu => return cpu(threads, None),
         Device::Auto => AdapterSelector::Auto,
@@ -122,11 +136,12 @@ async fn choose_engine(device: &Device, threads: Option<NonZeroUsize>) -> Result
     };
     match GpuEngine::new(selector).await {
         Ok(engine) => {
+            let engine = kernels.into_iter().fold(engine, GpuEngine::with_class);
             let report = engine.report();
             let device = DeviceReport {
                 name: report.name.clone(),
                 backend: report.backend.to_string(),
-                class: report.class.name().to_owned(),
+                class: engine.class().name().to_owned(),
                 note: None,
             };
             Ok((Engine::Gpu(Box::new(engine)), device))

@@ -32,7 +32,7 @@ export function harness(options = {}) {
 /** A page of its own with the package in `window.frostbert`. Errors of the page fail the test. */
 export async function openPackage({ server, chrome }) {
   server.fault();
-  server.setDown(false);
+  server.setDown();
   const context = await chrome.context();
   const page = await context.newPage();
   const faults = [];

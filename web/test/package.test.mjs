@@ -96,7 +96,7 @@ inPage("every file is asked for once, and not again when the model is stored", a
   assert.equal(stored.length, 1);
   assert.equal(stored[0].address, address);
   // Offline altogether.
-  shared.server.setDown(true);
+  shared.server.setDown("/minilm");
   const offline = await page.evaluate(async (address) => {
     encoder.dispose();
     await load(address, { device: "cpu" });

@@ -13,7 +13,7 @@ const shared = harness();
 async function open(t, options = {}, query = "") {
   const { server, chrome } = shared;
   server.fault();
-  server.setDown(false);
+  server.setDown();
   const context = await chrome.context({ viewport: { width: 1100, height: 900 }, ...options });
   t.after(() => context.close());
   const page = await context.newPage();
@@ -122,14 +122,14 @@ test("the page opens without a network, and computes with a stored model", async
     const names = (await caches.keys()).filter((name) => name.startsWith("frostbert-page-"));
     return names.length === 1 && (await (await caches.open(names[0])).keys()).length > 4;
   });
-  shared.server.setDown(true);
+  shared.server.setDown("/");
   await page.reload();
   await page.getByRole("heading", { name: "Choose a model" }).waitFor();
   await page.getByRole("button", { name: `${shared.server.origin}/minilm`, exact: true }).click();
   await page.getByText("Runs on").waitFor();
   await page.getByRole("button", { name: "Take 60 short film remarks" }).click();
   await page.getByText("2 labels in 60 rows").waitFor();
-  shared.server.setDown(false);
+  shared.server.setDown();
 });
 
 test("verify this device", async (t) => {

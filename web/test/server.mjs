@@ -22,14 +22,14 @@ export async function serve(roots, { isolated = false } = {}) {
   const faults = [];
   const log = [];
   const etags = new Map();
-  let down = false;
+  let down;
   const always = {
     "cache-control": "no-store",
     ...(isolated && { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp", "cross-origin-resource-policy": "same-origin" }),
   };
 
   const server = createServer(async (request, response) => {
-    if (down) return request.socket.destroy();
+    if (down !== undefined && request.url.startsWith(down)) return request.socket.destroy();
     const path = decodeURIComponent(new URL(request.url, "http://x").pathname);
     const entry = { path, range: request.headers.range ?? null, status: 0, bytes: 0 };
     log.push(entry);
@@ -114,10 +114,10 @@ export async function serve(roots, { isolated = false } = {}) {
       faults.length = 0;
       if (part) faults.push({ part, times: Infinity, ...fault });
     },
-    /** Takes connections, and breaks them. */
-    setDown(value) {
-      down = value;
-      if (value) server.closeAllConnections();
+    /** From now on takes connections for paths that begin so, and breaks them; without a path it works again. */
+    setDown(path) {
+      down = path;
+      if (path !== undefined) server.closeAllConnections();
     },
     close() {
       server.closeAllConnections();
