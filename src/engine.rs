@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::gpu::{self, GpuEngine};
 use crate::pause::pause;
-use crate::plan::{Outputs, Plan, WeightSource};
+use crate::plan::{KernelTime, Outputs, Peak, Plan, WeightSource};
 use crate::reference::{self, CpuEngine};
 use crate::text::PackedBatch;
 
@@ -44,11 +44,38 @@ impl Engine {
         }
     }
 
+    /// Runs a batch and tells how long each kernel took.
+    pub(crate) async fn profile(&self, prepared: &Prepared, batch: &PackedBatch) -> Result<Vec<KernelTime>> {
+        match (self, prepared) {
+            (Engine::Cpu(engine), Prepared::Cpu(plan)) => engine.profile(plan, batch),
+            (Engine::Gpu(engine), Prepared::Gpu(plan)) => engine.profile(plan, batch).await,
+            _ => Err(Error::device("a plan prepared for one engine was given to another")),
+        }
+    }
+
+    /// What the device can do at most.
+    pub(crate) async fn peak(&self) -> Result<Peak> {
+        match self {
+            Engine::Cpu(engine) => Ok(engine.peak()),
+            Engine::Gpu(engine) => engine.peak().await,
+        }
+    }
+
     /// How many batches may be in flight at once.
     pub(crate) fn depth(&self) -> usize {
         match self {
             Engine::Cpu(_) => 1,
             Engine::Gpu(_) => 2,
+        }
+    }
+}
+
+impl Prepared {
+    /// Bytes of weights and buffers on the engine.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Prepared::Cpu(plan) => plan.bytes(),
+            Prepared::Gpu(plan) => plan.bytes(),
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use crate::error::{Error, Result};
 use crate::plan::kernels::Class;
-use crate::plan::{Outputs, Plan, WeightSource};
+use crate::plan::{KernelTime, Outputs, Peak, Plan, WeightSource};
 use crate::text::PackedBatch;
 
 /// Which adapter to take.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum AdapterSelector {
     /// The best real GPU.
+    #[default]
     Auto,
     /// The best real GPU.
     Gpu,
@@ -18,6 +19,19 @@ pub enum AdapterSelector {
     Index(usize),
     /// By part of its name.
     Name(String),
+}
+
+/// What may be set before an engine starts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GpuOptions {
+    /// Which adapter.
+    pub selector: AdapterSelector,
+    /// Which kernels.
+    pub class: Option<Class>,
+    /// Tokens of a batch.
+    pub batch_tokens: usize,
+    /// Where compiled kernels would be kept.
+    pub pipeline_cache: Option<std::path::PathBuf>,
 }
 
 /// Never made.
@@ -50,14 +64,8 @@ impl GpuEngine {
     ///
     /// # Errors
     /// Always.
-    pub async fn new(_selector: AdapterSelector) -> Result<Self> {
+    pub async fn with_options(_options: GpuOptions) -> Result<Self> {
         Err(Error::device("this build has no WGSL engine (cargo feature `gpu` is off); use --device cpu"))
-    }
-
-    /// Never called.
-    #[must_use]
-    pub fn with_class(self, _class: Class) -> Self {
-        match self {}
     }
 
     /// Never called.
@@ -83,6 +91,31 @@ impl GpuEngine {
     /// # Errors
     /// None.
     pub fn submit(&self, _prepared: &PreparedPlan, _batch: &PackedBatch) -> Result<InFlight> {
+        match *self {}
+    }
+}
+
+impl GpuEngine {
+    /// Never called.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn profile(&self, _prepared: &PreparedPlan, _batch: &PackedBatch) -> Result<Vec<KernelTime>> {
+        match *self {}
+    }
+
+    /// Never called.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn peak(&self) -> Result<Peak> {
+        match *self {}
+    }
+}
+
+impl PreparedPlan {
+    /// Never called.
+    pub fn bytes(&self) -> usize {
         match *self {}
     }
 }

@@ -26,6 +26,7 @@ mod parallel;
 mod pause;
 pub mod plan;
 mod pretraining;
+pub mod quantize;
 pub mod reference;
 #[cfg(all(feature = "report", not(target_arch = "wasm32")))]
 pub mod report;
@@ -42,7 +43,7 @@ pub use embeddings::Embeddings;
 pub use encoder::CachedEmbeddings;
 pub use encoder::{
     CancelToken, DeviceReport, EmbedOptions, EmbeddingRecipe, EncodeProgress, EncodeReport, Encoder,
-    EncoderBuilder, Layers, ProgressFn, Prompt, Text, TokenOutputs, TokenRequest,
+    EncoderBuilder, KernelProfile, Layers, Profile, ProgressFn, Prompt, Text, TokenOutputs, TokenRequest,
 };
 pub use error::{Error, Result};
 pub use finetuned::{Aggregation, Classification, Entity, Ranked};

@@ -8,7 +8,8 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use frostbert::plan::kernels::{
-    Access, Class, Count, Dispatch, Groups, KERNELS, Limits, Resource, WeightLayout, Word, lower,
+    Access, Class, Count, Dispatch, Groups, KERNELS, Limits, PEAK_COPY, PEAK_FMA, Resource, WeightLayout,
+    Word, lower,
 };
 use naga::back::pipeline_constants::process_overrides;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
@@ -43,6 +44,19 @@ fn cases_reach_every_kernel() {
     let reached: BTreeSet<_> = dispatches().iter().map(|dispatch| dispatch.kernel.label()).collect();
     let all: BTreeSet<_> = KERNELS.iter().map(|kernel| kernel.label()).collect();
     assert_eq!(reached, all);
+}
+
+/// The kernels that measure a device's peaks belong to no plan.
+#[test]
+fn peak_kernels_validate_and_translate() {
+    for kernel in [&PEAK_FMA, &PEAK_COPY] {
+        let module = naga::front::wgsl::parse_str(&kernel.source()).unwrap();
+        let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module).unwrap();
+        let constants = [("workgroup_size".to_owned(), 64.0)].into_iter().collect();
+        let entry = (naga::ShaderStage::Compute, "main");
+        let (module, info) = process_overrides(&module, &info, Some(entry), &constants).unwrap();
+        naga::back::spv::write_vec(&module, &info, &naga::back::spv::Options::default(), None).unwrap();
+    }
 }
 
 #[test]

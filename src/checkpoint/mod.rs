@@ -13,6 +13,8 @@ mod json;
 mod modules;
 mod names;
 mod open;
+#[cfg(not(target_arch = "wasm32"))]
+mod random;
 mod read_config;
 #[cfg(not(target_arch = "wasm32"))]
 mod source;
@@ -29,6 +31,8 @@ pub use heads::{Head, HeadKind, Heads};
 pub use hub::{Download, Hub};
 pub use modules::Modules;
 pub use open::{Checkpoint, TokenizerFiles};
+#[cfg(not(target_arch = "wasm32"))]
+pub use random::RandomModel;
 #[cfg(not(target_arch = "wasm32"))]
 pub use source::{HubModel, ModelSource};
 pub use summary::{Memory, Summary};

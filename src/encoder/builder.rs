@@ -1,6 +1,7 @@
 //! Loading an encoder: checkpoint, tokenizer, device.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use super::{DeviceReport, Encoder};
@@ -8,7 +9,7 @@ use crate::checkpoint::Checkpoint;
 use crate::device::Device;
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::gpu::{AdapterSelector, GpuEngine};
+use crate::gpu::{AdapterSelector, GpuEngine, GpuOptions};
 use crate::plan::kernels::Class;
 use crate::reference::CpuEngine;
 use crate::text::Tokenizer;
@@ -28,6 +29,7 @@ pub struct EncoderBuilder {
     threads: Option<NonZeroUsize>,
     kernels: Option<Class>,
     offline: bool,
+    pipeline_cache: Option<PathBuf>,
     #[cfg(not(target_arch = "wasm32"))]
     download_progress: Option<native::DownloadProgress>,
 }
@@ -54,6 +56,7 @@ impl EncoderBuilder {
             threads: None,
             kernels: None,
             offline: false,
+            pipeline_cache: default_pipeline_cache(),
             #[cfg(not(target_arch = "wasm32"))]
             download_progress: None,
         }
@@ -94,6 +97,15 @@ impl EncoderBuilder {
         self
     }
 
+    /// Keeps compiled kernels in this folder, where the adapter can, so that the next process starts sooner; `None`: keeps
+    /// none. Unless said it is `pipelines` in Frostbert's cache folder, or none where the environment variable
+    /// `FROSTBERT_PIPELINE_CACHE` is `off`.
+    #[must_use]
+    pub fn pipeline_cache(mut self, folder: Option<PathBuf>) -> Self {
+        self.pipeline_cache = folder;
+        self
+    }
+
     /// Loads the encoder.
     ///
     /// # Errors
@@ -111,7 +123,9 @@ impl EncoderBuilder {
             }
         };
         let tokenizer = Arc::new(Tokenizer::load(&checkpoint)?);
-        let (engine, device) = choose_engine(&self.device, self.threads, self.kernels).await?;
+        let options =
+            GpuOptions { class: self.kernels, pipeline_cache: self.pipeline_cache, ..GpuOptions::default() };
+        let (engine, device) = choose_engine(&self.device, self.threads, options).await?;
         let batch_tokens = self.batch_tokens.unwrap_or(match (&engine, device.class.as_str()) {
             (Engine::Cpu(_), _) => CPU_BATCH_TOKENS,
             (_, "software") => SOFTWARE_BATCH_TOKENS,
@@ -121,10 +135,24 @@ impl EncoderBuilder {
     }
 }
 
+/// Nothing of this is on disk in a browser.
+#[cfg(target_arch = "wasm32")]
+fn default_pipeline_cache() -> Option<PathBuf> {
+    None
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn default_pipeline_cache() -> Option<PathBuf> {
+    if std::env::var_os("FROSTBERT_PIPELINE_CACHE").is_some_and(|value| value == "off") {
+        return None;
+    }
+    crate::cache::Cache::default_folder().ok().map(|folder| folder.join("pipelines"))
+}
+
 async fn choose_engine(
     device: &Device,
     threads: Option<NonZeroUsize>,
-    kernels: Option<Class>,
+    options: GpuOptions,
 ) -> Result<(Engine, DeviceReport)> {
     let selector = match device {
         Device::Cpu => return cpu(threads, None),
@@ -134,9 +162,9 @@ async fn choose_engine(
         Device::Index(index) => AdapterSelector::Index(*index),
         Device::Name(name) => AdapterSelector::Name(name.clone()),
     };
-    match GpuEngine::new(selector).await {
+    let options = GpuOptions { selector, ..options };
+    match GpuEngine::with_options(options).await {
         Ok(engine) => {
-            let engine = kernels.into_iter().fold(engine, GpuEngine::with_class);
             let report = engine.report();
             let device = DeviceReport {
                 name: report.name.clone(),

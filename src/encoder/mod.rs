@@ -8,6 +8,7 @@ mod fingerprint;
 mod options;
 mod outputs;
 mod prefetch;
+mod profile;
 mod text;
 
 pub use builder::EncoderBuilder;
@@ -17,6 +18,7 @@ pub use embed::EncodeReport;
 pub use fingerprint::EmbeddingRecipe;
 pub use options::{CancelToken, EmbedOptions, EncodeProgress, Layers, ProgressFn, Prompt};
 pub use outputs::{TokenOutputs, TokenRequest};
+pub use profile::{KernelProfile, Profile};
 pub use text::Text;
 
 use std::sync::{Arc, Mutex};

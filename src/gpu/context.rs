@@ -26,7 +26,8 @@ impl Context {
         };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("frostbert"),
-            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+            required_features: adapter.features()
+                & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE),
             required_limits: wanted.or_worse_values_from(&allowed),
             ..Default::default()
         };

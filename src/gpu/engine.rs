@@ -25,6 +25,8 @@ pub struct GpuOptions {
     pub batch_tokens: usize,
     /// Takes the device to bind no more bytes than this; for tests.
     pub max_binding_bytes: Option<u64>,
+    /// Keeps compiled kernels in this folder for the next process, where the adapter can (Vulkan).
+    pub pipeline_cache: Option<std::path::PathBuf>,
     /// Fills every buffer with NaN before each batch, so that what a kernel leaves out shows; for tests.
     pub poison: bool,
 }
@@ -63,6 +65,13 @@ impl PreparedPlan {
     pub fn max_tokens(&self) -> usize {
         self.max_tokens
     }
+
+    /// Bytes on the device: weights, those shared with other plans included, and the buffers of batches.
+    pub fn bytes(&self) -> usize {
+        let arena = lock(&self.arena).as_ref().map_or(0, Arena::bytes);
+        let weights: u64 = self.weights.values().map(|buffer| buffer.size()).sum();
+        (arena + weights) as usize
+    }
 }
 
 impl GpuEngine {
@@ -88,7 +97,7 @@ impl GpuEngine {
             context: Arc::new(context),
             batch_tokens: options.batch_tokens,
             poison: options.poison,
-            pipelines: Pipelines::default(),
+            pipelines: Pipelines::new(options.pipeline_cache),
             weights: Weights::default(),
         })
     }

@@ -10,6 +10,9 @@ mod arena;
 mod context;
 mod engine;
 mod fault;
+mod peak;
+#[cfg(not(target_arch = "wasm32"))]
+mod pipeline_cache;
 mod pipelines;
 mod profile;
 mod readback;
@@ -24,5 +27,4 @@ mod platform;
 
 pub use adapter::{AdapterLimits, AdapterReport, AdapterSelector, adapters};
 pub use engine::{GpuEngine, GpuOptions, PreparedPlan};
-pub use profile::KernelTime;
 pub use readback::InFlight;

@@ -1,8 +1,12 @@
 //! What differs between a native program and a web page; the twin is web.rs.
 
+use super::context::Context;
+use super::pipeline_cache::PipelineCache;
 use crate::error::{Error, Result};
 use crate::plan::kernels::Class;
 use rayon::prelude::*;
+use std::path::PathBuf;
+use std::sync::OnceLock;
 
 /// The class of an adapter that is not a CPU.
 pub(super) const GPU_CLASS: Class = Class::Gpu;
@@ -28,4 +32,29 @@ pub(super) fn tick(device: &wgpu::Device) {
 /// Applies `f` to every item, on all cores.
 pub(super) fn map_all<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {
     items.par_iter().map(f).collect()
+}
+
+/// The pipeline cache on disk, opened when the first kernel is compiled.
+#[derive(Default)]
+pub(super) struct DiskCache {
+    folder: Option<PathBuf>,
+    open: OnceLock<Option<PipelineCache>>,
+}
+
+impl DiskCache {
+    pub(super) fn new(folder: Option<PathBuf>) -> Self {
+        DiskCache { folder, open: OnceLock::new() }
+    }
+
+    pub(super) fn get(&self, context: &Context) -> Option<&wgpu::PipelineCache> {
+        let folder = self.folder.as_ref()?;
+        let open = || PipelineCache::open(&context.device, &context.report, folder);
+        self.open.get_or_init(open).as_ref().map(PipelineCache::inner)
+    }
+
+    pub(super) fn save(&self) {
+        if let Some(Some(cache)) = self.open.get() {
+            cache.save();
+        }
+    }
 }

@@ -35,9 +35,15 @@ impl Key {
 pub(super) struct Pipelines {
     modules: Mutex<HashMap<String, wgpu::ShaderModule>>,
     compiled: Mutex<HashMap<Key, Pipeline>>,
+    cache: platform::DiskCache,
 }
 
 impl Pipelines {
+    /// Pipelines that are kept in this folder for the next process; `None`: not kept.
+    pub(super) fn new(cache: Option<std::path::PathBuf>) -> Self {
+        Pipelines { cache: platform::DiskCache::new(cache), ..Pipelines::default() }
+    }
+
     /// A pipeline for every dispatch; what is not there yet is compiled, on all cores where there are several.
     pub(super) fn get(&self, context: &Context, dispatches: &[Dispatch]) -> Vec<Pipeline> {
         let mut missing: Vec<&Dispatch> = vec![];
@@ -51,7 +57,11 @@ impl Pipelines {
         }
         let modules: Vec<_> = missing.iter().map(|dispatch| self.module(context, dispatch.kernel)).collect();
         let jobs: Vec<_> = missing.into_iter().zip(modules).collect();
-        let built = platform::map_all(&jobs, |(dispatch, module)| compile(context, dispatch, module));
+        let cache = self.cache.get(context);
+        let built = platform::map_all(&jobs, |(dispatch, module)| compile(context, dispatch, module, cache));
+        if !jobs.is_empty() {
+            self.cache.save();
+        }
         let mut compiled = lock(&self.compiled);
         compiled.extend(jobs.iter().map(|(dispatch, _)| Key::new(dispatch)).zip(built));
         dispatches.iter().map(|dispatch| compiled[&Key::new(dispatch)].clone()).collect()
@@ -78,7 +88,12 @@ impl Pipelines {
     }
 }
 
-fn compile(context: &Context, dispatch: &Dispatch, module: &wgpu::ShaderModule) -> Pipeline {
+fn compile(
+    context: &Context,
+    dispatch: &Dispatch,
+    module: &wgpu::ShaderModule,
+    cache: Option<&wgpu::PipelineCache>,
+) -> Pipeline {
     let label = dispatch.kernel.label();
     let layout = bind_group_layout(context, &label, dispatch);
     let pipeline_layout = context.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -96,7 +111,7 @@ fn compile(context: &Context, dispatch: &Dispatch, module: &wgpu::ShaderModule) 
             // Kernels write workgroup memory before they read it.
             zero_initialize_workgroup_memory: false,
         },
-        cache: None,
+        cache,
     });
     Pipeline { pipeline, layout }
 }

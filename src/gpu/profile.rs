@@ -4,20 +4,9 @@ use super::engine::{GpuEngine, PreparedPlan, record};
 use super::fault::lock;
 use super::readback::{InFlight, Staging};
 use crate::error::{Error, Result};
+use crate::plan::KernelTime;
 use crate::text::PackedBatch;
-use serde::Serialize;
 use std::sync::Arc;
-
-/// The time of one dispatch.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct KernelTime {
-    /// `KERNEL.VARIANT`.
-    pub kernel: String,
-    /// Position in [`Plan::steps`](crate::plan::Plan::steps).
-    pub step: usize,
-    /// Nanoseconds on the device.
-    pub nanoseconds: f64,
-}
 
 impl GpuEngine {
     /// Runs a batch with a timestamp before and after each dispatch. Dispatches do not overlap as they may in

@@ -22,3 +22,19 @@ pub(super) fn tick(_device: &wgpu::Device) {}
 pub(super) fn map_all<T, R>(items: &[T], f: impl Fn(&T) -> R) -> Vec<R> {
     items.iter().map(f).collect()
 }
+
+/// Browsers keep compiled shaders themselves.
+#[derive(Default)]
+pub(super) struct DiskCache;
+
+impl DiskCache {
+    pub(super) fn new(_folder: Option<std::path::PathBuf>) -> Self {
+        DiskCache
+    }
+
+    pub(super) fn get(&self, _context: &super::context::Context) -> Option<&wgpu::PipelineCache> {
+        None
+    }
+
+    pub(super) fn save(&self) {}
+}

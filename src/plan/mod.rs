@@ -6,6 +6,7 @@
 //! [`PackedBatch`]es. Row counts are symbolic ([`Rows`]), so one plan serves every batch.
 
 pub mod builder;
+mod cost;
 pub mod families;
 pub mod kernels;
 pub mod request;
@@ -13,6 +14,7 @@ mod step;
 mod weights;
 
 pub use builder::PlanBuilder;
+pub use cost::{Cost, KernelTime, Peak};
 pub use request::{DenseLayer, EmbeddingRequest, HeadOutput, LayerMix, Pooling, Request};
 pub use step::{
     BufferId, BufferSpec, Norm, Output, OutputKind, RelativeBias, RowIndex, Rows, Step, WeightId, WeightKind,
@@ -51,23 +53,6 @@ impl Plan {
     pub fn buffer_len(&self, id: BufferId, batch: &PackedBatch) -> usize {
         let spec = self.buffer(id);
         spec.rows.count(batch) * spec.cols
-    }
-
-    /// Floating-point operations (a multiply and an add are two) of the steps that grow with the batch:
-    /// matmuls and attention. Used by benches against the roofline.
-    pub fn flops(&self, batch: &PackedBatch) -> u64 {
-        let squares: u64 = batch.seqlens().map(|len| (len * len) as u64).sum();
-        self.steps
-            .iter()
-            .map(|step| match step {
-                Step::MatMul { weight, out, .. } => {
-                    let spec = self.weight(*weight);
-                    2 * self.buffer(*out).rows.count(batch) as u64 * spec.len() as u64
-                }
-                Step::Attention { heads, head_dim, .. } => 4 * squares * (heads * head_dim) as u64,
-                _ => 0,
-            })
-            .sum()
     }
 }
 

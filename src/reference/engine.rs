@@ -11,12 +11,15 @@ use super::{
     mean_blocks, normalize_rows, panel, pool, rotary,
 };
 use crate::error::{Error, Result};
-use crate::plan::{BufferId, Norm, Outputs, Plan, RelativeBias, Step, WeightId, WeightSource, WeightSpec};
+use crate::plan::{
+    BufferId, KernelTime, Norm, Outputs, Plan, RelativeBias, Step, WeightId, WeightSource, WeightSpec,
+};
 use crate::text::PackedBatch;
 use fearless_simd::{Level, dispatch, prelude::*};
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
+use web_time::Instant;
 
 /// Computes plans on the CPU. One engine serves one encoder: weights are shared between its plans by their specs.
 ///
@@ -98,6 +101,14 @@ impl CpuEngine {
         debug.split('(').next().unwrap_or_default().to_owned()
     }
 
+    pub(super) fn level(&self) -> Level {
+        self.level
+    }
+
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     /// Loads what a plan needs. Weights that an earlier plan loaded are shared.
     ///
     /// # Errors
@@ -137,6 +148,31 @@ impl CpuEngine {
         let outputs = self.pool.enter(|| self.compute(prepared, batch, &mut arena));
         prepared.give_back(arena);
         outputs
+    }
+
+    /// Computes one batch and tells how long each step took. The outputs are dropped, unseen.
+    ///
+    /// # Errors
+    /// The batch does not fit the model.
+    pub fn profile(&self, prepared: &PreparedPlan, batch: &PackedBatch) -> Result<Vec<KernelTime>> {
+        prepared.check_batch(batch)?;
+        let mut arena = prepared.take_arena();
+        let times = self.pool.enter(|| {
+            let Arena { buffers, pieces } = &mut arena;
+            attention::pieces(batch, pieces);
+            let context =
+                Context { level: self.level, panel_width: self.panel_width, pool: &self.pool, pieces };
+            let run = Run { prepared, batch, context };
+            let timed = |(at, step): (usize, &Step)| {
+                let start = Instant::now();
+                run.step(step, buffers);
+                let nanoseconds = start.elapsed().as_nanos() as f64;
+                KernelTime { kernel: format!("{}.cpu", step.kernel()), step: at, nanoseconds }
+            };
+            prepared.plan.steps.iter().enumerate().map(timed).collect()
+        });
+        prepared.give_back(arena);
+        Ok(times)
     }
 
     fn compute(&self, prepared: &PreparedPlan, batch: &PackedBatch, arena: &mut Arena) -> Result<Outputs> {
@@ -189,6 +225,13 @@ impl PreparedPlan {
     /// Bytes of weights that the plan uses, those shared with other plans included.
     pub fn weight_bytes(&self) -> usize {
         self.weights.iter().map(|weight| weight.bytes()).sum()
+    }
+
+    /// Bytes of weights, and of the buffers of the runs so far.
+    pub fn bytes(&self) -> usize {
+        let arenas = self.arenas.lock().unwrap_or_else(PoisonError::into_inner);
+        let floats: usize = arenas.iter().flat_map(|arena| &arena.buffers).map(Vec::capacity).sum();
+        self.weight_bytes() + 4 * floats
     }
 
     fn take_arena(&self) -> Arena {

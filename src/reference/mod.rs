@@ -27,6 +27,7 @@ mod mean_blocks;
 mod normalize_rows;
 mod panel;
 mod parallel;
+mod peak;
 mod pool;
 mod rotary;
 mod simd;

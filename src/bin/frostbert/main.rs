@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    cache, classify, devices, embed, evaluate, fetch, fill_mask, inspect, next_sentence, predict, rerank,
-    tag, tokens, train, verify,
+    bench, cache, classify, devices, embed, evaluate, fetch, fill_mask, inspect, next_sentence, predict,
+    rerank, tag, tokens, train, verify,
 };
 
 /// BERT embeddings as WGSL compute shaders on any GPU, and a classifier of your own on top.
@@ -53,6 +53,8 @@ enum Command {
     Tag(tag::Args),
     /// Order documents by relevance to a query with a cross-encoder
     Rerank(rerank::Args),
+    /// Measure how fast a model is here: by length of text, one text, cold start, kernel by kernel
+    Bench(bench::Args),
     /// Compare a device with what transformers computes, tensor by tensor
     Verify(verify::Args),
 }
@@ -83,6 +85,7 @@ fn main() -> ExitCode {
         Command::Classify(args) => classify::run(&args),
         Command::Tag(args) => tag::run(&args),
         Command::Rerank(args) => rerank::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Verify(args) => verify::run(&args),
     };
     match done {

@@ -555,7 +555,7 @@ impl Lowering<'_> {
             &shaders::POOL,
             constants,
             params,
-            vec![Resource::CuSeqlens, Resource::Buffer(x)],
+            vec![Resource::PoolSpans, Resource::Buffer(x)],
             out,
             shape,
         );

@@ -7,7 +7,7 @@ mod lower;
 mod shaders;
 
 pub use lower::{Limits, lower, relative_bucket};
-pub use shaders::{KERNELS, Kernel};
+pub use shaders::{KERNELS, Kernel, PEAK_COPY, PEAK_FMA};
 
 use super::{BufferId, Rows, WeightId};
 use crate::text::PackedBatch;
@@ -96,6 +96,8 @@ pub enum Resource {
     Tokens,
     /// `array<u32>`, `[texts + 1]`.
     CuSeqlens,
+    /// `array<vec4<u32>>`, `[texts]`: the text's first row, its first row that is pooled, the row after its last, and 0.
+    PoolSpans,
     /// `array<u32>`, `[selected]`.
     Selected,
     /// `array<vec4<u32>>`: every text cut into tiles of so many rows; first row, the text's first row, the row after

@@ -42,6 +42,13 @@ macro_rules! kernels {
     };
 }
 
+/// Multiply-adds in registers: not a step of any plan, but what a device is measured with.
+pub static PEAK_FMA: Kernel =
+    Kernel { name: "peak", variant: "fma", pieces: &[include_str!("../../../shaders/peak/fma.wgsl")] };
+/// A copy through memory, likewise.
+pub static PEAK_COPY: Kernel =
+    Kernel { name: "peak", variant: "copy", pieces: &[include_str!("../../../shaders/peak/copy.wgsl")] };
+
 kernels! {
     EMBED_LAYERNORM = "embed_layernorm" "gpu" ["prelude/workgroup_sum.wgsl", "gpu/embed_layernorm.wgsl"];
     EMBED_LAYERNORM_SOFTWARE = "embed_layernorm" "software" ["software/embed_layernorm.wgsl"];

@@ -1,5 +1,6 @@
 //! One file a subcommand, and what they share.
 
+pub mod bench;
 pub mod cache;
 pub mod classify;
 pub mod devices;

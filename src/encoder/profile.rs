@@ -1,0 +1,120 @@
+//! Where the time of a batch goes, kernel by kernel.
+
+use super::{EmbedOptions, Encoder, Text};
+use crate::error::{Error, Result};
+use crate::plan::{Peak, Request};
+use crate::text::PackedBatch;
+
+/// One batch, kernel by kernel.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Profile {
+    /// Texts of the batch.
+    pub texts: usize,
+    /// Tokens of the batch.
+    pub tokens: usize,
+    /// Kernels in the order of their first use, those of one kernel and shape together.
+    pub kernels: Vec<KernelProfile>,
+}
+
+/// All dispatches of one kernel with one shape in a batch.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct KernelProfile {
+    /// `KERNEL.VARIANT`.
+    pub kernel: String,
+    /// `1536 x 384` of a matrix, `heads x head_dim` of attention, columns elsewhere.
+    pub shape: String,
+    /// Dispatches in the batch.
+    pub dispatches: usize,
+    /// Nanoseconds on the device, of all of them.
+    pub nanoseconds: f64,
+    /// Floating-point operations, of all of them.
+    pub flops: u64,
+    /// Bytes that must go through memory at least, for all of them.
+    pub bytes: u64,
+}
+
+impl Encoder {
+    /// Times the kernels of one packed batch: the first texts that fit the budget of tokens. Kernels run one after another
+    /// with a timestamp between them, so the sum is an upper bound of the batch's time. The first run warms up and is not
+    /// counted.
+    ///
+    /// # Errors
+    /// No text is given; options the model cannot fulfil; the adapter has no timestamps.
+    pub async fn profile<T: Into<Text>>(
+        &self,
+        texts: impl IntoIterator<Item = T>,
+        options: &EmbedOptions,
+    ) -> Result<Profile> {
+        let mut batch = PackedBatch::new();
+        for encoding in self.encode(texts, options)? {
+            if batch.texts() > 0 && batch.tokens() + encoding.ids.len() > self.batch_tokens {
+                break;
+            }
+            batch.push(&encoding.ids, &encoding.type_ids, self.config().position_offset);
+        }
+        if batch.texts() == 0 {
+            return Err(Error::input("cannot time the kernels: no text was given; give at least one"));
+        }
+        let request = Request { embeddings: Some(self.embedding_request(options)?), ..Request::default() };
+        let pass = self.pass(&request).await?;
+        self.engine.profile(&pass.prepared, &batch).await?;
+        let mut kernels: Vec<KernelProfile> = Vec::new();
+        let mut last_step = None;
+        for time in self.engine.profile(&pass.prepared, &batch).await? {
+            let step = &pass.plan.steps[time.step];
+            // A step of several dispatches (a table in slices) costs once.
+            let cost =
+                if last_step == Some(time.step) { Default::default() } else { pass.plan.cost(step, &batch) };
+            last_step = Some(time.step);
+            let shape = pass.plan.shape(step);
+            let known = kernels.iter().position(|known| known.kernel == time.kernel && known.shape == shape);
+            let at = known.unwrap_or_else(|| {
+                let (dispatches, nanoseconds, flops, bytes) = (0, 0.0, 0, 0);
+                kernels.push(KernelProfile {
+                    kernel: time.kernel,
+                    shape,
+                    dispatches,
+                    nanoseconds,
+                    flops,
+                    bytes,
+                });
+                kernels.len() - 1
+            });
+            let kernel = &mut kernels[at];
+            kernel.dispatches += 1;
+            kernel.nanoseconds += time.nanoseconds;
+            kernel.flops += cost.flops;
+            kernel.bytes += cost.bytes;
+        }
+        Ok(Profile { texts: batch.texts(), tokens: batch.tokens(), kernels })
+    }
+
+    /// Measures what the device can do at most, to set a [`Profile`] against it. Takes about half a second.
+    ///
+    /// # Errors
+    /// The device was lost.
+    pub async fn peak(&self) -> Result<Peak> {
+        self.engine.peak().await
+    }
+
+    /// Floating-point operations of embedding texts of these lengths, in tokens.
+    ///
+    /// # Errors
+    /// Options the model cannot fulfil.
+    pub fn flops(&self, lens: impl IntoIterator<Item = usize>, options: &EmbedOptions) -> Result<u64> {
+        let request = Request { embeddings: Some(self.embedding_request(options)?), ..Request::default() };
+        let plan = crate::plan::families::plan(self.config(), &request)?;
+        let mut batch = PackedBatch::new();
+        for len in lens {
+            batch.push(&vec![0; len], &vec![0; len], 0);
+        }
+        Ok(plan.flops(&batch))
+    }
+
+    /// Bytes of weights and of batch buffers on the device, of every pass used so far. Weights that passes share count once
+    /// for each.
+    pub fn device_bytes(&self) -> usize {
+        let plans = self.plans.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        plans.iter().map(|(_, pass)| pass.prepared.bytes()).sum()
+    }
+}
