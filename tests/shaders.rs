@@ -123,6 +123,18 @@ fn every_variant_validates_and_translates() {
     }
 }
 
+/// WGSL sets a variable without an initial value to zero whenever its declaration is reached. Chromium's compiler (seen
+/// in 156) does so once for the whole function: a sum that is declared in a loop goes on from the round before.
+#[test]
+fn every_local_variable_says_where_it_starts() {
+    for kernel in KERNELS {
+        for line in kernel.source().lines() {
+            let local = line.starts_with(' ') && line.trim_start().starts_with("var ");
+            assert!(!local || line.contains('='), "{}: give this an initial value: {line}", kernel.label());
+        }
+    }
+}
+
 #[test]
 fn bindings_and_parameters_are_what_the_engine_gives() {
     for dispatch in dispatches() {

@@ -11,7 +11,7 @@ use crate::dtype::Dtype;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::gpu::{AdapterSelector, GpuEngine, GpuOptions};
-use crate::plan::kernels::WeightType;
+use crate::plan::kernels::Class;
 use crate::reference::CpuEngine;
 use crate::text::Tokenizer;
 
@@ -29,6 +29,7 @@ pub struct EncoderBuilder {
     dtype: Dtype,
     batch_tokens: Option<usize>,
     threads: Option<NonZeroUsize>,
+    kernels: Option<Class>,
     offline: bool,
     pipeline_cache: Option<PathBuf>,
     #[cfg(not(target_arch = "wasm32"))]
@@ -56,6 +57,7 @@ impl EncoderBuilder {
             dtype: Dtype::Auto,
             batch_tokens: None,
             threads: None,
+            kernels: None,
             offline: false,
             pipeline_cache: default_pipeline_cache(),
             #[cfg(not(target_arch = "wasm32"))]
@@ -88,6 +90,13 @@ impl EncoderBuilder {
     #[must_use]
     pub fn threads(mut self, threads: NonZeroUsize) -> Self {
         self.threads = Some(threads);
+        self
+    }
+
+    /// Runs the kernels of another class than the adapter's own; for tests and measurements.
+    #[must_use]
+    pub fn kernels(mut self, class: Class) -> Self {
+        self.kernels = Some(class);
         self
     }
 
@@ -125,8 +134,13 @@ impl EncoderBuilder {
         };
         let tokenizer = Arc::new(Tokenizer::load(&checkpoint)?);
         let weights = self.dtype.weight_type(checkpoint.weights().stored_type());
-        let (engine, device) =
-            choose_engine(&self.device, self.threads, weights, self.pipeline_cache).await?;
+        let options = GpuOptions {
+            class: self.kernels,
+            weights,
+            pipeline_cache: self.pipeline_cache,
+            ..GpuOptions::default()
+        };
+        let (engine, device) = choose_engine(&self.device, self.threads, options).await?;
         let batch_tokens = self.batch_tokens.unwrap_or(match (&engine, device.class.as_str()) {
             (Engine::Cpu(_), _) => CPU_BATCH_TOKENS,
             (_, "software") => SOFTWARE_BATCH_TOKENS,
@@ -161,8 +175,7 @@ fn default_pipeline_cache() -> Option<PathBuf> {
 async fn choose_engine(
     device: &Device,
     threads: Option<NonZeroUsize>,
-    weights: WeightType,
-    pipeline_cache: Option<PathBuf>,
+    options: GpuOptions,
 ) -> Result<(Engine, DeviceReport)> {
     let selector = match device {
         Device::Cpu => return cpu(threads, None),
@@ -172,14 +185,14 @@ async fn choose_engine(
         Device::Index(index) => AdapterSelector::Index(*index),
         Device::Name(name) => AdapterSelector::Name(name.clone()),
     };
-    let options = GpuOptions { selector, weights, pipeline_cache, ..GpuOptions::default() };
+    let options = GpuOptions { selector, ..options };
     match GpuEngine::with_options(options).await {
         Ok(engine) => {
             let report = engine.report();
             let device = DeviceReport {
                 name: report.name.clone(),
                 backend: report.backend.to_string(),
-                class: report.class.name().to_owned(),
+                class: engine.class().name().to_owned(),
                 note: None,
             };
             Ok((Engine::Gpu(Box::new(engine)), device))

@@ -11,10 +11,10 @@ pub use shaders::{KERNELS, Kernel, PEAK_COPY, PEAK_FMA};
 
 use super::{BufferId, Rows, WeightId};
 use crate::text::PackedBatch;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Which kernels suit an adapter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
     /// A GPU with cooperative matrices. No kernels of its own yet: it runs those of `gpu`.
