@@ -3,7 +3,7 @@
 use super::calibrate::{Calibration, CalibrationKind};
 use super::data::{Problem, Targets, TrainData};
 use super::evaluate::{Estimate, Metrics, argmax};
-use super::fit::{Fitted, Help, curvatures, joint_loss};
+use super::fit::{Curvatures, Fitted, Help, joint_loss};
 use super::loss::Loss;
 use super::model::{Head, expand, to_probabilities};
 use super::options::{SelectBy, Strength, TrainOptions};
@@ -50,9 +50,21 @@ pub(crate) struct Path {
     chosen: usize,
 }
 
-/// Values of `C` after the best one that are tried before the path ends: larger ones only overfit more, and are
-/// the ones that take long.
-const PATIENCE: usize = 3;
+/// Which values of `C` are tried.
+#[derive(Clone, Copy)]
+pub(crate) struct Search<'a> {
+    /// The values, ascending.
+    pub(crate) grid: &'a [f64],
+    /// Values after the best one that are tried before the path ends: larger ones only overfit more, and are the ones
+    /// that take long.
+    pub(crate) patience: usize,
+}
+
+impl Search<'static> {
+    /// All of [`TrainOptions::GRID`].
+    pub(crate) const FINE: Self = Search { grid: &TrainOptions::GRID, patience: 3 };
+}
+
 /// Distance to the optimum allowed while `C` is chosen: far below what folds differ by.
 const PATH_TOLERANCE: f64 = 1e-2;
 
@@ -60,22 +72,26 @@ impl Path {
     pub(crate) fn run(
         data: &TrainData,
         options: &TrainOptions,
-        grid: &[f64],
+        search: Search,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Path> {
         let splits = options.folds.split(&data.targets.strata(), data.groups.as_deref())?;
         let grid = match options.c {
             _ if !options.kind.has_strength() => vec![None],
-            Strength::Auto => grid.iter().copied().map(Some).collect(),
+            Strength::Auto => search.grid.iter().copied().map(Some).collect(),
             Strength::Fixed(c) => vec![Some(c)],
         };
         let largest = grid.last().copied().flatten().unwrap_or(0.0);
-        let curvatures = curvatures(data, options, largest);
+        let mut curvatures = Curvatures::new(data, options, largest);
+        let share = 1.0 - 1.0 / options.folds.folds as f64;
         let tolerance = if grid.len() == 1 { options.tolerance } else { PATH_TOLERANCE };
         let (mut scores, mut fits): (Vec<Vec<f64>>, Vec<Vec<Fitted>>) = (vec![], vec![]);
         let mut best = 0;
         for (at, &c) in grid.iter().enumerate() {
             progress(Progress { stage: "cross-validation", done: at, total: grid.len() });
+            if let Some(c) = c {
+                curvatures.prepare(data, options, c, share);
+            }
             let last = fits.last();
             let of_fold = |fold: usize| {
                 let help = Help {
@@ -86,7 +102,7 @@ impl Path {
                 let split: &Split = &splits[fold];
                 let fit =
                     Fitted::new(data, &split.train, c.unwrap_or(1.0), tolerance, options, help, |_, _| {})?;
-                let score = score(data, &split.test, &fit.logits(data, &split.test), options.select_by);
+                let score = score_of(data, &split.test, &fit.logits(data, &split.test), options.select_by);
                 Ok((score, fit))
             };
             let folds: Result<Vec<(f64, Fitted)>> =
@@ -96,7 +112,7 @@ impl Path {
             fits.push(fitted);
             if mean(&scores[at]) < mean(&scores[best]) {
                 best = at;
-            } else if at >= best + PATIENCE {
+            } else if at >= best + search.patience {
                 break;
             }
         }
@@ -117,6 +133,17 @@ impl Path {
     /// The chosen value's score of each fold.
     pub(crate) fn scores(&self) -> &[f64] {
         &self.scores[self.chosen]
+    }
+
+    /// Measures of each fold, uncalibrated, with thresholds of one half.
+    pub(crate) fn measure(&self, data: &TrainData) -> Vec<Metrics> {
+        let (problem, names) = (data.targets.problem(), data.targets.names().len());
+        let of_fold = |(split, fit): (&Split, &Fitted)| {
+            let mut predictions = expand(&fit.logits(data, &split.test), problem, names);
+            to_probabilities(&mut predictions, problem, names);
+            Metrics::of(&data.targets.select_rows(&split.test), &predictions, None)
+        };
+        self.splits.iter().zip(&self.fits[self.chosen]).map(of_fold).collect()
     }
 
     /// Calibrates the head and chooses its thresholds on out-of-fold predictions, and measures them.
@@ -158,7 +185,7 @@ impl Path {
 }
 
 /// Mean loss of uncalibrated logits, or share of wrong answers, over rows weighted by their own weights.
-fn score(data: &TrainData, rows: &[u32], logits: &[f64], by: SelectBy) -> f64 {
+pub(crate) fn score_of(data: &TrainData, rows: &[u32], logits: &[f64], by: SelectBy) -> f64 {
     let loss = joint_loss(&data.targets);
     let width = loss.outputs();
     let (mut sum, mut total) = (0.0, 0.0);

@@ -2,94 +2,127 @@
 //!
 //! Every sum runs in [`LANES`] partial sums that are folded in one fixed order, products and sums are rounded
 //! apart (no fused multiply-add), and work is cut by row counts, never by thread counts. So a head trained in a
-//! browser equals one trained on a server, bit for bit. The instruction set is chosen at run time by `pulp`; it
+//! browser equals one trained on a server, bit for bit. `fearless_simd` chooses the instruction set at run time: it
 //! changes how many lanes go at once, not what they hold.
 
 use std::array::from_fn;
+
+use fearless_simd::{Level, dispatch, f32x16, f64x8, prelude::*};
 
 use super::parallel;
 
 /// Partial sums of a dot product: one AVX-512 register, two AVX2, four NEON or wasm ones.
 const LANES: usize = 8;
+/// Values taken in one step: two of f64 lanes, one whole vector of f32.
+const STEP: usize = 2 * LANES;
 
 /// What features may be stored as. Arithmetic is f64 either way.
-pub(crate) trait Scalar: Copy + Send + Sync + Into<f64> {}
-impl Scalar for f32 {}
-impl Scalar for f64 {}
+pub(crate) trait Scalar: Copy + Send + Sync + Into<f64> {
+    /// One step's values as f64.
+    fn widen<S: Simd>(simd: S, values: &[Self; STEP]) -> [f64x8<S>; 2];
+}
 
-/// Runs `work` compiled for the best instruction set of this machine. What it calls must be `inline(always)`.
-#[inline(always)]
-pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(work)
+impl Scalar for f32 {
+    #[inline(always)]
+    fn widen<S: Simd>(simd: S, values: &[f32; STEP]) -> [f64x8<S>; 2] {
+        let (low, high) = simd.widen_f32x16(f32x16::from_slice(simd, values));
+        [low, high]
+    }
+}
+
+impl Scalar for f64 {
+    #[inline(always)]
+    fn widen<S: Simd>(simd: S, values: &[f64; STEP]) -> [f64x8<S>; 2] {
+        [f64x8::from_slice(simd, &values[..LANES]), f64x8::from_slice(simd, &values[LANES..])]
+    }
 }
 
 #[inline(always)]
-fn fold(lanes: [f64; LANES]) -> f64 {
+fn fold<S: Simd>(lanes: f64x8<S>) -> f64 {
+    let lanes = lanes.as_slice();
     ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
 }
 
 /// Dot products of `R` rows with `O` others, all of one length.
 #[inline(always)]
-fn dot_tile<T: Scalar, const R: usize, const O: usize>(x: [&[T]; R], w: [&[f64]; O]) -> [[f64; O]; R] {
+fn dot_tile<S: Simd, T: Scalar, const R: usize, const O: usize>(
+    simd: S,
+    x: [&[T]; R],
+    w: [&[f64]; O],
+) -> [[f64; O]; R] {
     let len = w[0].len();
-    let (x, x_tail): ([&[[T; LANES]]; R], [&[T]; R]) = split(x.map(|row| &row[..len]));
-    let (w, w_tail): ([&[[f64; LANES]]; O], [&[f64]; O]) = split(w.map(|row| &row[..len]));
-    let mut sums = [[[0.0; LANES]; O]; R];
-    for step in 0..len / LANES {
+    let x: [(&[[T; STEP]], &[T]); R] = x.map(|row| row[..len].as_chunks());
+    let w: [(&[[f64; STEP]], &[f64]); O] = w.map(|row| row[..len].as_chunks());
+    let mut sums = [[f64x8::splat(simd, 0.0); O]; R];
+    for step in 0..len / STEP {
+        let w: [[f64x8<S>; 2]; O] = from_fn(|o| f64::widen(simd, &w[o].0[step]));
         for r in 0..R {
-            let values: [f64; LANES] = x[r][step].map(Into::into);
+            let x = T::widen(simd, &x[r].0[step]);
             for o in 0..O {
-                for lane in 0..LANES {
-                    sums[r][o][lane] += values[lane] * w[o][step][lane];
-                }
+                sums[r][o] += x[0] * w[o][0];
+                sums[r][o] += x[1] * w[o][1];
             }
         }
     }
-    for r in 0..R {
-        for o in 0..O {
-            for (lane, (&a, &b)) in x_tail[r].iter().zip(w_tail[o]).enumerate() {
-                sums[r][o][lane] += a.into() * b;
+    from_fn(|r| {
+        from_fn(|o| {
+            let mut tail = 0.0;
+            for (&a, &b) in x[r].1.iter().zip(w[o].1) {
+                tail += a.into() * b;
             }
-        }
-    }
-    sums.map(|row| row.map(fold))
-}
-
-/// Each row as whole groups of lanes and what is left over.
-#[inline(always)]
-fn split<T, const N: usize>(rows: [&[T]; N]) -> ([&[[T; LANES]]; N], [&[T]; N]) {
-    (rows.map(|row| row.as_chunks().0), rows.map(|row| row.as_chunks::<LANES>().1))
+            fold(sums[r][o]) + tail
+        })
+    })
 }
 
 /// The dot product of two rows of one length.
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    vectorised(|| dot_tile([a], [b])[0][0])
+    dispatch!(Level::new(), simd => dot_tile(simd, [a], [b])[0][0])
+}
+
+/// `out += scale * x`.
+pub(crate) fn add_scaled(out: &mut [f64], scale: f64, x: &[f64]) {
+    dispatch!(Level::new(), simd => add_rows_tile(simd, out, [scale], [x]));
 }
 
 /// `out[i, o] = bias[o] + sum_j x[i, j] * w[o, j]`.
 ///
 /// Shapes: `x` rows of `d`, `w` `[outputs, d]`, `bias` `[outputs]`, `out` `[x.len(), outputs]`.
-#[inline(always)]
 pub(crate) fn affine<T: Scalar>(x: &[&[T]], w: &[f64], bias: &[f64], out: &mut [f64]) {
+    dispatch!(Level::new(), simd => affine_simd(simd, x, w, bias, out));
+}
+
+#[inline(always)]
+fn affine_simd<S: Simd, T: Scalar>(simd: S, x: &[&[T]], w: &[f64], bias: &[f64], out: &mut [f64]) {
     let outputs = bias.len();
-    let d = w.len() / outputs.max(1);
+    if outputs == 0 {
+        return;
+    }
+    let d = w.len() / outputs;
     let (quads, rest) = x.as_chunks::<4>();
     let (out, out_rest) = out.split_at_mut(quads.len() * 4 * outputs);
-    for (rows, out) in quads.iter().zip(out.chunks_exact_mut(4 * outputs.max(1))) {
-        affine_rows(*rows, d, w, bias, out);
+    for (rows, out) in quads.iter().zip(out.chunks_exact_mut(4 * outputs)) {
+        affine_rows(simd, *rows, d, w, bias, out);
     }
-    for (&row, out) in rest.iter().zip(out_rest.chunks_exact_mut(outputs.max(1))) {
-        affine_rows([row], d, w, bias, out);
+    for (&row, out) in rest.iter().zip(out_rest.chunks_exact_mut(outputs)) {
+        affine_rows(simd, [row], d, w, bias, out);
     }
 }
 
 #[inline(always)]
-fn affine_rows<T: Scalar, const R: usize>(x: [&[T]; R], d: usize, w: &[f64], bias: &[f64], out: &mut [f64]) {
+fn affine_rows<S: Simd, T: Scalar, const R: usize>(
+    simd: S,
+    x: [&[T]; R],
+    d: usize,
+    w: &[f64],
+    bias: &[f64],
+    out: &mut [f64],
+) {
     let outputs = bias.len();
     let w = |o: usize| &w[o * d..(o + 1) * d];
     let mut o = 0;
     while o + 2 <= outputs {
-        let tile = dot_tile(x, [w(o), w(o + 1)]);
+        let tile = dot_tile(simd, x, [w(o), w(o + 1)]);
         for r in 0..R {
             out[r * outputs + o] = tile[r][0] + bias[o];
             out[r * outputs + o + 1] = tile[r][1] + bias[o + 1];
@@ -97,7 +130,7 @@ fn affine_rows<T: Scalar, const R: usize>(x: [&[T]; R], d: usize, w: &[f64], bia
         o += 2;
     }
     if o < outputs {
-        let tile = dot_tile(x, [w(o)]);
+        let tile = dot_tile(simd, x, [w(o)]);
         for r in 0..R {
             out[r * outputs + o] = tile[r][0] + bias[o];
         }
@@ -107,38 +140,64 @@ fn affine_rows<T: Scalar, const R: usize>(x: [&[T]; R], d: usize, w: &[f64], bia
 /// `out[o, j] += sum_i r[i, o] * x[i, j]`.
 ///
 /// Shapes: `x` rows of `d`, `r` `[x.len(), outputs]`, `out` `[outputs, d]`.
-#[inline(always)]
 pub(crate) fn add_outer<T: Scalar>(x: &[&[T]], r: &[f64], outputs: usize, out: &mut [f64]) {
-    let d = out.len() / outputs.max(1);
+    dispatch!(Level::new(), simd => add_outer_simd(simd, x, r, outputs, out));
+}
+
+#[inline(always)]
+fn add_outer_simd<S: Simd, T: Scalar>(simd: S, x: &[&[T]], r: &[f64], outputs: usize, out: &mut [f64]) {
+    if outputs == 0 {
+        return;
+    }
+    let d = out.len() / outputs;
     let (quads, rest) = x.as_chunks::<4>();
     for (quad, rows) in quads.iter().enumerate() {
-        let rows = rows.map(|row| &row[..d]);
-        for o in 0..outputs {
-            let r: [f64; 4] = from_fn(|i| r[(quad * 4 + i) * outputs + o]);
-            let out = &mut out[o * d..(o + 1) * d];
-            for j in 0..d {
-                let [a, b, c, e] = rows.map(|row| -> f64 { row[j].into() });
-                out[j] += (r[0] * a + r[1] * b) + (r[2] * c + r[3] * e);
-            }
+        for (o, out) in out.chunks_exact_mut(d).enumerate() {
+            add_rows_tile(simd, out, from_fn(|i| r[(quad * 4 + i) * outputs + o]), *rows);
         }
     }
     for (i, row) in rest.iter().enumerate() {
-        let row = &row[..d];
-        for o in 0..outputs {
-            let r = r[(quads.len() * 4 + i) * outputs + o];
-            let out = &mut out[o * d..(o + 1) * d];
-            for j in 0..d {
-                let value: f64 = row[j].into();
-                out[j] += r * value;
-            }
+        for (o, out) in out.chunks_exact_mut(d).enumerate() {
+            add_rows_tile(simd, out, [r[(quads.len() * 4 + i) * outputs + o]], [row]);
         }
     }
 }
 
-/// The lower triangle of `sum_i w_i (x_i - mean)(x_i - mean)ᵀ`, `[d, d]`, over the rows given.
+/// `out[j] += sum_i scales[i] * rows[i][j]`.
+#[inline(always)]
+fn add_rows_tile<S: Simd, T: Scalar, const R: usize>(
+    simd: S,
+    out: &mut [f64],
+    scales: [f64; R],
+    rows: [&[T]; R],
+) {
+    let len = out.len();
+    let rows: [(&[[T; STEP]], &[T]); R] = rows.map(|row| row[..len].as_chunks());
+    let (steps, tail) = out.as_chunks_mut::<STEP>();
+    for (step, out) in steps.iter_mut().enumerate() {
+        let x: [[f64x8<S>; 2]; R] = from_fn(|i| T::widen(simd, &rows[i].0[step]));
+        let (low, high) = out.split_at_mut(LANES);
+        for (half, out) in [low, high].into_iter().enumerate() {
+            let mut sum = f64x8::from_slice(simd, out);
+            for i in 0..R {
+                sum += x[i][half] * scales[i];
+            }
+            sum.store_slice(out);
+        }
+    }
+    for (j, out) in tail.iter_mut().enumerate() {
+        for i in 0..R {
+            *out += rows[i].1[j].into() * scales[i];
+        }
+    }
+}
+
+/// The lower triangle of `sum_i w_i (x_i - mean)(x_i - mean)ᵀ`, `[d, d]`, over the rows given. What is above the
+/// diagonal is undefined.
 ///
 /// The mean is taken off before the product: taken off after, it would cancel.
 pub(crate) fn scatter<T: Scalar>(rows: &[(&[T], f64)], mean: &[f64]) -> Vec<f64> {
+    /// Rows in memory at a time: as columns of this length they are read whole.
     const ROWS: usize = 256;
     const TILE: usize = 32;
     let d = mean.len();
@@ -147,31 +206,56 @@ pub(crate) fn scatter<T: Scalar>(rows: &[(&[T], f64)], mean: &[f64]) -> Vec<f64>
     for rows in rows.chunks(ROWS) {
         let len = rows.len();
         // Columns of the block end to end, scaled by √w, so that one entry is one dot product.
+        let weights: Vec<f64> = rows.iter().map(|(_, weight)| weight.sqrt()).collect();
         parallel::for_chunks(&mut columns[..d * len], TILE * len, |tile, out| {
-            for (at, out) in out.chunks_exact_mut(len).enumerate() {
-                let j = tile * TILE + at;
-                for (value, (row, weight)) in out.iter_mut().zip(rows) {
-                    *value = (row[j].into() - mean[j]) * weight.sqrt();
+            let from = tile * TILE;
+            for (i, (row, _)) in rows.iter().enumerate() {
+                for (at, &value) in row[from..from + out.len() / len].iter().enumerate() {
+                    out[at * len + i] = (value.into() - mean[from + at]) * weights[i];
                 }
             }
         });
         let columns: Vec<&[f64]> = columns[..d * len].chunks_exact(len).collect();
         parallel::for_chunks(&mut sum, TILE * d, |tile, out| {
-            vectorised(|| {
-                let from = tile * TILE;
-                let height = out.len() / d;
-                let mut block = vec![0.0; height];
-                let left: Vec<&[f64]> = columns[from..from + height].to_vec();
-                for b in 0..from + height {
-                    affine(&left, columns[b], &[0.0], &mut block);
-                    for (a, value) in block.iter().enumerate() {
-                        out[a * d + b] += value;
-                    }
-                }
-            });
+            dispatch!(Level::new(), simd => scatter_tile(simd, &columns, tile * TILE, out));
         });
     }
     sum
+}
+
+/// Adds the products of columns `from..` with all columns up to the diagonal.
+#[inline(always)]
+fn scatter_tile<S: Simd>(simd: S, columns: &[&[f64]], from: usize, out: &mut [f64]) {
+    let d = columns.len();
+    for (a, out) in out.chunks_mut(4 * d).enumerate() {
+        let from = from + 4 * a;
+        if out.len() == 4 * d {
+            scatter_rows::<S, 4>(simd, columns, from, out);
+        } else {
+            for (b, out) in out.chunks_mut(d).enumerate() {
+                scatter_rows::<S, 1>(simd, columns, from + b, out);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn scatter_rows<S: Simd, const R: usize>(simd: S, columns: &[&[f64]], from: usize, out: &mut [f64]) {
+    let d = columns.len();
+    let left: [&[f64]; R] = from_fn(|r| columns[from + r]);
+    let mut b = 0;
+    while b < from + R {
+        // The last pair may reach past the diagonal; there it writes what nobody reads.
+        let other = (b + 1).min(d - 1);
+        let tile = dot_tile(simd, left, [columns[b], columns[other]]);
+        for r in 0..R {
+            out[r * d + b] += tile[r][0];
+            if other > b {
+                out[r * d + other] += tile[r][1];
+            }
+        }
+        b += 2;
+    }
 }
 
 /// A lower triangular factor `L` of `A = L Lᵀ`.
@@ -189,26 +273,22 @@ impl Cholesky {
         const BLOCK: usize = 32;
         for start in (0..d).step_by(BLOCK) {
             let width = BLOCK.min(d - start);
-            let (done, rest) = a.split_at_mut(start * d);
-            let _ = done;
+            let rest = &mut a[start * d..];
             // What the columns before `start` take off this block column; its own rows are needed by all.
             let pivot_rows: Vec<f64> =
                 rest[..width * d].chunks_exact(d).flat_map(|row| row[..start].iter().copied()).collect();
-            parallel::for_chunks(rest, BLOCK * d, |_, rows| {
-                vectorised(|| {
-                    let height = rows.len() / d;
-                    let mut taken = vec![0.0; height * width];
+            if start > 0 {
+                parallel::for_chunks(rest, BLOCK * d, |_, rows| {
+                    let mut taken = vec![0.0; rows.len() / d * width];
                     let left: Vec<&[f64]> = rows.chunks_exact(d).map(|row| &row[..start]).collect();
-                    if start > 0 {
-                        affine(&left, &pivot_rows, &[0.0; BLOCK][..width], &mut taken);
-                    }
+                    affine(&left, &pivot_rows, &[0.0; BLOCK][..width], &mut taken);
                     for (row, taken) in rows.chunks_exact_mut(d).zip(taken.chunks_exact(width)) {
                         for (value, taken) in row[start..start + width].iter_mut().zip(taken) {
                             *value -= taken;
                         }
                     }
                 });
-            });
+            }
             let (pivot, below) = rest.split_at_mut(width * d);
             for i in 0..width {
                 for j in 0..=i {
@@ -246,23 +326,23 @@ impl Cholesky {
 
     /// Replaces `b` by the solution of `A x = b`.
     pub(crate) fn solve(&self, b: &mut [f64]) {
+        dispatch!(Level::new(), simd => self.solve_simd(simd, b));
+    }
+
+    #[inline(always)]
+    fn solve_simd<S: Simd>(&self, simd: S, b: &mut [f64]) {
         let d = self.d;
-        vectorised(|| {
-            for i in 0..d {
-                let row = &self.lower[i * d..i * d + i + 1];
-                let (solved, rest) = b.split_at_mut(i);
-                rest[0] = (rest[0] - dot_tile([&row[..i]], [&*solved])[0][0]) / row[i];
-            }
-            for i in (0..d).rev() {
-                let row = &self.lower[i * d..i * d + i + 1];
-                b[i] /= row[i];
-                let (rest, solved) = b.split_at_mut(i);
-                let value = solved[0];
-                for (target, entry) in rest.iter_mut().zip(row) {
-                    *target -= entry * value;
-                }
-            }
-        });
+        let row = |i: usize| &self.lower[i * d..i * d + i];
+        let diagonal = |i: usize| self.lower[i * d + i];
+        for i in 0..d {
+            let (solved, rest) = b.split_at_mut(i);
+            rest[0] = (rest[0] - dot_tile(simd, [row(i)], [&*solved])[0][0]) / diagonal(i);
+        }
+        for i in (0..d).rev() {
+            b[i] /= diagonal(i);
+            let (rest, solved) = b.split_at_mut(i);
+            add_rows_tile(simd, rest, [-solved[0]], [row(i)]);
+        }
     }
 }
 
@@ -315,10 +395,10 @@ mod tests {
         let rows: Vec<&[f32]> = x.chunks_exact(d).collect();
         let w = noise(outputs * d, 5);
         let mut all = vec![0.0; 9 * outputs];
-        vectorised(|| affine(&rows, &w, &[0.0; 3], &mut all));
+        affine(&rows, &w, &[0.0; 3], &mut all);
         for i in 0..9 {
             let mut one = vec![0.0; outputs];
-            affine(&rows[i..=i], &w, &[0.0; 3], &mut one);
+            dispatch!(Level::baseline(), simd => affine_simd(simd, &rows[i..=i], &w, &[0.0; 3], &mut one));
             assert_eq!(one, all[i * outputs..(i + 1) * outputs], "row {i}, without wide instructions");
         }
     }

@@ -164,7 +164,7 @@ impl Quadratic {
                     w[j] = new;
                     let pull = self.strength * step;
                     let row = &self.moments[j * self.d..(j + 1) * self.d];
-                    dense::vectorised(|| slope.iter_mut().zip(row).for_each(|(s, m)| *s += pull * m));
+                    dense::add_scaled(&mut slope, pull, row);
                     slope[j] += self.ridge * step;
                     largest = largest.max(curve * step.abs());
                 }

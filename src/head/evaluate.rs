@@ -374,7 +374,7 @@ fn mcc(confusion: &[Vec<u64>]) -> f64 {
 }
 
 /// Rows by falling score: (rows that are so, rows that are not) of each distinct score.
-fn by_score(scores: &[f64], truth: &[bool]) -> Vec<(f64, f64)> {
+pub(crate) fn by_score(scores: &[f64], truth: &[bool]) -> Vec<(f64, f64)> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
     let same = |a: &usize, b: &usize| scores[*a] == scores[*b];

@@ -1,7 +1,6 @@
 //! One model of any kind, fitted on some of the rows.
 
 use std::path::Path;
-use std::sync::OnceLock;
 
 use super::calibrate::{Calibration, CalibrationKind};
 use super::data::{Problem, Targets, TrainData};
@@ -32,8 +31,8 @@ pub(crate) struct Fitted {
 pub(crate) struct Help<'a> {
     /// A fit of the same rows with another `C`.
     pub(crate) warm: Option<&'a Fitted>,
-    /// Moments of all rows, by part.
-    pub(crate) curvatures: Option<&'a [OnceLock<Curvature>]>,
+    /// Preconditioners by part.
+    pub(crate) curvatures: Option<&'a Curvatures>,
     /// Where an MLP keeps its state.
     pub(crate) checkpoint: Option<&'a Path>,
 }
@@ -93,16 +92,17 @@ impl Fitted {
                 loss,
                 standardisation: &standardisation,
             };
-            let own = OnceLock::new();
-            let curvature =
-                || help.curvatures.map_or(&own, |all| &all[part]).get_or_init(|| Curvature::new(&design));
             let start = help.warm.map(|fit| &fit.warm[part][..]);
-            let fit = match l1_ratio {
-                None => {
-                    let curvature = design.is_stiff(c).then(curvature);
-                    linear::fit(&design, c, curvature, start, tolerance)
+            let own = match help.curvatures {
+                None => Curvature::for_fits(&design, c, l1_ratio.is_some()),
+                Some(_) => None,
+            };
+            let curvature = help.curvatures.map_or(own.as_ref(), |all| all.parts[part].as_ref());
+            let fit = match (l1_ratio, curvature) {
+                (Some(l1_ratio), Some(curvature)) => {
+                    elastic::fit(&design, c, l1_ratio, curvature, start, tolerance)
                 }
-                Some(l1_ratio) => elastic::fit(&design, c, l1_ratio, curvature(), start, tolerance),
+                _ => linear::fit(&design, c, curvature, start, tolerance),
             };
             linear.coefficients.extend(fit.linear.coefficients);
             linear.intercepts.extend(fit.linear.intercepts);
@@ -248,32 +248,44 @@ fn row_weights(data: &TrainData, rows: &[u32], loss: &Loss, class_weight: ClassW
     weights
 }
 
-/// Moments of all rows for each part of a linear kind that will need them. They serve every fold: they decide how fast
-/// the optimum is found, not where it is.
-pub(crate) fn curvatures(
-    data: &TrainData,
-    options: &TrainOptions,
-    largest_c: f64,
-) -> Vec<OnceLock<Curvature>> {
-    if !options.kind.has_strength() {
-        return vec![];
+/// Preconditioners for the parts of a linear kind, made from all rows. They serve every fold: they decide how fast an
+/// optimum is found, not where it is.
+#[derive(Default)]
+pub(crate) struct Curvatures {
+    /// None where a part does without.
+    parts: Vec<Option<Curvature>>,
+}
+
+impl Curvatures {
+    /// For fits whose `C` is at most `largest_c`.
+    pub(crate) fn new(data: &TrainData, options: &TrainOptions, largest_c: f64) -> Self {
+        let mut parts = vec![];
+        let always = options.kind != Kind::Linear;
+        Self::each_design(data, options, |_, design| {
+            parts.push(Curvature::for_fits(design, largest_c, always))
+        });
+        Curvatures { parts }
     }
-    let rows: Vec<u32> = (0..data.rows() as u32).collect();
-    let standardisation = scaling(data, &rows, options);
-    let of_part = |loss: Loss| {
-        let weights = row_weights(data, &rows, &loss, options.class_weight);
-        let design = Design {
-            x: &data.embeddings,
-            rows: &rows,
-            weights: &weights,
-            loss,
-            standardisation: &standardisation,
-        };
-        let cell = OnceLock::new();
-        if options.kind != Kind::Linear || design.is_stiff(largest_c) {
-            cell.get_or_init(|| Curvature::new(&design));
+
+    /// Makes the factors for fits with `C` on `share` of the rows.
+    pub(crate) fn prepare(&mut self, data: &TrainData, options: &TrainOptions, c: f64, share: f64) {
+        Self::each_design(data, options, |part, design| {
+            if let Some(curvature) = &mut self.parts[part] {
+                curvature.prepare(design, c * share);
+            }
+        });
+    }
+
+    fn each_design(data: &TrainData, options: &TrainOptions, mut see: impl FnMut(usize, &Design)) {
+        if !options.kind.has_strength() {
+            return;
         }
-        cell
-    };
-    losses(&data.targets).into_iter().map(of_part).collect()
+        let rows: Vec<u32> = (0..data.rows() as u32).collect();
+        let standardisation = scaling(data, &rows, options);
+        for (part, loss) in losses(&data.targets).into_iter().enumerate() {
+            let weights = row_weights(data, &rows, &loss, options.class_weight);
+            let (x, standardisation) = (&data.embeddings, &standardisation);
+            see(part, &Design { x, rows: &rows, weights: &weights, loss, standardisation });
+        }
+    }
 }

@@ -8,6 +8,8 @@
 //! the shift. What is left of ill-conditioning goes to a Cholesky factor of the Hessian at the start, which
 //! L-BFGS takes as its preconditioner; a Gram matrix serves every `C` of a path.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::data::Matrix;
 use super::dense::{self, Cholesky};
 use super::lbfgs::{self, Minimum, Objective, Stop};
@@ -76,29 +78,27 @@ impl Design<'_> {
         let (outputs, d) = (self.loss.outputs(), self.x.columns());
         let pieces: Vec<&[u32]> = self.rows.chunks(self.piece_len().max(1)).collect();
         let parts = parallel::map(pieces.len(), |piece| {
-            dense::vectorised(|| {
-                let mut sums = Sums::new(outputs, d);
-                let mut logits = [0.0; BLOCK * 8];
-                let mut many = vec![0.0; if outputs > 8 { BLOCK * outputs } else { 0 }];
-                let logits = if outputs > 8 { &mut many[..] } else { &mut logits[..BLOCK * outputs] };
-                let mut features: Vec<&[f32]> = Vec::with_capacity(BLOCK);
-                for rows in pieces[piece].chunks(BLOCK) {
-                    features.clear();
-                    features.extend(rows.iter().map(|&row| self.x.row(row as usize)));
-                    let logits = &mut logits[..rows.len() * outputs];
-                    dense::affine(&features, &raw.coefficients, &raw.intercepts, logits);
-                    for (&row, logits) in rows.iter().zip(logits.chunks_exact_mut(outputs)) {
-                        let weight = self.weights[row as usize];
-                        sums.loss += weight * self.loss.row(row as usize, logits);
-                        for (residual, sum) in logits.iter_mut().zip(&mut sums.residuals) {
-                            *residual *= weight;
-                            *sum += *residual;
-                        }
+            let mut sums = Sums::new(outputs, d);
+            let mut logits = [0.0; BLOCK * 8];
+            let mut many = vec![0.0; if outputs > 8 { BLOCK * outputs } else { 0 }];
+            let logits = if outputs > 8 { &mut many[..] } else { &mut logits[..BLOCK * outputs] };
+            let mut features: Vec<&[f32]> = Vec::with_capacity(BLOCK);
+            for rows in pieces[piece].chunks(BLOCK) {
+                features.clear();
+                features.extend(rows.iter().map(|&row| self.x.row(row as usize)));
+                let logits = &mut logits[..rows.len() * outputs];
+                dense::affine(&features, &raw.coefficients, &raw.intercepts, logits);
+                for (&row, logits) in rows.iter().zip(logits.chunks_exact_mut(outputs)) {
+                    let weight = self.weights[row as usize];
+                    sums.loss += weight * self.loss.row(row as usize, logits);
+                    for (residual, sum) in logits.iter_mut().zip(&mut sums.residuals) {
+                        *residual *= weight;
+                        *sum += *residual;
                     }
-                    dense::add_outer(&features, logits, outputs, &mut sums.gradient);
                 }
-                sums
-            })
+                dense::add_outer(&features, logits, outputs, &mut sums.gradient);
+            }
+            sums
         });
         parts.into_iter().reduce(Sums::add).unwrap_or_else(|| Sums::new(outputs, d))
     }
@@ -111,7 +111,6 @@ struct Sums {
 }
 
 impl Sums {
-    #[inline(always)]
     fn new(outputs: usize, d: usize) -> Self {
         Sums { loss: 0.0, gradient: vec![0.0; outputs * d], residuals: vec![0.0; outputs] }
     }
@@ -124,22 +123,22 @@ impl Sums {
     }
 }
 
-/// Second moments of the features, from which a preconditioner for any `C` is made.
+/// Second moments of the features, from which preconditioners are made.
 pub(crate) struct Curvature {
     /// Lower triangle of the features' weighted scatter matrix, `[d, d]`.
     scatter: Vec<f64>,
     /// Sum of the weights it was made from.
     weight: f64,
+    /// Factors of `2^octave * covariance + I`, by octave.
+    factors: BTreeMap<i32, Cholesky>,
 }
 
 impl Curvature {
-    /// Rows per column that the moments are estimated from. More would cost more than the steps they save.
-    const ROWS_PER_COLUMN: usize = 3;
-
-    /// Moments of the design's standardised features, over evenly spaced rows when there are many.
+    /// Moments of the design's standardised features, over evenly spaced rows when there are many: a few rows per column
+    /// estimate them well enough, and more would cost more than the steps they save.
     pub(crate) fn new(design: &Design) -> Self {
         let d = design.x.columns();
-        let most = (Self::ROWS_PER_COLUMN * d).max(1024);
+        let most = (3 * d).clamp(1024, 4096);
         let stride = design.rows.len().div_ceil(most).max(1);
         let rows: Vec<(&[f32], f64)> = (design.rows.iter().step_by(stride))
             .map(|&row| (design.x.row(row as usize), design.weights[row as usize]))
@@ -151,7 +150,40 @@ impl Curvature {
                 *value /= scale[i] * scale_j;
             }
         }
-        Curvature { scatter, weight: rows.iter().map(|(_, weight)| weight).sum() }
+        Curvature { scatter, weight: rows.iter().map(|(_, weight)| weight).sum(), factors: BTreeMap::new() }
+    }
+
+    /// Ready for a fit with `C`; none where that does without, unless it is `always` wanted.
+    pub(crate) fn for_fits(design: &Design, c: f64, always: bool) -> Option<Self> {
+        (always || design.is_stiff(c)).then(|| {
+            let mut curvature = Self::new(design);
+            curvature.prepare(design, c);
+            curvature
+        })
+    }
+
+    /// Makes the factors that fits of this design with this `C` ask for, and drops all others.
+    pub(crate) fn prepare(&mut self, design: &Design, c: f64) {
+        let wanted: BTreeSet<i32> = null_curvatures(design, c).1.into_iter().map(octave).collect();
+        let mut known = std::mem::take(&mut self.factors);
+        for octave in wanted {
+            if let Some(factor) = known.remove(&octave).or_else(|| self.factored(octave)) {
+                self.factors.insert(octave, factor);
+            }
+        }
+    }
+
+    fn factored(&self, octave: i32) -> Option<Cholesky> {
+        let d = self.scatter.len().isqrt();
+        let strength = libm::exp2(f64::from(octave)) / self.weight;
+        let mut hessian: Vec<f64> = self.scatter.iter().map(|v| v * strength).collect();
+        (0..d).for_each(|i| hessian[i * d + i] += 1.0);
+        Cholesky::new(d, hessian)
+    }
+
+    /// The factor whose octave is nearest: a preconditioner need not be exact.
+    fn nearest(&self, octave: i32) -> Option<&Cholesky> {
+        self.factors.iter().min_by_key(|(known, _)| (*known - octave).abs()).map(|(_, factor)| factor)
     }
 
     /// The features' covariance, `[d, d]`, both triangles.
@@ -165,14 +197,25 @@ impl Curvature {
         }
         full
     }
+}
 
-    /// A factor of `strength * covariance + I`, where `strength` is the sum over rows of `C * w * loss''`.
-    fn factor(&self, strength: f64) -> Option<Cholesky> {
-        let d = self.scatter.len().isqrt();
-        let mut hessian: Vec<f64> = self.scatter.iter().map(|v| v * strength / self.weight).collect();
-        (0..d).for_each(|i| hessian[i * d + i] += 1.0);
-        Cholesky::new(d, hessian)
-    }
+fn octave(strength: f64) -> i32 {
+    libm::log2(strength).round() as i32
+}
+
+/// Of each output, its mean target and the sum over rows of `C * w * loss''`, for a model that knows only that mean.
+fn null_curvatures(design: &Design, c: f64) -> (Vec<f64>, Vec<f64>) {
+    let weight: f64 = design.rows.iter().map(|&row| design.weights[row as usize]).sum();
+    // A class without rows (in a fold, say) counts as half a row: its intercept has no optimum, but a way there.
+    let least = (0.5 / weight).min(0.5);
+    let mean = |output: usize| {
+        let target = |&row: &u32| design.weights[row as usize] * design.loss.target(row as usize, output);
+        let mean = design.rows.iter().map(target).sum::<f64>() / weight;
+        if let Loss::Squared { .. } = design.loss { mean } else { mean.clamp(least, 1.0 - least) }
+    };
+    let means: Vec<f64> = (0..design.loss.outputs()).map(mean).collect();
+    let strengths = means.iter().map(|&mean| c * weight * design.loss.curvature(mean)).collect();
+    (means, strengths)
 }
 
 /// How a fit went.
@@ -226,66 +269,26 @@ pub(crate) struct Penalised<'a> {
     c: f64,
     /// Weight of the squared coefficients; one unless there is another penalty beside.
     ridge: f64,
-    /// Sum over rows of `C * w * loss''` at the null model, for each output.
-    strengths: Vec<f64>,
     /// Mean target of each output.
     means: Vec<f64>,
-    /// Which factor serves an output.
-    factor_of: Vec<usize>,
-    factors: Vec<Cholesky>,
+    /// Sum over rows of `C * w * loss''` at the null model, for each output.
+    strengths: Vec<f64>,
+    /// Preconditioner of each output's coefficients; empty without.
+    factors: Vec<&'a Cholesky>,
 }
 
 impl<'a> Penalised<'a> {
-    pub(crate) fn new(design: &'a Design<'a>, c: f64, curvature: Option<&Curvature>) -> Self {
-        let outputs = design.loss.outputs();
-        let weight: f64 = design.rows.iter().map(|&row| design.weights[row as usize]).sum();
-        let means: Vec<f64> = (0..outputs)
-            .map(|output| {
-                let target =
-                    |&row: &u32| design.weights[row as usize] * design.loss.target(row as usize, output);
-                design.rows.iter().map(target).sum::<f64>() / weight
-            })
-            .collect();
-        // A class without rows (in a fold, say) counts as half a row: its intercept has no optimum, but a way there.
-        let least = (0.5 / weight).min(0.5);
-        let means: Vec<f64> = match design.loss {
-            Loss::Squared { .. } => means,
-            _ => means.into_iter().map(|mean| mean.clamp(least, 1.0 - least)).collect(),
-        };
-        let strengths: Vec<f64> =
-            means.iter().map(|&mean| c * weight * design.loss.curvature(mean)).collect();
-        let mut penalised =
-            Penalised { design, c, ridge: 1.0, strengths, means, factor_of: vec![], factors: vec![] };
-        if let Some(curvature) = curvature {
-            penalised.set_factors(curvature);
-        }
-        penalised
+    pub(crate) fn new(design: &'a Design<'a>, c: f64, curvature: Option<&'a Curvature>) -> Self {
+        let (means, strengths) = null_curvatures(design, c);
+        let factors = curvature.and_then(|curvature| {
+            strengths.iter().map(|&strength| curvature.nearest(octave(strength))).collect::<Option<Vec<_>>>()
+        });
+        Penalised { design, c, ridge: 1.0, means, strengths, factors: factors.unwrap_or_default() }
     }
 
     /// The same with another weight of the squared coefficients.
     pub(crate) fn with_ridge(self, ridge: f64) -> Self {
         Penalised { ridge, ..self }
-    }
-
-    /// One factor for all outputs whose strengths are within a factor of two: a preconditioner need not be exact.
-    fn set_factors(&mut self, curvature: &Curvature) {
-        let octaves: Vec<i32> = self.strengths.iter().map(|s| s.log2().round() as i32).collect();
-        let mut kinds = octaves.clone();
-        kinds.sort_unstable();
-        kinds.dedup();
-        let factors: Option<Vec<Cholesky>> = kinds
-            .iter()
-            .map(|&octave| {
-                let of_kind = || self.strengths.iter().zip(&octaves).filter(|(_, o)| **o == octave);
-                let mean = of_kind().map(|(s, _)| s).sum::<f64>() / of_kind().count() as f64;
-                curvature.factor(mean)
-            })
-            .collect();
-        if let Some(factors) = factors {
-            self.factors = factors;
-            self.factor_of =
-                octaves.iter().map(|octave| kinds.partition_point(|kind| kind < octave)).collect();
-        }
     }
 
     /// No coefficients, and the intercepts that give each output its mean target.
@@ -332,7 +335,7 @@ impl Objective for Penalised<'_> {
         }
         if !self.factors.is_empty() {
             parallel::for_chunks(of_coefficients, d, |output, g| {
-                self.factors[self.factor_of[output]].solve(g);
+                self.factors[output].solve(g);
             });
         }
     }
@@ -391,7 +394,8 @@ mod tests {
     #[test]
     fn any_start_and_any_preconditioner_end_at_the_same_optimum() {
         with_each_loss(|design, name| {
-            let curvature = Curvature::new(design);
+            let mut curvature = Curvature::new(design);
+            curvature.prepare(design, 30.0);
             let plain = fit(design, 30.0, None, None, 1e-8);
             let stiff = fit(design, 30.0, Some(&curvature), None, 1e-8);
             let weak = fit(design, 0.3, Some(&curvature), None, 1e-8);
@@ -411,7 +415,9 @@ mod tests {
     fn ridge_is_exact_in_one_preconditioned_step() {
         with_each_loss(|design, name| {
             if name == "squared" {
-                let fit = fit(design, 2.0, Some(&Curvature::new(design)), None, 1e-9);
+                let mut curvature = Curvature::new(design);
+                curvature.prepare(design, 2.0);
+                let fit = fit(design, 2.0, Some(&curvature), None, 1e-9);
                 assert!(fit.passes <= 12, "{} passes", fit.passes);
             }
         });

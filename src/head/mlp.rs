@@ -115,7 +115,7 @@ impl Mlp {
         let mut out = vec![0.0; rows.len() * outputs];
         parallel::for_chunks(&mut out, PIECE * outputs, |piece, out| {
             let rows = &rows[piece * PIECE..piece * PIECE + out.len() / outputs];
-            dense::vectorised(|| out.copy_from_slice(self.forward(x, rows, &mut None).output()));
+            out.copy_from_slice(self.forward(x, rows, &mut None).output());
         });
         out
     }
@@ -132,7 +132,7 @@ impl Mlp {
         let pieces: Vec<&[u32]> = rows.chunks(PIECE).collect();
         let parts = parallel::map(pieces.len(), |piece| {
             let mut masks = dropout.map(|dropout| dropout.masks(piece as u64));
-            dense::vectorised(|| self.piece_gradient(x, pieces[piece], weights, loss, &mut masks))
+            self.piece_gradient(x, pieces[piece], weights, loss, &mut masks)
         });
         let total: f64 = rows.iter().map(|&row| weights[row as usize]).sum();
         let share = if total > 0.0 { 1.0 / total } else { 0.0 };

@@ -7,8 +7,11 @@
 #![allow(clippy::needless_range_loop)]
 
 mod adamw;
+mod baselines;
 mod calibrate;
+mod checks;
 mod cross;
+mod curves;
 mod data;
 mod dense;
 #[cfg_attr(not(target_arch = "wasm32"), path = "disk_native.rs")]
@@ -16,9 +19,11 @@ mod dense;
 mod disk;
 mod elastic;
 mod evaluate;
+mod explain;
 mod file;
 mod fingerprint;
 mod fit;
+mod layers;
 mod lbfgs;
 mod linear;
 mod loss;
@@ -32,16 +37,22 @@ mod options;
 mod parallel;
 mod split;
 mod standardise;
+mod tfidf;
 mod train;
 
+pub use baselines::{Baseline, baselines};
 pub use calibrate::{Calibration, CalibrationKind};
+pub use checks::{LabelIssue, Warning, check_data, check_predictions, label_issues};
 pub use cross::{CrossValidation, PathPoint};
+pub use curves::{ReliabilityBin, precision_recall_curve, reliability, roc_curve, thin};
 pub use data::{Matrix, Problem, Targets, TrainData};
 pub use evaluate::{
     ClassMetrics, ClassRow, Estimate, LabelMetrics, Metrics, ValueMetrics, average_precision, roc_auc,
 };
+pub use explain::TokenShares;
 pub use file::FORMAT_VERSION;
 pub use fingerprint::EncoderFingerprint;
+pub use layers::{LayerCandidate, LayerChoice, LearningPoint, choose_layers, learning_curve};
 pub use mlp::HeadActivation;
 pub use model::{Decision, Head, Record};
 pub use options::{ClassWeight, Kind, MlpOptions, SelectBy, Strength, TrainOptions};

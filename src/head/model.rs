@@ -261,7 +261,7 @@ fn linear_logits(raw: &Linear, x: &Matrix, rows: &[u32]) -> Vec<f64> {
     parallel::for_chunks(&mut out, PIECE * outputs, |piece, out| {
         let rows = &rows[piece * PIECE..piece * PIECE + out.len() / outputs];
         let features: Vec<&[f32]> = rows.iter().map(|&row| x.row(row as usize)).collect();
-        dense::vectorised(|| dense::affine(&features, &raw.coefficients, &raw.intercepts, out));
+        dense::affine(&features, &raw.coefficients, &raw.intercepts, out);
     });
     out
 }

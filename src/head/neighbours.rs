@@ -60,7 +60,7 @@ impl Neighbours {
             let rows = &rows[piece * PIECE..piece * PIECE + out.len() / self.outputs];
             let features: Vec<&[f32]> = rows.iter().map(|&row| x.row(row as usize)).collect();
             let mut near = vec![0.0; rows.len() * halves.len()];
-            dense::vectorised(|| dense::affine(&features, &known, &halves, &mut near));
+            dense::affine(&features, &known, &halves, &mut near);
             for (near, out) in near.chunks_exact(halves.len()).zip(out.chunks_exact_mut(self.outputs)) {
                 self.mean_target(near, out);
             }

@@ -1,7 +1,7 @@
 //! Training: choose by cross-validation, fit on all rows, calibrate on out-of-fold predictions.
 
 use super::calibrate::Calibration;
-use super::cross::{CrossValidation, Path, within_one_error};
+use super::cross::{CrossValidation, Path, Search, within_one_error};
 use super::data::{Problem, TrainData};
 use super::disk;
 use super::evaluate::Estimate;
@@ -75,7 +75,7 @@ impl Head {
             let (options, path, choice) = choose(data, options, progress)?;
             (options, Some(path), Some(choice))
         } else if options.needs_folds() {
-            (options.clone(), Some(Path::run(data, options, &TrainOptions::GRID, progress)?), None)
+            (options.clone(), Some(Path::run(data, options, Search::FINE, progress)?), None)
         } else {
             (options.clone(), None, None)
         };
@@ -153,7 +153,7 @@ fn choose(
     let mut tried = Vec::new();
     for kind in kinds {
         let options = TrainOptions { kind, ..options.clone() };
-        let path = Path::run(data, &options, &TrainOptions::GRID, progress)?;
+        let path = Path::run(data, &options, Search::FINE, progress)?;
         tried.push((options, path));
     }
     let score = |at: usize| tried[at].1.chosen().score.mean;
