@@ -73,6 +73,6 @@ fn f16_weights_take_half_the_memory() {
     };
     let saved = bytes(Dtype::F32) - bytes(Dtype::F16);
     let parameters = load("sentence-mean", Device::Cpu, Dtype::F32).checkpoint().summary(1).parameters as f64;
-    // Two bytes of four for nearly every parameter.
-    assert!(saved > 1.5 * parameters && saved < 2.0 * parameters, "{saved} bytes of {parameters} parameters");
+    // Two bytes of four for nearly every parameter, and for the padding of small matrices.
+    assert!(saved > 1.5 * parameters, "{saved} bytes of {parameters} parameters");
 }

@@ -2,11 +2,15 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::{Args, ValueEnum};
 use frostbert::cache::{BestEffort, Cache};
 use frostbert::checkpoint::{Hub, ModelSource};
-use frostbert::data::{Filter, Format, Label, LabelKind, ReadOptions, Row, Selection, Table, TextColumns};
+use frostbert::data::{
+    Filter, Format, Label, LabelKind, Progress, ReadOptions, Row, Selection, Table, TextColumns,
+};
 use frostbert::head::{Head, Targets, train_test_split};
 use frostbert::plan::{LayerMix, Pooling};
 use frostbert::text::Truncate;
@@ -166,8 +170,34 @@ pub struct RowArgs {
 pub struct Texts {
     /// One at a time.
     pub rows: Box<dyn Iterator<Item = Result<Text>> + Send>,
-    /// How many there are, where that is known beforehand.
-    pub total: Option<u64>,
+    /// How many there are.
+    pub total: Total,
+}
+
+/// How many texts a run has before it.
+#[derive(Clone)]
+pub enum Total {
+    /// So many.
+    Known(u64),
+    /// By what was read of the file so far: texts given, bytes read and, at most, so many.
+    ByBytes { given: Arc<AtomicU64>, read: Progress, limit: Option<u64> },
+}
+
+impl Total {
+    /// The best guess so far; none on a pipe, and before anything was read.
+    pub fn guess(&self) -> Option<u64> {
+        match self {
+            Total::Known(texts) => Some(*texts),
+            Total::ByBytes { given, read, limit } => {
+                let (done, all) = (read.read(), read.total()?);
+                if done == 0 {
+                    return None;
+                }
+                let texts = given.load(Ordering::Relaxed) as f64 * (all as f64 / done as f64).max(1.0);
+                Some(limit.map_or(texts as u64, |limit| limit.min(texts as u64)))
+            }
+        }
+    }
 }
 
 impl Texts {
@@ -208,10 +238,20 @@ impl RowArgs {
                     )));
                 }
             };
-            return Ok(Texts { total: Some(texts.len() as u64), rows: Box::new(texts.into_iter().map(Ok)) });
+            return Ok(Texts {
+                total: Total::Known(texts.len() as u64),
+                rows: Box::new(texts.into_iter().map(Ok)),
+            });
         };
         let rows = self.open(file)?.rows(&self.selection())?;
-        Ok(Texts { total: None, rows: Box::new(rows.map(|row| row.map(text_of))) })
+        let given = Arc::new(AtomicU64::new(0));
+        let limit = self.limit.map(|limit| limit.get() as u64);
+        let total = Total::ByBytes { given: given.clone(), read: rows.progress().clone(), limit };
+        let counted = move |row: Result<Row>| {
+            given.fetch_add(1, Ordering::Relaxed);
+            row.map(text_of)
+        };
+        Ok(Texts { total, rows: Box::new(rows.map(counted)) })
     }
 }
 

@@ -24,8 +24,9 @@ pub struct Args {
     rows: RowArgs,
     #[command(flatten)]
     embed: EmbedArgs,
-    /// Take embeddings from the embedding cache, and leave new ones in it
-    #[arg(long)]
+    /// Take embeddings from the embedding cache, and leave new ones in it: a run that was stopped, repeated with this,
+    /// goes on where it was
+    #[arg(long, visible_alias = "resume")]
     cache: bool,
     /// Numbers to write: f32, f16, int8 (a byte a column) or ubinary (a bit a column), as in sentence-transformers
     #[arg(long, default_value_t)]
@@ -60,7 +61,7 @@ pub fn run(args: &Args) -> Result<()> {
         None => EmbeddingWriter::jsonl("standard output", std::io::stdout(), dim, precision),
     };
     let mut writer = QuantizingWriter::new(writer, precision, dim, ranges)?;
-    let bar = EncodeBar::new(texts.total, "embedding");
+    let bar = EncodeBar::of(texts.total, "embedding");
     let options = bar.attach(options);
     let mut from_cache = 0;
     let mut write = |rows: Embeddings| writer.write(&rows);
