@@ -1,6 +1,9 @@
 //! Cross-validation: scores along a path of `C`, and predictions of models that had not seen the row.
 
+use std::collections::BTreeMap;
+
 use super::calibrate::{Calibration, CalibrationKind};
+use super::curvature::Moments;
 use super::data::{Problem, Targets, TrainData};
 use super::evaluate::{Estimate, Metrics, argmax};
 use super::fit::{Curvatures, Fitted, Help, joint_loss};
@@ -55,14 +58,47 @@ pub(crate) struct Path {
 pub(crate) struct Search<'a> {
     /// The values, ascending.
     pub(crate) grid: &'a [f64],
-    /// Values after the best one that are tried before the path ends: larger ones only overfit more, and are the ones
-    /// that take long.
-    pub(crate) patience: usize,
+    pub(crate) order: Order,
+    /// Moments of the embeddings' columns, if somebody has them.
+    pub(crate) moments: Option<&'a Moments>,
+}
+
+/// In which order, and how many.
+#[derive(Clone, Copy)]
+pub(crate) enum Order {
+    /// From the smallest. Ends so many values after the best one: larger ones only overfit more, and are the ones that take
+    /// long.
+    Ascend { patience: usize },
+    /// From the value with this index downhill, until both neighbours of the best one are known.
+    Climb { from: usize },
 }
 
 impl Search<'static> {
     /// All of [`TrainOptions::GRID`].
-    pub(crate) const FINE: Self = Search { grid: &TrainOptions::GRID, patience: 3 };
+    pub(crate) const FINE: Self =
+        Search { grid: &TrainOptions::GRID, order: Order::Ascend { patience: 3 }, moments: None };
+}
+
+impl Order {
+    /// The value to try next, given the mean scores of those tried; none when the search is over.
+    fn next(self, scores: &[Option<f64>]) -> Option<usize> {
+        let tried = || scores.iter().enumerate().filter_map(|(at, score)| Some((at, (*score)?)));
+        let last = scores.len() - 1;
+        let Some((best, _)) = tried().min_by(|a, b| a.1.total_cmp(&b.1)) else {
+            return Some(if let Order::Climb { from } = self { from.min(last) } else { 0 });
+        };
+        let untried = |at: usize| scores[at].is_none().then_some(at);
+        match self {
+            Order::Ascend { patience } => {
+                let next = tried().count();
+                (next <= last && next <= best + patience).then_some(next)
+            }
+            // The smaller value first: it is the quicker one.
+            Order::Climb { .. } => {
+                best.checked_sub(1).and_then(untried).or_else(|| untried((best + 1).min(last)))
+            }
+        }
+    }
 }
 
 /// Distance to the optimum allowed while `C` is chosen: far below what folds differ by.
@@ -82,20 +118,22 @@ impl Path {
             Strength::Fixed(c) => vec![Some(c)],
         };
         let largest = grid.last().copied().flatten().unwrap_or(0.0);
-        let mut curvatures = Curvatures::new(data, options, largest);
+        let mut curvatures = Curvatures::new(data, options, largest, search.moments);
         let share = 1.0 - 1.0 / options.folds.folds as f64;
         let tolerance = if grid.len() == 1 { options.tolerance } else { PATH_TOLERANCE };
-        let (mut scores, mut fits): (Vec<Vec<f64>>, Vec<Vec<Fitted>>) = (vec![], vec![]);
-        let mut best = 0;
-        for (at, &c) in grid.iter().enumerate() {
-            progress(Progress { stage: "cross-validation", done: at, total: grid.len() });
+        let mut means: Vec<Option<f64>> = vec![None; grid.len()];
+        // By place in the grid, what each fold scored and its fit.
+        let mut tried: BTreeMap<usize, (Vec<f64>, Vec<Fitted>)> = BTreeMap::new();
+        while let Some(at) = search.order.next(&means) {
+            progress(Progress { stage: "cross-validation", done: tried.len(), total: grid.len() });
+            let c = grid[at];
             if let Some(c) = c {
                 curvatures.prepare(data, options, c, share);
             }
-            let last = fits.last();
+            let near = tried.iter().min_by_key(|(other, _)| other.abs_diff(at)).map(|(_, (_, fits))| fits);
             let of_fold = |fold: usize| {
                 let help = Help {
-                    warm: last.map(|fits| &fits[fold]),
+                    warm: near.map(|fits| &fits[fold]),
                     curvatures: Some(&curvatures),
                     checkpoint: None,
                 };
@@ -107,21 +145,20 @@ impl Path {
             };
             let folds: Result<Vec<(f64, Fitted)>> =
                 parallel::map(splits.len(), of_fold).into_iter().collect();
-            let (of_folds, fitted): (Vec<f64>, Vec<Fitted>) = folds?.into_iter().unzip();
-            scores.push(of_folds);
-            fits.push(fitted);
-            if mean(&scores[at]) < mean(&scores[best]) {
-                best = at;
-            } else if at >= best + search.patience {
-                break;
-            }
+            let (scores, fits): (Vec<f64>, Vec<Fitted>) = folds?.into_iter().unzip();
+            means[at] = Some(mean(&scores));
+            tried.insert(at, (scores, fits));
         }
         progress(Progress { stage: "cross-validation", done: grid.len(), total: grid.len() });
+        let points = (tried.iter())
+            .map(|(&at, (scores, _))| PathPoint { c: grid[at], score: Estimate::over(scores) })
+            .collect();
+        let (scores, fits): (Vec<Vec<f64>>, Vec<Vec<Fitted>>) = tried.into_values().unzip();
+        let best = (1..scores.len())
+            .fold(0, |best, at| if mean(&scores[at]) < mean(&scores[best]) { at } else { best });
         let within = |point: &Vec<f64>| within_one_error(point, &scores[best]);
         let chosen =
             if options.one_standard_error { scores.iter().position(within).unwrap_or(best) } else { best };
-        let points =
-            scores.iter().zip(&grid).map(|(s, &c)| PathPoint { c, score: Estimate::over(s) }).collect();
         Ok(Path { splits, points, scores, fits, chosen })
     }
 
@@ -144,6 +181,19 @@ impl Path {
             Metrics::of(&data.targets.select_rows(&split.test), &predictions, None)
         };
         self.splits.iter().zip(&self.fits[self.chosen]).map(of_fold).collect()
+    }
+
+    /// Out-of-fold score of each row under the chosen value, the mean over repeats.
+    pub(crate) fn row_scores(&self, data: &TrainData, by: SelectBy) -> Vec<f64> {
+        let (mut sums, mut counts) = (vec![0.0; data.rows()], vec![0.0; data.rows()]);
+        for (split, fit) in self.splits.iter().zip(&self.fits[self.chosen]) {
+            let scores = row_scores(data, &split.test, &fit.logits(data, &split.test), by);
+            for (&row, score) in split.test.iter().zip(scores) {
+                sums[row as usize] += score;
+                counts[row as usize] += 1.0;
+            }
+        }
+        sums.iter().zip(&counts).map(|(sum, count)| sum / count).collect()
     }
 
     /// Calibrates the head and chooses its thresholds on out-of-fold predictions, and measures them.
@@ -186,14 +236,24 @@ impl Path {
 
 /// Mean loss of uncalibrated logits, or share of wrong answers, over rows weighted by their own weights.
 pub(crate) fn score_of(data: &TrainData, rows: &[u32], logits: &[f64], by: SelectBy) -> f64 {
+    let (mut sum, mut total) = (0.0, 0.0);
+    for (&row, value) in rows.iter().zip(row_scores(data, rows, logits, by)) {
+        let weight = data.weights.as_ref().map_or(1.0, |weights| weights[row as usize]);
+        sum += weight * value;
+        total += weight;
+    }
+    // A fold may hold nothing but rows of weight zero.
+    if total > 0.0 { sum / total } else { 0.0 }
+}
+
+/// The loss of each row's logits, or whether the answer is wrong.
+fn row_scores(data: &TrainData, rows: &[u32], logits: &[f64], by: SelectBy) -> Vec<f64> {
     let loss = joint_loss(&data.targets);
     let width = loss.outputs();
-    let (mut sum, mut total) = (0.0, 0.0);
     let mut own = vec![0.0; width];
-    for (&row, logits) in rows.iter().zip(logits.chunks_exact(width)) {
-        let weight = data.weights.as_ref().map_or(1.0, |weights| weights[row as usize]);
+    let score = |(&row, logits): (&u32, &[f64])| {
         let target = |output: usize| loss.target(row as usize, output);
-        let value = match (by, &loss) {
+        match (by, &loss) {
             (SelectBy::Accuracy, Loss::Softmax { .. }) => 1.0 - target(argmax(logits)),
             (SelectBy::Accuracy, Loss::Logistic { .. } | Loss::Sigmoid { .. }) => {
                 let wrong = |j: &usize| (logits[*j] > 0.0) != (target(*j) > 0.0);
@@ -203,12 +263,9 @@ pub(crate) fn score_of(data: &TrainData, rows: &[u32], logits: &[f64], by: Selec
                 own.copy_from_slice(logits);
                 loss.row(row as usize, &mut own)
             }
-        };
-        sum += weight * value;
-        total += weight;
-    }
-    // A fold may hold nothing but rows of weight zero.
-    if total > 0.0 { sum / total } else { 0.0 }
+        }
+    };
+    rows.iter().zip(logits.chunks_exact(width)).map(score).collect()
 }
 
 /// Whether the scores' mean exceeds the best one's by no more than the standard error of their differences.
@@ -269,6 +326,25 @@ mod tests {
         // Equal probabilities cannot be parted.
         let threshold = best_threshold(&marks, &p, 2, 1);
         assert!((threshold - 0.25).abs() <= 1e-12, "{threshold}");
+    }
+
+    #[test]
+    fn a_search_finds_the_valley_and_leaves_out_the_rest() {
+        let valley = [5.0, 4.0, 3.0, 2.0, 3.5, 4.5, 5.5, 6.5];
+        let run = |order: Order| {
+            let mut scores = vec![None; valley.len()];
+            let mut seen = vec![];
+            while let Some(at) = order.next(&scores) {
+                scores[at] = Some(valley[at]);
+                seen.push(at);
+            }
+            seen
+        };
+        assert_eq!(run(Order::Ascend { patience: 2 }), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(run(Order::Climb { from: 3 }), [3, 2, 4]);
+        assert_eq!(run(Order::Climb { from: 5 }), [5, 4, 3, 2]);
+        assert_eq!(run(Order::Climb { from: 1 }), [1, 0, 2, 3, 4]);
+        assert_eq!(run(Order::Climb { from: 99 }), [7, 6, 5, 4, 3, 2]);
     }
 
     #[test]

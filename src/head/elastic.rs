@@ -5,9 +5,10 @@
 //! number of passes over the data does not depend on how correlated the features are. Momentum and its restart are
 //! those of FISTA (Beck and Teboulle 2009; O'Donoghue and Candès 2015).
 
+use super::curvature::Curvature;
 use super::dense;
 use super::lbfgs::Objective;
-use super::linear::{Curvature, Design, Fit, Penalised, linear_of};
+use super::linear::{Design, Fit, Penalised, linear_of};
 use super::loss::Loss;
 use super::parallel;
 

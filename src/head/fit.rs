@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::calibrate::{Calibration, CalibrationKind};
+use super::curvature::{Curvature, Moments};
 use super::data::{Problem, Targets, TrainData};
 use super::elastic;
-use super::linear::{self, Curvature, Design, Linear};
+use super::linear::{self, Design, Linear};
 use super::loss::Loss;
 use super::mlp_train;
 use super::model::Model;
@@ -22,8 +23,9 @@ pub(crate) struct Fitted {
     pub(crate) objective: f64,
     pub(crate) passes: usize,
     pub(crate) converged: bool,
-    /// The linear solver's coordinates of each part, to start the next fit from.
+    /// The linear solver's coordinates of each part, to start the next fit from, and what they are coordinates of.
     warm: Vec<Vec<f64>>,
+    scaling: Option<Standardisation>,
 }
 
 /// What one fit of a path takes from the others.
@@ -67,7 +69,15 @@ impl Fitted {
     }
 
     fn exact(model: Model, standardisation: Option<Standardisation>) -> Self {
-        Fitted { model, standardisation, objective: 0.0, passes: 1, converged: true, warm: vec![] }
+        Fitted {
+            model,
+            standardisation,
+            objective: 0.0,
+            passes: 1,
+            converged: true,
+            warm: vec![],
+            scaling: None,
+        }
     }
 
     /// Fits each part of the problem: all classes together, or label by label.
@@ -80,21 +90,20 @@ impl Fitted {
         options: &TrainOptions,
         help: Help,
     ) -> Self {
-        let standardisation = scaling(data, rows, options);
+        let known = help.warm.and_then(|fit| fit.scaling.clone());
+        let scaling = known.unwrap_or_else(|| scaling(data, rows, options));
         let mut linear = Linear { coefficients: vec![], intercepts: vec![] };
         let (mut warm, mut objective, mut passes, mut converged) = (vec![], 0.0, 0, true);
         for (part, loss) in losses(&data.targets).into_iter().enumerate() {
             let weights = row_weights(data, rows, &loss, options.class_weight);
-            let design = Design {
-                x: &data.embeddings,
-                rows,
-                weights: &weights,
-                loss,
-                standardisation: &standardisation,
-            };
+            let design =
+                Design { x: &data.embeddings, rows, weights: &weights, loss, standardisation: &scaling };
             let start = help.warm.map(|fit| &fit.warm[part][..]);
             let own = match help.curvatures {
-                None => Curvature::for_fits(&design, c, l1_ratio.is_some()),
+                None => Curvature::for_fits(&design, c, l1_ratio.is_some(), None).map(|mut curvature| {
+                    curvature.prepare(&design, c);
+                    curvature
+                }),
                 Some(_) => None,
             };
             let curvature = help.curvatures.map_or(own.as_ref(), |all| all.parts[part].as_ref());
@@ -112,11 +121,12 @@ impl Fitted {
             converged &= fit.converged;
         }
         let (linear, standardisation) = if options.standardise {
-            (linear, Some(standardisation))
+            (linear, Some(scaling.clone()))
         } else {
-            (standardisation.unfold(&linear), None)
+            (scaling.unfold(&linear), None)
         };
-        Fitted { model: Model::Linear(linear), standardisation, objective, passes, converged, warm }
+        let (model, scaling) = (Model::Linear(linear), Some(scaling));
+        Fitted { model, standardisation, objective, passes, converged, warm, scaling }
     }
 
     fn centroid(data: &TrainData, rows: &[u32], options: &TrainOptions) -> Result<Self> {
@@ -250,42 +260,51 @@ fn row_weights(data: &TrainData, rows: &[u32], loss: &Loss, class_weight: ClassW
 
 /// Preconditioners for the parts of a linear kind, made from all rows. They serve every fold: they decide how fast an
 /// optimum is found, not where it is.
-#[derive(Default)]
 pub(crate) struct Curvatures {
+    rows: Vec<u32>,
+    scaling: Option<Standardisation>,
     /// None where a part does without.
     parts: Vec<Option<Curvature>>,
 }
 
 impl Curvatures {
-    /// For fits whose `C` is at most `largest_c`.
-    pub(crate) fn new(data: &TrainData, options: &TrainOptions, largest_c: f64) -> Self {
-        let mut parts = vec![];
-        let always = options.kind != Kind::Linear;
-        Self::each_design(data, options, |_, design| {
-            parts.push(Curvature::for_fits(design, largest_c, always))
+    /// For fits whose `C` is at most `largest_c`; `known` as for [`Curvature::for_fits`].
+    pub(crate) fn new(
+        data: &TrainData,
+        options: &TrainOptions,
+        largest_c: f64,
+        known: Option<&Moments>,
+    ) -> Self {
+        let rows: Vec<u32> = (0..data.rows() as u32).collect();
+        let scaling = options.kind.has_strength().then(|| scaling(data, &rows, options));
+        let mut curvatures = Curvatures { rows, scaling, parts: vec![] };
+        let (always, mut parts) = (options.kind != Kind::Linear, vec![]);
+        curvatures.each_design(data, options, |_, design| {
+            parts.push(Curvature::for_fits(design, largest_c, always, known));
         });
-        Curvatures { parts }
+        curvatures.parts = parts;
+        curvatures
     }
 
     /// Makes the factors for fits with `C` on `share` of the rows.
     pub(crate) fn prepare(&mut self, data: &TrainData, options: &TrainOptions, c: f64, share: f64) {
-        Self::each_design(data, options, |part, design| {
-            if let Some(curvature) = &mut self.parts[part] {
+        let mut parts = std::mem::take(&mut self.parts);
+        self.each_design(data, options, |part, design| {
+            if let Some(curvature) = &mut parts[part] {
                 curvature.prepare(design, c * share);
             }
         });
+        self.parts = parts;
     }
 
-    fn each_design(data: &TrainData, options: &TrainOptions, mut see: impl FnMut(usize, &Design)) {
-        if !options.kind.has_strength() {
-            return;
-        }
-        let rows: Vec<u32> = (0..data.rows() as u32).collect();
-        let standardisation = scaling(data, &rows, options);
+    fn each_design(&self, data: &TrainData, options: &TrainOptions, mut see: impl FnMut(usize, &Design)) {
+        let Some(standardisation) = &self.scaling else { return };
         for (part, loss) in losses(&data.targets).into_iter().enumerate() {
-            let weights = row_weights(data, &rows, &loss, options.class_weight);
-            let (x, standardisation) = (&data.embeddings, &standardisation);
-            see(part, &Design { x, rows: &rows, weights: &weights, loss, standardisation });
+            let weights = row_weights(data, &self.rows, &loss, options.class_weight);
+            see(
+                part,
+                &Design { x: &data.embeddings, rows: &self.rows, weights: &weights, loss, standardisation },
+            );
         }
     }
 }

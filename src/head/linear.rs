@@ -8,8 +8,7 @@
 //! the shift. What is left of ill-conditioning goes to a Cholesky factor of the Hessian at the start, which
 //! L-BFGS takes as its preconditioner; a Gram matrix serves every `C` of a path.
 
-use std::collections::{BTreeMap, BTreeSet};
-
+use super::curvature::Curvature;
 use super::data::Matrix;
 use super::dense::{self, Cholesky};
 use super::lbfgs::{self, Minimum, Objective, Stop};
@@ -123,88 +122,8 @@ impl Sums {
     }
 }
 
-/// Second moments of the features, from which preconditioners are made.
-pub(crate) struct Curvature {
-    /// Lower triangle of the features' weighted scatter matrix, `[d, d]`.
-    scatter: Vec<f64>,
-    /// Sum of the weights it was made from.
-    weight: f64,
-    /// Factors of `2^octave * covariance + I`, by octave.
-    factors: BTreeMap<i32, Cholesky>,
-}
-
-impl Curvature {
-    /// Moments of the design's standardised features, over evenly spaced rows when there are many: a few rows per column
-    /// estimate them well enough, and more would cost more than the steps they save.
-    pub(crate) fn new(design: &Design) -> Self {
-        let d = design.x.columns();
-        let most = (3 * d).clamp(1024, 4096);
-        let stride = design.rows.len().div_ceil(most).max(1);
-        let rows: Vec<(&[f32], f64)> = (design.rows.iter().step_by(stride))
-            .map(|&row| (design.x.row(row as usize), design.weights[row as usize]))
-            .collect();
-        let Standardisation { mean, scale } = design.standardisation;
-        let mut scatter = dense::scatter(&rows, mean);
-        for (i, row) in scatter.chunks_exact_mut(d).enumerate() {
-            for (value, scale_j) in row.iter_mut().zip(scale) {
-                *value /= scale[i] * scale_j;
-            }
-        }
-        Curvature { scatter, weight: rows.iter().map(|(_, weight)| weight).sum(), factors: BTreeMap::new() }
-    }
-
-    /// Ready for a fit with `C`; none where that does without, unless it is `always` wanted.
-    pub(crate) fn for_fits(design: &Design, c: f64, always: bool) -> Option<Self> {
-        (always || design.is_stiff(c)).then(|| {
-            let mut curvature = Self::new(design);
-            curvature.prepare(design, c);
-            curvature
-        })
-    }
-
-    /// Makes the factors that fits of this design with this `C` ask for, and drops all others.
-    pub(crate) fn prepare(&mut self, design: &Design, c: f64) {
-        let wanted: BTreeSet<i32> = null_curvatures(design, c).1.into_iter().map(octave).collect();
-        let mut known = std::mem::take(&mut self.factors);
-        for octave in wanted {
-            if let Some(factor) = known.remove(&octave).or_else(|| self.factored(octave)) {
-                self.factors.insert(octave, factor);
-            }
-        }
-    }
-
-    fn factored(&self, octave: i32) -> Option<Cholesky> {
-        let d = self.scatter.len().isqrt();
-        let strength = libm::exp2(f64::from(octave)) / self.weight;
-        let mut hessian: Vec<f64> = self.scatter.iter().map(|v| v * strength).collect();
-        (0..d).for_each(|i| hessian[i * d + i] += 1.0);
-        Cholesky::new(d, hessian)
-    }
-
-    /// The factor whose octave is nearest: a preconditioner need not be exact.
-    fn nearest(&self, octave: i32) -> Option<&Cholesky> {
-        self.factors.iter().min_by_key(|(known, _)| (*known - octave).abs()).map(|(_, factor)| factor)
-    }
-
-    /// The features' covariance, `[d, d]`, both triangles.
-    pub(crate) fn covariance(&self) -> Vec<f64> {
-        let d = self.scatter.len().isqrt();
-        let mut full: Vec<f64> = self.scatter.iter().map(|v| v / self.weight).collect();
-        for i in 0..d {
-            for j in 0..i {
-                full[j * d + i] = full[i * d + j];
-            }
-        }
-        full
-    }
-}
-
-fn octave(strength: f64) -> i32 {
-    libm::log2(strength).round() as i32
-}
-
 /// Of each output, its mean target and the sum over rows of `C * w * loss''`, for a model that knows only that mean.
-fn null_curvatures(design: &Design, c: f64) -> (Vec<f64>, Vec<f64>) {
+pub(crate) fn null_curvatures(design: &Design, c: f64) -> (Vec<f64>, Vec<f64>) {
     let weight: f64 = design.rows.iter().map(|&row| design.weights[row as usize]).sum();
     // A class without rows (in a fold, say) counts as half a row: its intercept has no optimum, but a way there.
     let least = (0.5 / weight).min(0.5);
@@ -281,7 +200,7 @@ impl<'a> Penalised<'a> {
     pub(crate) fn new(design: &'a Design<'a>, c: f64, curvature: Option<&'a Curvature>) -> Self {
         let (means, strengths) = null_curvatures(design, c);
         let factors = curvature.and_then(|curvature| {
-            strengths.iter().map(|&strength| curvature.nearest(octave(strength))).collect::<Option<Vec<_>>>()
+            strengths.iter().map(|&strength| curvature.nearest(strength)).collect::<Option<Vec<_>>>()
         });
         Penalised { design, c, ridge: 1.0, means, strengths, factors: factors.unwrap_or_default() }
     }

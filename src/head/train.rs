@@ -1,11 +1,12 @@
 //! Training: choose by cross-validation, fit on all rows, calibrate on out-of-fold predictions.
 
 use super::calibrate::Calibration;
-use super::cross::{CrossValidation, Path, Search, within_one_error};
+use super::cross::{CrossValidation, Order, Path, Search, within_one_error};
 use super::data::{Problem, TrainData};
 use super::disk;
 use super::evaluate::Estimate;
 use super::fit::{Fitted, Help};
+use super::layers::{LayerChoice, choose_layers, nearest};
 use super::model::{Head, Record};
 use super::options::{Kind, MlpOptions, Strength, TrainOptions};
 use crate::{Error, Result};
@@ -30,6 +31,8 @@ pub struct Training {
     pub cross_validation: Option<CrossValidation>,
     /// What [`Kind::Auto`] compared.
     pub choice: Option<Choice>,
+    /// What [`Head::train_on_layers`] compared.
+    pub layers: Option<LayerChoice>,
     /// Value of a linear kind's objective, summed over the parts that are fitted on their own.
     pub objective: f64,
     /// Passes over the data that the last fit took.
@@ -69,13 +72,52 @@ impl Head {
         options: &TrainOptions,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Training> {
+        Self::train_along(data, options, Search::FINE, progress)
+    }
+
+    /// Trains a head on the layers that [`choose_layers`](super::choose_layers) takes, given embeddings of all `layers` side by
+    /// side.
+    ///
+    /// The head takes the chosen layers' columns alone ([`LayerChoice::columns`]), standardised or not as chosen. Its
+    /// cross-validation is that of the winner on the folds it won on: a little too good, see [`LayerChoice::corrected`].
+    ///
+    /// # Errors
+    /// As [`train`](Self::train) and [`choose_layers`](super::choose_layers).
+    pub fn train_on_layers(
+        data: &TrainData,
+        layers: usize,
+        options: &TrainOptions,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Training> {
+        let choice = choose_layers(data, layers, options, progress)?;
+        let best = choice.best();
+        let options = TrainOptions { standardise: best.standardise, ..options.clone() };
+        let columns = choice.columns(data.embeddings.columns() / layers);
+        let chosen = TrainData { embeddings: data.embeddings.select_columns(&columns), ..data.view() };
+        let search = match best.c {
+            // The coarse grid has shown where to look; the rule of one standard error wants to see all smaller values.
+            Some(c) if options.kind == Kind::Linear && !options.one_standard_error => {
+                Search { order: Order::Climb { from: nearest(&TrainOptions::GRID, c) }, ..Search::FINE }
+            }
+            _ => Search::FINE,
+        };
+        let training = Self::train_along(&chosen, &options, search, progress)?;
+        Ok(Training { layers: Some(choice), ..training })
+    }
+
+    fn train_along(
+        data: &TrainData,
+        options: &TrainOptions,
+        search: Search,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Training> {
         data.check()?;
         options.check()?;
         let (options, path, choice) = if options.kind == Kind::Auto {
             let (options, path, choice) = choose(data, options, progress)?;
             (options, Some(path), Some(choice))
         } else if options.needs_folds() {
-            (options.clone(), Some(Path::run(data, options, Search::FINE, progress)?), None)
+            (options.clone(), Some(Path::run(data, options, search, progress)?), None)
         } else {
             (options.clone(), None, None)
         };
@@ -103,7 +145,7 @@ impl Head {
             cross_validation.as_ref().map_or(vec![], |folds| folds.summary.clone());
         head.record.settings = Some(options);
         let Fitted { objective, passes, converged, .. } = fitted;
-        Ok(Training { head, cross_validation, choice, objective, passes, converged })
+        Ok(Training { head, cross_validation, choice, layers: None, objective, passes, converged })
     }
 }
 

@@ -429,7 +429,8 @@ pub struct EmbedArgs {
     /// [default: the checkpoint's]
     #[arg(long, value_delimiter = ',', value_parser = parse_pooling)]
     pub pooling: Vec<Pooling>,
-    /// Layers to pool: last, all, a number (0 = embeddings), -N, or a list such as 4,5,6
+    /// Layers to pool: last, all, a number (0 = embeddings), -N, or a list such as 4,5,6; `train` also takes auto, which
+    /// compares layers by cross-validation
     #[arg(long, default_value = "last", allow_hyphen_values = true)]
     pub layers: String,
     /// How several layers become one vector
@@ -499,8 +500,29 @@ impl EmbedArgs {
         }
     }
 
-    /// The library's options.
+    /// Whether the layers are to be chosen.
+    pub fn chooses_layers(&self) -> bool {
+        self.layers.trim() == "auto"
+    }
+
+    /// The library's options; every layer as it is, side by side, where the layers are to be chosen.
     pub fn options(&self) -> Result<EmbedOptions> {
+        if self.chooses_layers() {
+            let fixed = [
+                (self.layer_mix == Mix::Mean, "--layer-mix mean"),
+                (self.normalize, "--normalize"),
+                (self.dimensions.is_some(), "--dimensions"),
+                (self.pooling.contains(&Pooling::Pooler), "--pooling pooler"),
+            ];
+            if let Some((_, option)) = fixed.iter().find(|(given, _)| *given) {
+                return Err(Error::input(format!(
+                    "--layers auto compares layers as they are, side by side: it does not go with {option}; leave that \
+                     out, or name the layers"
+                )));
+            }
+            let all = EmbedArgs { layers: "all".into(), no_normalize: true, ..self.clone() };
+            return all.options();
+        }
         Ok(EmbedOptions {
             pooling: (!self.pooling.is_empty()).then(|| self.pooling.clone()),
             layers: self.layers.parse::<Layers>()?,

@@ -1,12 +1,38 @@
 //! Measures as aligned text.
 
-use frostbert::head::{ClassRow, Estimate, Metrics};
+use frostbert::head::{ClassRow, Estimate, LayerCandidate, LayerChoice, Metrics};
 
 /// `name  mean ± half width`, a line a measure.
 pub fn estimates(rows: &[(String, Estimate)]) -> String {
     rows.iter()
         .map(|(name, estimate)| format!("  {name:<20} {:.4} ± {:.4}\n", estimate.mean, estimate.half_width))
         .collect()
+}
+
+/// Layers compared, the best first, and what to expect of the choice.
+pub fn layers(choice: &LayerChoice) -> String {
+    let lists: Vec<String> = (choice.candidates.iter())
+        .map(|candidate| candidate.layers.iter().map(usize::to_string).collect::<Vec<_>>().join(","))
+        .collect();
+    let width = lists.iter().map(String::len).max().unwrap_or(0).max(6);
+    // The score and, where there is one, the accuracy.
+    let accuracy = |candidate: &LayerCandidate| {
+        candidate.summary.iter().find(|(name, _)| name == "accuracy").map(|(_, estimate)| *estimate)
+    };
+    let number = |estimate: Estimate| format!("{:.4} ± {:.4}", estimate.mean, estimate.half_width);
+    let mut text = format!("{:<width$}  standardised  {:>8}  {:<15}", "layers", "C", choice.score_name);
+    text += if accuracy(choice.best()).is_some() { "  accuracy\n" } else { "\n" };
+    for (list, candidate) in lists.iter().zip(&choice.candidates) {
+        let standardised = if candidate.standardise { "yes" } else { "no" };
+        let c = candidate.c.map_or_else(|| "-".to_owned(), |c| format!("{c}"));
+        text += &format!("{list:<width$}  {standardised:<12}  {c:>8}  {}", number(candidate.score));
+        text += &accuracy(candidate).map_or_else(String::new, |estimate| format!("  {}", number(estimate)));
+        text.push('\n');
+    }
+    text += &format!("{}\n", choice.reason);
+    let corrected: Vec<String> =
+        choice.corrected.iter().map(|(name, estimate)| format!("{name} {}", number(*estimate))).collect();
+    text + &format!("expected of the best of {} on new rows: {}\n", lists.len(), corrected.join(", "))
 }
 
 /// All measures of one set of rows: numbers, per class, confusion.

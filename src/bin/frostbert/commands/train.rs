@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use frostbert::cache::BestEffort;
 use frostbert::head::{
-    CalibrationKind, ClassWeight, Folds, Head, Kind, Matrix, Metrics, MlpOptions, Problem, SelectBy,
-    Strength, Targets, TrainData, TrainOptions, Training, train_test_split,
+    CalibrationKind, ClassWeight, Folds, Head, Kind, Matrix, Metrics, MlpOptions, Problem, Progress,
+    SelectBy, Strength, Targets, TrainData, TrainOptions, Training, train_test_split,
 };
-use frostbert::{CachedEmbeddings, EmbedOptions, Embeddings, Encoder, Error, Result, Text, bind_head};
+use frostbert::{
+    CachedEmbeddings, EmbedOptions, Embeddings, Encoder, Error, Layers, Result, Text, bind_head,
+};
 use serde_json::json;
 
 use super::{print, print_json};
@@ -132,7 +134,7 @@ enum CalibrateArg {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let embed_options = args.embed.options()?;
+    let mut embed_options = args.embed.options()?;
     let train_options = args.train_options();
     let group = args.group_column.as_deref();
     let weight = args.weight_column.as_deref();
@@ -146,7 +148,7 @@ pub fn run(args: &Args) -> Result<()> {
     let cache = args.cache.open();
     let mut embedded = embed(&encoder, &data, &embed_options, &args.embed, &cache, "embedding")?;
     let mut test_texts: Vec<&Text> = Vec::new();
-    let held_out = match &test {
+    let mut held_out = match &test {
         Some(test) => {
             let embeddings = embed(&encoder, test, &embed_options, &args.embed, &cache, "test rows")?;
             test_texts.extend(&test.texts);
@@ -162,12 +164,26 @@ pub fn run(args: &Args) -> Result<()> {
         }
     };
 
+    let layers = args.embed.chooses_layers().then(|| layers_of(&encoder)).transpose()?;
     let spinner = progress::spinner("training");
-    let training = Head::train(&embedded.train_data()?, &train_options, &mut |step| {
+    let mut progress = |step: Progress| {
         spinner.set_message(format!("training: {} {}/{}", step.stage, step.done, step.total));
-    });
+    };
+    let training = match layers {
+        Some(layers) => Head::train_on_layers(&embedded.train_data()?, layers, &train_options, &mut progress),
+        None => Head::train(&embedded.train_data()?, &train_options, &mut progress),
+    };
     spinner.finish_and_clear();
     let mut training = training?;
+    if let (Some(choice), Some(layers)) = (&training.layers, layers) {
+        eprint!("{}", tables::layers(choice));
+        let columns = choice.columns(embedded.embeddings.dim / layers);
+        embedded.keep_columns(&columns)?;
+        if let Some((x, _)) = &mut held_out {
+            *x = x.select_columns(&columns);
+        }
+        embed_options.layers = Layers::These(choice.best().layers.clone());
+    }
     if !training.converged {
         eprintln!("warning: the fit stopped before its optimum; try --standardize or a smaller --c");
     }
@@ -250,6 +266,17 @@ fn check_out(out: &std::path::Path) -> Result<()> {
         _ if out.is_dir() => Err(Error::input(format!("cannot write {}: it is a folder", out.display()))),
         _ => Ok(()),
     }
+}
+
+/// How many layers there are to choose from.
+fn layers_of(encoder: &Encoder) -> Result<usize> {
+    if !encoder.recipe(&EmbedOptions::default())?.dense.is_empty() {
+        return Err(Error::input(
+            "--layers auto compares pooled layers, but this checkpoint has Dense modules, which were trained on its last \
+             layer alone; name the layers",
+        ));
+    }
+    Ok(encoder.config().layers + 1)
 }
 
 /// Embedded rows and what they are to teach.
@@ -341,6 +368,15 @@ impl Embedded {
         Ok(held_out)
     }
 
+    /// Keeps some columns of the embeddings.
+    fn keep_columns(&mut self, columns: &[std::ops::Range<usize>]) -> Result<()> {
+        let all = Matrix::new(self.embeddings.len(), self.embeddings.dim, self.embeddings.values.as_slice())?;
+        let kept = all.select_columns(columns);
+        self.embeddings.dim = kept.columns();
+        self.embeddings.values = kept.values().to_vec();
+        Ok(())
+    }
+
     fn train_data(&self) -> Result<TrainData<'_>> {
         let x = Matrix::new(self.embeddings.len(), self.embeddings.dim, self.embeddings.values.as_slice())?;
         let mut data = TrainData::new(x, self.targets.clone());
@@ -367,6 +403,7 @@ fn report(args: &Args, encoder: &Encoder, training: &Training, test: Option<&Met
             "train_rows": head.record.train_rows,
             "device": encoder.device(),
             "cross_validation": { "folds": args.folds, "repeats": args.repeats, "measures": summary },
+            "layers": training.layers,
             "test": test,
         }));
     }
