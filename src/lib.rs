@@ -16,6 +16,7 @@ mod embeddings;
 mod encoder;
 mod engine;
 mod error;
+mod explanation;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod export;
 mod finetuned;
@@ -50,6 +51,7 @@ pub use encoder::{
     EncoderBuilder, KernelProfile, Layers, Profile, ProgressFn, Prompt, Text, TokenOutputs, TokenRequest,
 };
 pub use error::{Error, Result};
+pub use explanation::Explanation;
 pub use finetuned::{Aggregation, Classification, Entity, Ranked};
 pub use pretraining::{MaskCandidate, NextSentence, PseudoPerplexity};
 
