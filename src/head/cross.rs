@@ -7,6 +7,7 @@ use super::curvature::Moments;
 use super::data::{Problem, Targets, TrainData};
 use super::evaluate::{Estimate, Metrics, argmax};
 use super::fit::{Curvatures, Fitted, Help, joint_loss};
+use super::linear::Tolerance;
 use super::loss::Loss;
 use super::model::{Head, expand, to_probabilities};
 use super::options::{SelectBy, Strength, TrainOptions};
@@ -51,6 +52,7 @@ pub(crate) struct Path {
     /// Of each point, the fit of each fold.
     fits: Vec<Vec<Fitted>>,
     chosen: usize,
+    curvatures: Curvatures,
 }
 
 /// Which values of `C` are tried.
@@ -101,8 +103,8 @@ impl Order {
     }
 }
 
-/// Distance to the optimum allowed while `C` is chosen: far below what folds differ by.
-const PATH_TOLERANCE: f64 = 1e-2;
+/// How near fits come while `C` is chosen: far nearer than folds differ by.
+const PATH_TOLERANCE: Tolerance = Tolerance::Loss(1e-4);
 
 impl Path {
     pub(crate) fn run(
@@ -112,15 +114,19 @@ impl Path {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Path> {
         let splits = options.folds.split(&data.targets.strata(), data.groups.as_deref())?;
-        let grid = match options.c {
+        let mut grid = match options.c {
             _ if !options.kind.has_strength() => vec![None],
             Strength::Auto => search.grid.iter().copied().map(Some).collect(),
             Strength::Fixed(c) => vec![Some(c)],
         };
         let largest = grid.last().copied().flatten().unwrap_or(0.0);
         let mut curvatures = Curvatures::new(data, options, largest, search.moments);
+        // Values that leave no coefficient are all the same: nothing says in which direction to go on.
+        let null = curvatures.largest_null_c(data, options);
+        let useless = grid.iter().filter(|c| c.is_some_and(|c| c <= null)).count();
+        grid.drain(..useless.min(grid.len() - 1));
         let share = 1.0 - 1.0 / options.folds.folds as f64;
-        let tolerance = if grid.len() == 1 { options.tolerance } else { PATH_TOLERANCE };
+        let tolerance = if grid.len() == 1 { Tolerance::Distance(options.tolerance) } else { PATH_TOLERANCE };
         let mut means: Vec<Option<f64>> = vec![None; grid.len()];
         // By place in the grid, what each fold scored and its fit.
         let mut tried: BTreeMap<usize, (Vec<f64>, Vec<Fitted>)> = BTreeMap::new();
@@ -159,12 +165,18 @@ impl Path {
         let within = |point: &Vec<f64>| within_one_error(point, &scores[best]);
         let chosen =
             if options.one_standard_error { scores.iter().position(within).unwrap_or(best) } else { best };
-        Ok(Path { splits, points, scores, fits, chosen })
+        Ok(Path { splits, points, scores, fits, chosen, curvatures })
     }
 
     /// The value chosen.
     pub(crate) fn chosen(&self) -> PathPoint {
         self.points[self.chosen]
+    }
+
+    /// Preconditioners for a fit of all rows with this `C`.
+    pub(crate) fn curvatures(&mut self, data: &TrainData, options: &TrainOptions, c: f64) -> &Curvatures {
+        self.curvatures.prepare(data, options, c, 1.0);
+        &self.curvatures
     }
 
     /// The chosen value's score of each fold.

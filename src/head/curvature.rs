@@ -81,15 +81,26 @@ impl Curvature {
         })
     }
 
-    /// Makes the factors that fits of this design with this `C` ask for, and drops all others.
+    /// Makes the factors that fits of this design with this `C` ask for, where there is none near, and drops all others.
     pub(crate) fn prepare(&mut self, design: &Design, c: f64) {
+        // A large factor takes longer than the steps that a less exact one costs.
+        let reach = if self.moments.columns > 1024 { 4 } else { 1 };
         let wanted: BTreeSet<i32> = null_curvatures(design, c).1.into_iter().map(octave).collect();
-        let mut known = std::mem::take(&mut self.factors);
+        let mut kept: BTreeMap<i32, Cholesky> = BTreeMap::new();
         for octave in wanted {
-            if let Some(factor) = known.remove(&octave).or_else(|| self.factored(octave)) {
-                self.factors.insert(octave, factor);
+            let near = |known: &BTreeMap<i32, Cholesky>| {
+                known.keys().copied().find(|other| other.abs_diff(octave) <= reach)
+            };
+            if near(&kept).is_some() {
+                continue;
             }
+            let (octave, factor) = match near(&self.factors) {
+                Some(known) => (known, self.factors.remove(&known)),
+                None => (octave, self.factored(octave)),
+            };
+            kept.extend(factor.map(|factor| (octave, factor)));
         }
+        self.factors = kept;
     }
 
     fn factored(&self, octave: i32) -> Option<Cholesky> {

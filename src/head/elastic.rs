@@ -1,16 +1,21 @@
 //! Linear heads with an elastic-net penalty: `C * sum_i w_i loss_i + (1 - r)/2 ||W||² + r ||W||₁`.
 //!
-//! Each round takes the gradient at one point and minimises a quadratic that lies above the loss (Böhning's bound on
-//! the Hessian, from the features' Gram matrix) plus the penalty, exactly, by coordinate descent in memory. So the
-//! number of passes over the data does not depend on how correlated the features are. Momentum and its restart are
-//! those of FISTA (Beck and Teboulle 2009; O'Donoghue and Candès 2015).
+//! Two kinds of step take turns. A proximal step finds out which coefficients are zero: it takes the gradient and minimises a
+//! quadratic that lies above the loss there (from the features' Gram matrix) plus the penalty, exactly, by coordinate
+//! descent in memory, so that correlated features do not slow it down. Then L-BFGS minimises over the coefficients that are
+//! not zero, with their signs held, which is smooth. Both only ever go down; once the zeros are the right ones, the second
+//! ends at the optimum.
+//!
+//! Source: the proximal step is Lee, Sun and Saunders' (2014), turns with subspace steps are Wen, Yin, Goldfarb and
+//! Zhang's FPC_AS (2010).
 
 use super::curvature::Curvature;
 use super::dense;
 use super::lbfgs::Objective;
-use super::linear::{Design, Fit, Penalised, linear_of};
+use super::linear::{Design, Fit, Penalised, Tolerance, linear_of};
 use super::loss::Loss;
 use super::parallel;
+use super::support::Support;
 
 /// Passes after which a fit gives up.
 const MOST_PASSES: usize = 3000;
@@ -24,71 +29,73 @@ pub(crate) fn fit(
     l1_ratio: f64,
     curvature: &Curvature,
     start: Option<&[f64]>,
-    tolerance: f64,
+    tolerance: Tolerance,
 ) -> Fit {
     let outputs = design.loss.outputs();
     let d = design.x.columns();
-    let smooth = Penalised::new(design, c, None).with_ridge(1.0 - l1_ratio);
+    let (ridge, l1) = (1.0 - l1_ratio, l1_ratio);
+    let smooth = Penalised::new(design, c, None).with_ridge(ridge);
     let mut x = start.map_or_else(|| smooth.null_model(), <[f64]>::to_vec);
-    let bound = match design.loss {
+    let most = match design.loss {
         Loss::Squared { .. } => 1.0,
         Loss::Softmax { .. } => 0.5,
         _ => 0.25,
     };
     let weight: f64 = design.rows.iter().map(|&row| design.weights[row as usize]).sum();
-    let mut quadratic = Quadratic {
-        moments: curvature.covariance(),
-        // Boldly below the bound: where probabilities are far from even, the loss is flatter. The check tells.
-        strength: if bound == 1.0 { c * weight } else { c * weight * bound / 4.0 },
-        ridge: 1.0 - l1_ratio,
-        l1: l1_ratio,
-        d,
-    };
-    let stop = tolerance * (outputs as f64).sqrt();
-    let norm = |x: &[f64]| l1_ratio * x[..outputs * d].iter().map(|w| w.abs()).sum::<f64>();
+    // Boldly below the bound of the Hessian: where probabilities are far from even, the loss is flatter. The check tells.
+    let bold = if most == 1.0 { c * weight } else { c * weight * most / 4.0 };
+    let mut quadratic = Quadratic { moments: curvature.covariance(), strength: bold, ridge, l1, d };
+    let stop = tolerance.gradient(design, c);
+    let norm = |x: &[f64]| l1 * x[..outputs * d].iter().map(|w| w.abs()).sum::<f64>();
     let mut gradient = vec![0.0; x.len()];
     let mut value = smooth.evaluate(&x, &mut gradient);
     let mut passes = 1;
-    let mut converged = subgradient(&x, &gradient, outputs * d, l1_ratio) <= stop;
-    // The point that the gradient is taken at runs ahead of `x`.
-    let (mut ahead, mut ahead_value, mut ahead_gradient) = (x.clone(), value, gradient.clone());
-    let mut momentum = 1.0f64;
-    while !converged && passes < MOST_PASSES {
-        let next = quadratic.minimise(&ahead, &ahead_gradient, outputs);
-        let step: Vec<f64> = next.iter().zip(&ahead).map(|(a, b)| a - b).collect();
-        let next_value = smooth.evaluate(&next, &mut gradient);
+    let mut next_gradient = gradient.clone();
+    let converged = loop {
+        if subgradient(&x, &gradient, outputs * d, l1) <= stop {
+            break true;
+        }
+        if passes >= MOST_PASSES {
+            break false;
+        }
+        let next = quadratic.minimise(&x, &gradient, outputs);
+        let step: Vec<f64> = next.iter().zip(&x).map(|(a, b)| a - b).collect();
+        let next_value = smooth.evaluate(&next, &mut next_gradient);
         passes += 1;
-        let model =
-            ahead_value + dense::dot(&step, &ahead_gradient) + 0.5 * quadratic.product(&step, &step, outputs);
+        let model = value + dense::dot(&step, &gradient) + 0.5 * quadratic.product(&step, &step, outputs);
         if !(next_value <= model + 1e-12 * model.abs()) && quadratic.strength < 1e6 * c * weight {
             // Below the loss: too flat a quadratic, or moments of a part of the rows that fall short.
             quadratic.strength *= 2.0;
             continue;
         }
-        converged = subgradient(&next, &gradient, outputs * d, l1_ratio) <= stop;
-        // Momentum that points uphill (in the quadratic's metric) starts over, with a bolder quadratic: values would
-        // tell too, but not once their differences drown in rounding.
-        let way: Vec<f64> = next.iter().zip(&x).map(|(new, old)| new - old).collect();
-        let uphill = quadratic.product(&step, &way, outputs) < 0.0;
-        let following = if uphill { 1.0 } else { 0.5 * (1.0 + (1.0 + 4.0 * momentum * momentum).sqrt()) };
-        let push = if uphill { 0.0 } else { (momentum - 1.0) / following };
-        if uphill {
-            quadratic.strength *= 0.5;
-        }
-        ahead = next.iter().zip(&way).map(|(new, way)| new + push * way).collect();
-        momentum = following;
+        quadratic.strength = (quadratic.strength * 0.8).max(bold / 16.0);
         (x, value) = (next, next_value);
-        if converged {
-            break;
+        std::mem::swap(&mut gradient, &mut next_gradient);
+        let far = subgradient(&x, &gradient, outputs * d, l1);
+        if far <= stop {
+            break true;
         }
-        if push == 0.0 {
-            (ahead_value, ahead_gradient) = (value, gradient.clone());
-        } else {
-            ahead_value = smooth.evaluate(&ahead, &mut ahead_gradient);
-            passes += 1;
+        let support = Support::new(&smooth, l1, ridge, &quadratic.moments, &x);
+        let (better, taken) =
+            support.descend(value + norm(&x), (0.5 * stop).max(0.01 * far), &mut next_gradient);
+        passes += taken;
+        if let Some(better) = better {
+            (x, value) = better;
+            std::mem::swap(&mut gradient, &mut next_gradient);
         }
-    }
+    };
     Fit { linear: linear_of(design, &x), objective: value + norm(&x), passes, converged, warm: x }
+}
+
+/// The largest `C` at which every coefficient is zero.
+pub(crate) fn largest_null_c(design: &Design, l1_ratio: f64) -> f64 {
+    let smooth = Penalised::new(design, 1.0, None);
+    let x = smooth.null_model();
+    let mut gradient = vec![0.0; x.len()];
+    smooth.evaluate(&x, &mut gradient);
+    let coefficients = design.loss.outputs() * design.x.columns();
+    let steepest = gradient[..coefficients].iter().fold(0.0f64, |most, g| most.max(g.abs()));
+    if steepest > 0.0 { l1_ratio / steepest } else { 0.0 }
 }
 
 /// Euclidean length of the shortest subgradient of the whole objective.
@@ -200,31 +207,33 @@ mod tests {
         (Matrix::new(n, 8, x).unwrap(), signal)
     }
 
-    fn check(losses: &[&str], l1_ratio: f64, c: f64, see: impl Fn(&str, &Fit, f64, usize)) {
+    fn with_designs(see: impl Fn(&str, &Design)) {
         let (x, signal) = features(150);
         let rows: Vec<u32> = (0..150).collect();
         let weights: Vec<f64> = (0..150).map(|row| 0.5 + f64::from(row % 2)).collect();
         let binary: Vec<u32> = signal.iter().map(|s| u32::from(*s > 0.0)).collect();
         let labels: Vec<u32> = signal.iter().map(|s| u32::from(*s > -1.0) + u32::from(*s > 0.8)).collect();
-        let standardisation = Standardisation::fit(&x, &rows);
+        let standardisation = &Standardisation::fit(&x, &rows);
         for (name, loss) in [
             ("squared", Loss::Squared { values: &signal }),
             ("logistic", Loss::Logistic { labels: &binary }),
             ("softmax", Loss::Softmax { labels: &labels, classes: 3 }),
         ] {
-            if !losses.contains(&name) {
-                continue;
-            }
-            let design =
-                Design { x: &x, rows: &rows, weights: &weights, loss, standardisation: &standardisation };
-            let fit = fit(&design, c, l1_ratio, &Curvature::new(&design), None, 1e-7);
-            assert!(fit.converged && fit.passes < 1500, "{name}: {} passes", fit.passes);
-            let smooth = Penalised::new(&design, c, None).with_ridge(1.0 - l1_ratio);
+            see(name, &Design { x: &x, rows: &rows, weights: &weights, loss, standardisation });
+        }
+    }
+
+    fn check(l1_ratio: f64, c: f64, see: impl Fn(&str, &Fit, f64, usize)) {
+        with_designs(|name, design| {
+            let curvature = Curvature::new(design);
+            let fit = fit(design, c, l1_ratio, &curvature, None, Tolerance::Distance(1e-7));
+            assert!(fit.converged && fit.passes < 500, "{name}: {} passes", fit.passes);
+            let smooth = Penalised::new(design, c, None).with_ridge(1.0 - l1_ratio);
             let mut gradient = vec![0.0; fit.warm.len()];
             smooth.evaluate(&fit.warm, &mut gradient);
             let outputs = design.loss.outputs();
             see(name, &fit, subgradient(&fit.warm, &gradient, outputs * 8, l1_ratio), outputs);
-        }
+        });
     }
 
     #[test]
@@ -238,17 +247,20 @@ mod tests {
         let design =
             Design { x: &x, rows: &rows, weights: &weights, loss, standardisation: &standardisation };
         let curvature = Curvature::new(&design);
-        let (a, b) =
-            (fit(&design, 3.0, 0.0, &curvature, None, 1e-8), linear::fit(&design, 3.0, None, None, 1e-8));
+        let (a, b) = (
+            fit(&design, 3.0, 0.0, &curvature, None, Tolerance::Distance(1e-8)),
+            linear::fit(&design, 3.0, None, None, Tolerance::Distance(1e-8)),
+        );
         for (a, b) in a.linear.coefficients.iter().zip(&b.linear.coefficients) {
             assert!((a - b).abs() <= 1e-6, "{a} {b}");
         }
         assert!((a.objective - b.objective).abs() <= 1e-9 * b.objective);
     }
 
-    fn check_optima(losses: &[&str]) {
-        for (l1_ratio, c) in [(1.0, 0.2), (1.0, 5.0), (0.5, 1.0)] {
-            check(losses, l1_ratio, c, |name, fit, shortest, outputs| {
+    #[test]
+    fn optima_satisfy_the_subgradient_condition_and_are_sparse() {
+        for (l1_ratio, c) in [(1.0, 0.2), (1.0, 5.0), (0.5, 1.0), (0.9, 300.0)] {
+            check(l1_ratio, c, |name, fit, shortest, outputs| {
                 assert!(shortest <= 1e-6, "{name}: {shortest}");
                 if (l1_ratio, c) == (1.0, 0.2) {
                     let zeros = fit.linear.coefficients.iter().filter(|w| **w == 0.0).count();
@@ -260,13 +272,14 @@ mod tests {
     }
 
     #[test]
-    fn optima_satisfy_the_subgradient_condition_and_are_sparse() {
-        check_optima(&["squared", "logistic"]);
-    }
-
-    #[test]
-    #[ignore = "with three or more classes the fit stops after 3,000 passes short of this tolerance, and says so"]
-    fn optima_of_several_classes_satisfy_the_subgradient_condition() {
-        check_optima(&["softmax"]);
+    fn coefficients_leave_zero_where_they_are_said_to() {
+        with_designs(|name, design| {
+            let c = largest_null_c(design, 0.7);
+            let curvature = Curvature::new(design);
+            for (c, none) in [(0.99 * c, true), (1.05 * c, false)] {
+                let fit = fit(design, c, 0.7, &curvature, None, Tolerance::Distance(1e-7));
+                assert_eq!(fit.linear.coefficients.iter().all(|w| *w == 0.0), none, "{name} {c}");
+            }
+        });
     }
 }

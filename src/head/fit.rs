@@ -6,7 +6,7 @@ use super::calibrate::{Calibration, CalibrationKind};
 use super::curvature::{Curvature, Moments};
 use super::data::{Problem, Targets, TrainData};
 use super::elastic;
-use super::linear::{self, Design, Linear};
+use super::linear::{self, Design, Linear, Tolerance};
 use super::loss::Loss;
 use super::mlp_train;
 use super::model::Model;
@@ -45,7 +45,7 @@ impl Fitted {
         data: &TrainData,
         rows: &[u32],
         c: f64,
-        tolerance: f64,
+        tolerance: Tolerance,
         options: &TrainOptions,
         help: Help,
         epoch: impl FnMut(usize, Option<f64>),
@@ -86,7 +86,7 @@ impl Fitted {
         rows: &[u32],
         c: f64,
         l1_ratio: Option<f64>,
-        tolerance: f64,
+        tolerance: Tolerance,
         options: &TrainOptions,
         help: Help,
     ) -> Self {
@@ -295,6 +295,16 @@ impl Curvatures {
             }
         });
         self.parts = parts;
+    }
+
+    /// The largest `C` at which a part is left without any coefficient; zero where there is none.
+    pub(crate) fn largest_null_c(&self, data: &TrainData, options: &TrainOptions) -> f64 {
+        let Kind::ElasticNet { l1_ratio } = options.kind else { return 0.0 };
+        let mut least = f64::INFINITY;
+        self.each_design(data, options, |_, design| {
+            least = least.min(elastic::largest_null_c(design, l1_ratio));
+        });
+        least
     }
 
     fn each_design(&self, data: &TrainData, options: &TrainOptions, mut see: impl FnMut(usize, &Design)) {

@@ -82,6 +82,16 @@ pub fn choose_layers(
     options: &TrainOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<LayerChoice> {
+    Ok(compare_layers(data, layers, options, progress)?.0)
+}
+
+/// [`choose_layers`], and the moments of all columns, where there are not too many of them.
+pub(crate) fn compare_layers(
+    data: &TrainData,
+    layers: usize,
+    options: &TrainOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(LayerChoice, Option<Moments>)> {
     data.check()?;
     options.check()?;
     let columns = data.embeddings.columns();
@@ -144,7 +154,7 @@ pub fn choose_layers(
     }
     let candidates: Vec<LayerCandidate> = compared.into_iter().map(|compared| compared.candidate).collect();
     let reason = reason(&candidates, layers, score_name);
-    Ok(LayerChoice { candidates, score_name, corrected, reason })
+    Ok((LayerChoice { candidates, score_name, corrected, reason }, moments))
 }
 
 /// A candidate and what it made of each row out of fold.

@@ -68,6 +68,18 @@ impl Design<'_> {
         c * bound * squares / count * self.rows.len() as f64 > LIMIT
     }
 
+    /// Sum of `w * loss` of the model that knows only the targets' mean.
+    fn null_loss(&self) -> f64 {
+        let biases: Vec<f64> =
+            null_curvatures(self, 1.0).0.iter().map(|&mean| self.loss.bias_of(mean, 0.0)).collect();
+        let mut logits = biases.clone();
+        let of_row = |&row: &u32| {
+            logits.copy_from_slice(&biases);
+            self.weights[row as usize] * self.loss.row(row as usize, &mut logits)
+        };
+        self.rows.iter().map(of_row).sum()
+    }
+
     fn piece_len(&self) -> usize {
         self.rows.len().div_ceil(PIECES).next_multiple_of(BLOCK)
     }
@@ -137,6 +149,26 @@ pub(crate) fn null_curvatures(design: &Design, c: f64) -> (Vec<f64>, Vec<f64>) {
     (means, strengths)
 }
 
+/// How near to its optimum a fit has to come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Tolerance {
+    /// So far at most from its coefficients, as a share of `max(1, sqrt(outputs))`.
+    Distance(f64),
+    /// A loss of at most this share of the null model's above its loss.
+    Loss(f64),
+}
+
+impl Tolerance {
+    /// Length of a gradient that is short enough.
+    pub(crate) fn gradient(self, design: &Design, c: f64) -> f64 {
+        match self {
+            Tolerance::Distance(distance) => distance * (design.loss.outputs() as f64).sqrt(),
+            // Over a curvature of one or more, half its square bounds what is left to gain.
+            Tolerance::Loss(share) => (2.0 * share * c * design.null_loss()).sqrt(),
+        }
+    }
+}
+
 /// How a fit went.
 #[derive(Clone, Debug)]
 pub(crate) struct Fit {
@@ -152,19 +184,16 @@ pub(crate) struct Fit {
 }
 
 /// Fits to the optimum for one `C`.
-///
-/// `tolerance` bounds the distance of the coefficients to the optimum, as a share of `max(1, sqrt(outputs))`.
 pub(crate) fn fit(
     design: &Design,
     c: f64,
     curvature: Option<&Curvature>,
     start: Option<&[f64]>,
-    tolerance: f64,
+    tolerance: Tolerance,
 ) -> Fit {
-    let outputs = design.loss.outputs();
     let penalised = Penalised::new(design, c, curvature);
     let start = start.map_or_else(|| penalised.null_model(), <[f64]>::to_vec);
-    let stop = Stop { gradient: tolerance * (outputs as f64).sqrt(), iterations: 5000 };
+    let stop = Stop { gradient: tolerance.gradient(design, c), iterations: 5000 };
     let Minimum { x, value, evaluations, converged, .. } = lbfgs::minimise(&penalised, start, stop);
     Fit { linear: linear_of(design, &x), objective: value, passes: evaluations, converged, warm: x }
 }
@@ -203,6 +232,11 @@ impl<'a> Penalised<'a> {
             strengths.iter().map(|&strength| curvature.nearest(strength)).collect::<Option<Vec<_>>>()
         });
         Penalised { design, c, ridge: 1.0, means, strengths, factors: factors.unwrap_or_default() }
+    }
+
+    /// Sum over rows of `C * w * loss''` at the null model, for each output.
+    pub(crate) fn strengths(&self) -> &[f64] {
+        &self.strengths
     }
 
     /// The same with another weight of the squared coefficients.
@@ -315,10 +349,10 @@ mod tests {
         with_each_loss(|design, name| {
             let mut curvature = Curvature::new(design);
             curvature.prepare(design, 30.0);
-            let plain = fit(design, 30.0, None, None, 1e-8);
-            let stiff = fit(design, 30.0, Some(&curvature), None, 1e-8);
-            let weak = fit(design, 0.3, Some(&curvature), None, 1e-8);
-            let warm = fit(design, 30.0, Some(&curvature), Some(&weak.warm), 1e-8);
+            let plain = fit(design, 30.0, None, None, Tolerance::Distance(1e-8));
+            let stiff = fit(design, 30.0, Some(&curvature), None, Tolerance::Distance(1e-8));
+            let weak = fit(design, 0.3, Some(&curvature), None, Tolerance::Distance(1e-8));
+            let warm = fit(design, 30.0, Some(&curvature), Some(&weak.warm), Tolerance::Distance(1e-8));
             for other in [&stiff, &warm] {
                 assert!(plain.converged && other.converged, "{name}");
                 let parts =
@@ -336,7 +370,7 @@ mod tests {
             if name == "squared" {
                 let mut curvature = Curvature::new(design);
                 curvature.prepare(design, 2.0);
-                let fit = fit(design, 2.0, Some(&curvature), None, 1e-9);
+                let fit = fit(design, 2.0, Some(&curvature), None, Tolerance::Distance(1e-9));
                 assert!(fit.passes <= 12, "{} passes", fit.passes);
             }
         });

@@ -39,6 +39,7 @@ mod options;
 mod parallel;
 mod split;
 mod standardise;
+mod support;
 mod tfidf;
 mod train;
 

@@ -5,8 +5,9 @@ use super::cross::{CrossValidation, Order, Path, Search, within_one_error};
 use super::data::{Problem, TrainData};
 use super::disk;
 use super::evaluate::Estimate;
-use super::fit::{Fitted, Help};
-use super::layers::{LayerChoice, choose_layers, nearest};
+use super::fit::{Curvatures, Fitted, Help};
+use super::layers::{LayerChoice, compare_layers, nearest};
+use super::linear::Tolerance;
 use super::model::{Head, Record};
 use super::options::{Kind, MlpOptions, Strength, TrainOptions};
 use crate::{Error, Result};
@@ -89,18 +90,20 @@ impl Head {
         options: &TrainOptions,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Training> {
-        let choice = choose_layers(data, layers, options, progress)?;
+        let (choice, moments) = compare_layers(data, layers, options, progress)?;
         let best = choice.best();
         let options = TrainOptions { standardise: best.standardise, ..options.clone() };
         let columns = choice.columns(data.embeddings.columns() / layers);
         let chosen = TrainData { embeddings: data.embeddings.select_columns(&columns), ..data.view() };
-        let search = match best.c {
+        let order = match best.c {
             // The coarse grid has shown where to look; the rule of one standard error wants to see all smaller values.
             Some(c) if options.kind == Kind::Linear && !options.one_standard_error => {
-                Search { order: Order::Climb { from: nearest(&TrainOptions::GRID, c) }, ..Search::FINE }
+                Order::Climb { from: nearest(&TrainOptions::GRID, c) }
             }
-            _ => Search::FINE,
+            _ => Search::FINE.order,
         };
+        let moments = moments.map(|moments| moments.select_columns(&columns));
+        let search = Search { order, moments: moments.as_ref(), ..Search::FINE };
         let training = Self::train_along(&chosen, &options, search, progress)?;
         Ok(Training { layers: Some(choice), ..training })
     }
@@ -113,7 +116,7 @@ impl Head {
     ) -> Result<Training> {
         data.check()?;
         options.check()?;
-        let (options, path, choice) = if options.kind == Kind::Auto {
+        let (options, mut path, choice) = if options.kind == Kind::Auto {
             let (options, path, choice) = choose(data, options, progress)?;
             (options, Some(path), Some(choice))
         } else if options.needs_folds() {
@@ -126,7 +129,11 @@ impl Head {
             (Strength::Fixed(c), _) => Some(c),
             (Strength::Auto, path) => path.as_ref().and_then(|path| path.chosen().c),
         };
-        let fitted = fit_all(data, &options, c, progress)?;
+        let curvatures = match (&mut path, c) {
+            (Some(path), Some(c)) => Some(path.curvatures(data, &options, c)),
+            _ => None,
+        };
+        let fitted = fit_all(data, &options, c, curvatures, progress)?;
         let problem = data.targets.problem();
         let labels = if problem == Problem::MultiLabel { data.targets.names().len() } else { 0 };
         let mut head = Head {
@@ -154,13 +161,15 @@ fn fit_all(
     data: &TrainData,
     options: &TrainOptions,
     c: Option<f64>,
+    curvatures: Option<&Curvatures>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Fitted> {
     let rows: Vec<u32> = (0..data.rows() as u32).collect();
     let total = if let Kind::Mlp(mlp) = &options.kind { mlp.epochs } else { 1 };
     progress(Progress { stage: "fitting", done: 0, total });
-    let help = Help { checkpoint: options.checkpoint.as_deref(), ..Help::default() };
-    let fitted = Fitted::new(data, &rows, c.unwrap_or(1.0), options.tolerance, options, help, |epoch, _| {
+    let help = Help { checkpoint: options.checkpoint.as_deref(), curvatures, warm: None };
+    let tolerance = Tolerance::Distance(options.tolerance);
+    let fitted = Fitted::new(data, &rows, c.unwrap_or(1.0), tolerance, options, help, |epoch, _| {
         progress(Progress { stage: "fitting", done: epoch, total });
     })?;
     progress(Progress { stage: "fitting", done: total, total });

@@ -44,6 +44,9 @@ pub struct Args {
     /// Kind of head; auto compares them by cross-validation and says why it chose
     #[arg(long, value_enum, default_value_t = KindArg::Linear)]
     head: KindArg,
+    /// Share of the L1 norm in the elastic net's penalty, 0 to 1; 1 is the lasso
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
+    l1_ratio: f64,
     /// Widths of an MLP's hidden layers [default: the library's]
     #[arg(long, value_name = "N,M", value_delimiter = ',')]
     hidden: Vec<usize>,
@@ -77,6 +80,9 @@ pub struct Args {
     /// Calibrate the probabilities on out-of-fold predictions
     #[arg(long, value_enum, default_value_t = CalibrateArg::None)]
     calibrate: CalibrateArg,
+    /// Keep an MLP's state here after every epoch of its last fit, and go on from it when it is there
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
     /// Decides splits and folds
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -107,6 +113,8 @@ pub struct Args {
 enum KindArg {
     /// Logistic regression (of numbers: ridge regression)
     Linear,
+    /// The same with an L1 penalty beside the L2 one: many coefficients are zero
+    Elastic,
     /// Multilayer perceptron
     Mlp,
     /// Each class is its mean
@@ -276,6 +284,7 @@ impl Args {
         TrainOptions {
             kind: match self.head {
                 KindArg::Linear => Kind::Linear,
+                KindArg::Elastic => Kind::ElasticNet { l1_ratio: self.l1_ratio },
                 KindArg::Mlp if self.hidden.is_empty() => Kind::Mlp(MlpOptions::default()),
                 KindArg::Mlp => {
                     Kind::Mlp(MlpOptions { hidden: self.hidden.clone(), ..MlpOptions::default() })
@@ -294,6 +303,7 @@ impl Args {
                 WeightArg::Balanced => ClassWeight::Balanced,
             },
             standardise: self.standardize,
+            checkpoint: self.checkpoint.clone(),
             cross_validate: true,
             folds: Folds { folds: self.folds, repeats: self.repeats, seed: self.seed },
             calibration: match self.calibrate {
