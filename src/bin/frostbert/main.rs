@@ -36,7 +36,7 @@ enum Command {
     /// Turn texts into embeddings
     Embed(embed::Args),
     /// Train a classifier on embeddings
-    Train(train::Args),
+    Train(Box<train::Args>),
     /// Measure a trained classifier on labelled rows
     Evaluate(evaluate::Args),
     /// Classify texts with a trained classifier
