@@ -1,6 +1,7 @@
 //! Stands in for the WGSL engine where cargo feature `gpu` is off: the same names, no adapter ever.
 
 use crate::error::{Error, Result};
+use crate::plan::kernels::Class;
 use crate::plan::{KernelTime, Outputs, Peak, Plan, WeightSource};
 use crate::text::PackedBatch;
 
@@ -25,6 +26,10 @@ pub enum AdapterSelector {
 pub struct GpuOptions {
     /// Which adapter.
     pub selector: AdapterSelector,
+    /// How weights are stored.
+    pub weights: crate::plan::kernels::WeightType,
+    /// Which kernels.
+    pub class: Option<Class>,
     /// Tokens of a batch.
     pub batch_tokens: usize,
     /// Where compiled kernels would be kept.
@@ -48,7 +53,7 @@ pub struct AdapterReport {
     /// `vulkan` and the like.
     pub backend: String,
     /// Kernel class.
-    pub class: crate::plan::kernels::Class,
+    pub class: Class,
 }
 
 /// No adapters.
@@ -63,6 +68,11 @@ impl GpuEngine {
     /// Always.
     pub async fn with_options(_options: GpuOptions) -> Result<Self> {
         Err(Error::device("this build has no WGSL engine (cargo feature `gpu` is off); use --device cpu"))
+    }
+
+    /// Never called.
+    pub fn class(&self) -> Class {
+        match *self {}
     }
 
     /// Never called.

@@ -4,15 +4,19 @@
 //! head is trained on them. See the README for the command line.
 
 #[cfg(not(target_arch = "wasm32"))]
+mod blocking;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod cache;
 pub mod checkpoint;
 mod classifier;
 pub mod data;
 mod device;
+mod dtype;
 mod embeddings;
 mod encoder;
 mod engine;
 mod error;
+mod explanation;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod export;
 mod finetuned;
@@ -26,6 +30,7 @@ mod parallel;
 mod pause;
 pub mod plan;
 mod pretraining;
+pub mod quantize;
 pub mod reference;
 #[cfg(all(feature = "report", not(target_arch = "wasm32")))]
 pub mod report;
@@ -37,6 +42,7 @@ pub mod verify;
 pub use checkpoint::Checkpoint;
 pub use classifier::{Classifier, Prediction, bind_head};
 pub use device::Device;
+pub use dtype::Dtype;
 pub use embeddings::Embeddings;
 #[cfg(not(target_arch = "wasm32"))]
 pub use encoder::CachedEmbeddings;
@@ -45,5 +51,12 @@ pub use encoder::{
     EncoderBuilder, KernelProfile, Layers, Profile, ProgressFn, Prompt, Text, TokenOutputs, TokenRequest,
 };
 pub use error::{Error, Result};
+pub use explanation::Explanation;
 pub use finetuned::{Aggregation, Classification, Entity, Ranked};
 pub use pretraining::{MaskCandidate, NextSentence, PseudoPerplexity};
+
+/// The snippets of the README and of the guides are compiled with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+#[doc = include_str!("../docs/outputs.md")]
+pub struct Guides;

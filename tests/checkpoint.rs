@@ -508,6 +508,20 @@ fn summaries_say_truly_what_each_golden_holds() {
         }
     }
 
+    // And all of them: each golden was saved by the class that its config names.
+    for name in golden_names() {
+        let checkpoint = golden(&name);
+        let summary = checkpoint.summary(1024);
+        assert_eq!(summary.architectures, std::slice::from_ref(&summary.class), "{name}");
+        for head in checkpoint.heads().iter() {
+            assert!(
+                summary.to_string().contains(head.kind.name()),
+                "{name}: {} in {summary}",
+                head.kind.name()
+            );
+        }
+    }
+
     let dense = golden("sentence-cls").summary(1024);
     assert_eq!((dense.dimensions, dense.normalize, &dense.dense[..]), (20, true, &[20][..]));
     let prompts = golden("sentence-max").summary(1024).to_string();

@@ -115,3 +115,59 @@ fn embedding_through_the_cache_gives_the_same_rows() {
         .assert()
         .stderr(contains("0 texts came from the cache"));
 }
+
+/// `--resume`: what a killed run had done is not done again, and the file is as if nothing had happened.
+#[test]
+fn a_run_that_was_killed_goes_on_where_it_was() {
+    use std::io::Write;
+    let work = tempfile::tempdir().unwrap();
+    let cache = work.path().join("cache");
+    let name = |file: &str| work.path().join(file).display().to_string();
+    let lines: String = (0..6000).map(|row| format!("review number {row} of a film\n")).collect();
+    std::fs::write(name("texts.txt"), &lines).unwrap();
+    let model = model();
+    let embed = |from: &str, out: &str| -> Vec<String> {
+        let words = ["embed", "--model", &model, "--device", "cpu", "--format", "txt", from, "--out", out];
+        words.iter().map(|word| (*word).to_owned()).collect()
+    };
+
+    // The input stays open, so that the run cannot end by itself.
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_frostbert"))
+        .args(embed("-", &name("killed.npy")))
+        .arg("--resume")
+        .env("FROSTBERT_CACHE", &cache)
+        .stdin(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(lines.as_bytes()).unwrap();
+    let kept = || {
+        let output = frostbert(&cache, &["cache", "info", "--json"]).output().unwrap();
+        serde_json::from_slice::<serde_json::Value>(&output.stdout)
+            .ok()
+            .and_then(|info| info["entries"].as_u64())
+            .unwrap_or(0)
+    };
+    let waiting = std::time::Instant::now();
+    while kept() == 0 {
+        assert!(waiting.elapsed().as_secs() < 120, "the run left nothing in the cache");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!Path::new(&name("killed.npy")).exists(), "half a file was left under the target's name");
+
+    let (texts, resumed, whole) = (name("texts.txt"), name("resumed.npy"), name("whole.npy"));
+    let done = kept();
+    let words = embed(&texts, &resumed);
+    let words: Vec<&str> = words.iter().map(String::as_str).chain(["--resume"]).collect();
+    frostbert(&cache, &words)
+        .assert()
+        .success()
+        .stderr(contains(format!("{done} texts came from the cache")));
+    let words = embed(&texts, &whole);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    frostbert(&cache, &words).assert().success();
+    assert!(std::fs::read(&resumed).unwrap() == std::fs::read(&whole).unwrap(), "the rows differ");
+}

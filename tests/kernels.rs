@@ -7,7 +7,7 @@ mod support;
 use std::sync::OnceLock;
 
 use frostbert::gpu::{AdapterSelector, GpuEngine, GpuOptions, PreparedPlan};
-use frostbert::plan::kernels::Class;
+use frostbert::plan::kernels::{Class, WeightType};
 use frostbert::plan::{
     EmbeddingRequest, LayerMix, Outputs, Plan, Pooling, RandomWeights, Request, WeightSource, WeightSpec,
     families,
@@ -43,6 +43,15 @@ fn engine(class: Class) -> &'static GpuEngine {
 }
 
 const WEIGHTS: RandomWeights = RandomWeights { seed: 5 };
+
+/// Weights that are f16 numbers: stored as f16 they are what they are.
+struct HalfWeights;
+
+impl WeightSource for HalfWeights {
+    fn load(&self, spec: &WeightSpec) -> Result<Vec<f32>> {
+        Ok(WEIGHTS.load(spec)?.into_iter().map(|value| half::f16::from_f32(value).to_f32()).collect())
+    }
+}
 
 fn prepare(engine: &GpuEngine, plan: &Plan) -> PreparedPlan {
     pollster::block_on(engine.prepare(plan, &WEIGHTS)).unwrap()
@@ -88,13 +97,16 @@ fn difference(got: &[f32], expected: &[f32]) -> f32 {
 }
 
 fn check_against_twins(class: Class) {
+    compare(class, engine(class), &WEIGHTS);
+}
+
+fn compare(class: Class, engine: &GpuEngine, weights: &dyn WeightSource) {
     let twin = CpuEngine::new(None).unwrap();
-    let engine = engine(class);
     let mut failures = vec![];
     let mut worst = 0f32;
     for case in support::cases() {
-        let expected = twin.prepare(&case.plan, &WEIGHTS).unwrap();
-        let prepared = prepare(engine, &case.plan);
+        let expected = twin.prepare(&case.plan, weights).unwrap();
+        let prepared = pollster::block_on(engine.prepare(&case.plan, weights)).unwrap();
         for batch in batches() {
             let got = run(engine, &prepared, &batch);
             let expected = twin.run(&expected, &batch).unwrap();
@@ -119,6 +131,28 @@ fn software_kernels_equal_their_twins() {
 #[test]
 fn gpu_kernels_equal_their_twins() {
     check_against_twins(Class::Gpu);
+}
+
+#[test]
+fn kernels_with_f16_weights_equal_their_twins() {
+    for class in CLASSES {
+        let engine = open(GpuOptions { weights: WeightType::F16, ..options(class) });
+        compare(class, &engine, &HalfWeights);
+    }
+}
+
+/// A weight that f16 cannot hold is refused with its name, not computed with as infinity.
+#[test]
+fn weights_too_large_for_f16_are_refused() {
+    struct Large;
+    impl WeightSource for Large {
+        fn load(&self, spec: &WeightSpec) -> Result<Vec<f32>> {
+            Ok(vec![70_000.0; spec.len()])
+        }
+    }
+    let engine = open(GpuOptions { weights: WeightType::F16, ..options(Class::Software) });
+    let error = pollster::block_on(engine.prepare(&bert(), &Large)).map(drop).unwrap_err();
+    assert!(error.is_limit() && error.to_string().contains("too large for f16"), "{error}");
 }
 
 /// Angles of thousands of radians, where a shader's own sin and cos are of no use.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use frostbert::plan::kernels::{
     Access, Class, Count, Dispatch, Groups, KERNELS, Limits, PEAK_COPY, PEAK_FMA, Resource, WeightLayout,
-    Word, lower,
+    WeightType, Word, lower,
 };
 use naga::back::pipeline_constants::process_overrides;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
@@ -24,9 +24,12 @@ fn dispatches() -> Vec<Dispatch> {
     let mut found = BTreeMap::new();
     for class in [Class::Tensor, Class::Gpu, Class::Browser, Class::Software] {
         for case in support::cases() {
-            for dispatch in lower(&case.plan, class, &Limits { max_binding_bytes: 1 << 27 }).unwrap() {
-                let key = format!("{} {:?}", dispatch.kernel.label(), dispatch.constants);
-                found.entry(key).or_insert(dispatch);
+            for weights in [WeightType::F32, WeightType::F16] {
+                let limits = Limits { max_binding_bytes: 1 << 27 };
+                for dispatch in lower(&case.plan, class, weights, &limits).unwrap() {
+                    let key = format!("{} {:?}", dispatch.kernel.label(), dispatch.constants);
+                    found.entry(key).or_insert(dispatch);
+                }
             }
         }
     }
@@ -117,6 +120,18 @@ fn every_variant_validates_and_translates() {
         naga::back::hlsl::Writer::new(&mut hlsl, &options, &pipeline)
             .write(&module, &info, None)
             .unwrap_or_else(|error| panic!("{label} to HLSL: {error}"));
+    }
+}
+
+/// WGSL sets a variable without an initial value to zero whenever its declaration is reached. Chromium's compiler (seen
+/// in 156) does so once for the whole function: a sum that is declared in a loop goes on from the round before.
+#[test]
+fn every_local_variable_says_where_it_starts() {
+    for kernel in KERNELS {
+        for line in kernel.source().lines() {
+            let local = line.starts_with(' ') && line.trim_start().starts_with("var ");
+            assert!(!local || line.contains('='), "{}: give this an initial value: {line}", kernel.label());
+        }
     }
 }
 

@@ -53,9 +53,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         queries[i / HEAD4 * STRIDE + i % HEAD4] = load_padded(row * 3u * inner + head * head_dim, i % HEAD4);
     }
 
-    var sum: array<f32, ROWS>;
-    var largest: array<f32, ROWS>;
-    var output: array<array<vec4<f32>, VECS>, ROWS>;
+    var sum = array<f32, ROWS>();
+    var largest = array<f32, ROWS>();
+    var output = array<array<vec4<f32>, VECS>, ROWS>();
     for (var r = 0u; r < ROWS; r++) {
         largest[r] = MASKED;
     }
@@ -72,7 +72,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         workgroupBarrier();
 
-        var scores: array<vec4<f32>, ROWS>;
+        var scores = array<vec4<f32>, ROWS>();
         for (var d = 0u; d < HEAD4; d++) {
             let k0 = keys_or_values[own_column * STRIDE + d];
             let k1 = keys_or_values[(own_column + SIDE) * STRIDE + d];
@@ -126,7 +126,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier(); // probabilities and values are there
 
         for (var b = 0u; b < SIDE; b++) {
-            var p: array<vec4<f32>, ROWS>;
+            var p = array<vec4<f32>, ROWS>();
             for (var r = 0u; r < ROWS; r++) {
                 p[r] = probabilities[(own_row + r * SIDE) * P_STRIDE + b];
             }

@@ -18,7 +18,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> tokens: array<vec4<u32>>; // [rows]: id, token type, position, text
-@group(0) @binding(2) var<storage, read> words: array<f32>;        // [words, cols]
+// Binding 2 is the word table: prelude/table_f32.wgsl or table_f16.wgsl.
 @group(0) @binding(3) var<storage, read> positions: array<f32>;    // [positions, cols]
 @group(0) @binding(4) var<storage, read> types: array<f32>;        // [types, cols]
 @group(0) @binding(5) var<storage, read> scale: array<f32>;        // [cols]
@@ -37,7 +37,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
     var sum = 0.0;
     for (var c = lane; c < cols; c += workgroup_size) {
-        var value = words[word * cols + c];
+        var value = word_at(word * cols + c);
         if has_types {
             value += types[token.y * cols + c];
         }

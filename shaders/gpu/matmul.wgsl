@@ -26,9 +26,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let vec = group.x * TILE_VECS;
     let k = params.k;
 
-    var x_next: array<vec4<f32>, X_COPIES>;
-    var w_next: array<vec4<f32>, W_COPIES>;
-    var sum: array<array<vec4<f32>, VECS>, ROWS>;
+    var x_next = array<vec4<f32>, X_COPIES>();
+    var w_next = array<vec4<f32>, W_COPIES>();
+    var sum = array<array<vec4<f32>, VECS>, ROWS>();
 
     for (var start = 0u; start < k + DEPTH; start += DEPTH) {
         // The last turn only multiplies, the first only loads.
@@ -64,7 +64,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         if start > 0u {
             for (var d = 0u; d < DEPTH4; d++) {
-                var w: array<array<vec4<f32>, VECS>, 4>;
+                var w = array<array<vec4<f32>, VECS>, 4>();
                 for (var j = 0u; j < 4u; j++) {
                     for (var v = 0u; v < VECS; v++) {
                         w[j][v] = w_tile[(d * 4u + j) * TILE_VECS + v * SIDE + lane % SIDE];

@@ -22,10 +22,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let first = keys.x;
     let last = keys.y;
 
-    var query: array<u32, ROWS>;
-    var q: array<u32, ROWS>;
-    var largest: array<f32, ROWS>;
-    var sum: array<f32, ROWS>;
+    var query = array<u32, ROWS>();
+    var q = array<u32, ROWS>();
+    var largest = array<f32, ROWS>();
+    var sum = array<f32, ROWS>();
     for (var r = 0u; r < ROWS; r++) {
         // Rows past the text's end repeat its last one; nobody stores them.
         query[r] = min(tile.x + r * LANES + lane, end - 1u);
@@ -35,11 +35,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 
     for (var start = first; start < last; start += BLOCK) {
-        var key: array<u32, BLOCK>;
+        var key = array<u32, BLOCK>();
         for (var b = 0u; b < BLOCK; b++) {
             key[b] = min(start + b, end - 1u) * 3u * inner + head * head_dim;
         }
-        var scores: array<f32, ROWS * BLOCK>;
+        var scores = array<f32, ROWS * BLOCK>();
         for (var d = 0u; d * 4u < head_dim; d++) {
             let q0 = load4(q[0], d, head_dim);
             let q1 = load4(q[1], d, head_dim);
@@ -54,7 +54,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             }
         }
 
-        var rescale: array<f32, ROWS>;
+        var rescale = array<f32, ROWS>();
         for (var r = 0u; r < ROWS; r++) {
             var new_largest = largest[r];
             for (var b = 0u; b < BLOCK; b++) {
@@ -77,7 +77,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
         // The output accumulates in place: registers cannot hold a head of any width.
         for (var d = 0u; d * 4u < head_dim; d++) {
-            var o: array<vec4<f32>, ROWS>;
+            var o = array<vec4<f32>, ROWS>();
             if start > first {
                 for (var r = 0u; r < ROWS; r++) {
                     o[r] = rescale[r] * load_out4(query[r] * inner + head * head_dim, d, head_dim);

@@ -22,15 +22,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let stride = params.stride;
 
     // Rows past the end repeat the last one; nobody stores them.
-    var base: array<u32, ROWS>;
+    var base = array<u32, ROWS>();
     for (var r = 0u; r < ROWS; r++) {
         base[r] = min(row + r, params.rows - 1u) * k;
     }
-    var total: array<vec4<f32>, VECS * ROWS>;
+    var total = array<vec4<f32>, VECS * ROWS>();
     var at = column4;
     for (var start = 0u; start < k; start += CHUNK) {
         let end = min(start + CHUNK, k);
-        var sum: array<vec4<f32>, VECS * ROWS>;
+        var sum = array<vec4<f32>, VECS * ROWS>();
         for (var i = start; i < end; i += 4u) {
             // Spelled out, because drivers unroll no more than some 800 operations, and arrays that are indexed in a
             // loop live in memory.

@@ -12,4 +12,4 @@ pub use read::{
     Cells, Filter, Format, Label, LabelKind, Progress, ReadOptions, Row, Rows, Selection, Table, TextColumns,
 };
 #[cfg(not(target_arch = "wasm32"))]
-pub use write::{EmbeddingFormat, EmbeddingWriter};
+pub use write::{EmbeddingFormat, EmbeddingWriter, QuantizingWriter, Values};

@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex};
 use super::{DeviceReport, Encoder};
 use crate::checkpoint::Checkpoint;
 use crate::device::Device;
+use crate::dtype::Dtype;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::gpu::{AdapterSelector, GpuEngine, GpuOptions};
+use crate::plan::kernels::Class;
 use crate::reference::CpuEngine;
 use crate::text::Tokenizer;
 
@@ -24,8 +26,10 @@ const GPU_BATCH_TOKENS: usize = 16_384;
 pub struct EncoderBuilder {
     source: Source,
     device: Device,
+    dtype: Dtype,
     batch_tokens: Option<usize>,
     threads: Option<NonZeroUsize>,
+    kernels: Option<Class>,
     offline: bool,
     pipeline_cache: Option<PathBuf>,
     #[cfg(not(target_arch = "wasm32"))]
@@ -50,8 +54,10 @@ impl EncoderBuilder {
         EncoderBuilder {
             source,
             device: Device::Auto,
+            dtype: Dtype::Auto,
             batch_tokens: None,
             threads: None,
+            kernels: None,
             offline: false,
             pipeline_cache: default_pipeline_cache(),
             #[cfg(not(target_arch = "wasm32"))]
@@ -66,6 +72,13 @@ impl EncoderBuilder {
         self
     }
 
+    /// What weights are kept as; [`Dtype::Auto`] unless said.
+    #[must_use]
+    pub fn dtype(mut self, dtype: Dtype) -> Self {
+        self.dtype = dtype;
+        self
+    }
+
     /// Most tokens in one packed batch (a longer single text is a batch of its own). The default depends on the device.
     #[must_use]
     pub fn batch_tokens(mut self, tokens: usize) -> Self {
@@ -77,6 +90,13 @@ impl EncoderBuilder {
     #[must_use]
     pub fn threads(mut self, threads: NonZeroUsize) -> Self {
         self.threads = Some(threads);
+        self
+    }
+
+    /// Runs the kernels of another class than the adapter's own; for tests and measurements.
+    #[must_use]
+    pub fn kernels(mut self, class: Class) -> Self {
+        self.kernels = Some(class);
         self
     }
 
@@ -113,13 +133,28 @@ impl EncoderBuilder {
             }
         };
         let tokenizer = Arc::new(Tokenizer::load(&checkpoint)?);
-        let (engine, device) = choose_engine(&self.device, self.threads, self.pipeline_cache).await?;
+        let weights = self.dtype.weight_type(checkpoint.weights().stored_type());
+        let options = GpuOptions {
+            class: self.kernels,
+            weights,
+            pipeline_cache: self.pipeline_cache,
+            ..GpuOptions::default()
+        };
+        let (engine, device) = choose_engine(&self.device, self.threads, options).await?;
         let batch_tokens = self.batch_tokens.unwrap_or(match (&engine, device.class.as_str()) {
             (Engine::Cpu(_), _) => CPU_BATCH_TOKENS,
             (_, "software") => SOFTWARE_BATCH_TOKENS,
             _ => GPU_BATCH_TOKENS,
         });
-        Ok(Encoder { checkpoint, tokenizer, engine, device, batch_tokens, plans: Mutex::new(Vec::new()) })
+        Ok(Encoder {
+            checkpoint,
+            tokenizer,
+            engine,
+            device,
+            weights,
+            batch_tokens,
+            plans: Mutex::new(Vec::new()),
+        })
     }
 }
 
@@ -140,7 +175,7 @@ fn default_pipeline_cache() -> Option<PathBuf> {
 async fn choose_engine(
     device: &Device,
     threads: Option<NonZeroUsize>,
-    pipeline_cache: Option<PathBuf>,
+    options: GpuOptions,
 ) -> Result<(Engine, DeviceReport)> {
     let selector = match device {
         Device::Cpu => return cpu(threads, None),
@@ -150,14 +185,14 @@ async fn choose_engine(
         Device::Index(index) => AdapterSelector::Index(*index),
         Device::Name(name) => AdapterSelector::Name(name.clone()),
     };
-    let options = GpuOptions { selector, pipeline_cache, ..GpuOptions::default() };
+    let options = GpuOptions { selector, ..options };
     match GpuEngine::with_options(options).await {
         Ok(engine) => {
             let report = engine.report();
             let device = DeviceReport {
                 name: report.name.clone(),
                 backend: report.backend.to_string(),
-                class: report.class.name().to_owned(),
+                class: engine.class().name().to_owned(),
                 note: None,
             };
             Ok((Engine::Gpu(Box::new(engine)), device))

@@ -6,6 +6,7 @@ use super::{EmbedOptions, EncodeProgress, EncodeReport, Encoder, Text};
 use crate::cache::{BestEffort, Entry, Key, KeySpace};
 use crate::embeddings::Embeddings;
 use crate::error::Result;
+use crate::plan::kernels::WeightType;
 use crate::text::Truncate;
 
 /// Keys looked up in one transaction.
@@ -30,7 +31,11 @@ impl Encoder {
     pub fn key_space(&self, options: &EmbedOptions) -> Result<KeySpace> {
         let recipe = self.recipe(options)?;
         // The recipe repeats the weights' hash; alone it names the table, so that `cache clear` can take one model.
-        KeySpace::new(&recipe.checkpoint.weights, "f32", &recipe)
+        let dtype = match self.weight_type() {
+            WeightType::F32 => "f32",
+            WeightType::F16 => "f16",
+        };
+        KeySpace::new(&recipe.checkpoint.weights, dtype, &recipe)
     }
 
     /// Embeds texts; rows that `cache` has are taken from it, the others are put into it window by window as they come,

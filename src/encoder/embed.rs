@@ -133,7 +133,10 @@ impl Encoder {
         while let Some(window) = windows.next().await? {
             let lens: Vec<usize> = window.encodings.iter().map(|encoding| encoding.ids.len()).collect();
             let batches = pack(&lens, self.batch_tokens, None);
-            let at = run.open_window(&window, lens, batches.len());
+            // A window counts by the tokens it pools when the windows of a text are put together.
+            let weights =
+                window.encodings.iter().map(|encoding| encoding.len() - encoding.pool_from).collect();
+            let at = run.open_window(&window, weights, batches.len());
             for encodings in batches {
                 if let Some(cancel) = &options.cancel {
                     cancel.check()?;
@@ -142,6 +145,7 @@ impl Encoder {
                 for &index in &encodings {
                     let encoding = &window.encodings[index];
                     batch.push(&encoding.ids, &encoding.type_ids, offset);
+                    batch.pool_last_from(encoding.pool_from);
                 }
                 run.report.batches += 1;
                 if let Some(finished) = run.scheduler.submit(batch, Tag { window: at, encodings }).await? {
@@ -190,8 +194,14 @@ impl Encoder {
     pub(crate) fn text_recipe(&self, options: &EmbedOptions) -> Result<Recipe> {
         Ok(Recipe {
             prompt: self.prompt(&options.prompt)?,
+            include_prompt: self.include_prompt(options),
             encode: EncodeOptions { truncate: options.truncate, max_tokens: options.max_tokens },
         })
+    }
+
+    pub(crate) fn include_prompt(&self, options: &EmbedOptions) -> bool {
+        let trained = || self.checkpoint.modules().is_none_or(|modules| modules.include_prompt);
+        options.include_prompt.unwrap_or_else(trained)
     }
 
     fn prompt(&self, prompt: &Prompt) -> Result<Option<String>> {

@@ -30,6 +30,9 @@ pub struct EmbeddingRecipe {
     pub normalize: bool,
     /// Text put before every input.
     pub prompt: Option<String>,
+    /// Whether that text's tokens are left out of pooling.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub prompt_left_out: bool,
     /// Longest sequence in tokens.
     pub max_tokens: usize,
     /// Overlap of the windows that longer texts are split into; none where they are cut.
@@ -49,6 +52,9 @@ impl EmbeddingRecipe {
         }
         if let Some(overlap) = self.window_overlap {
             pooling = format!("{pooling} over windows overlapping by {overlap}");
+        }
+        if self.prompt_left_out {
+            pooling = format!("{pooling} without the prompt");
         }
         let layers = self.layers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         EncoderFingerprint {
@@ -72,6 +78,7 @@ impl EmbeddingRecipe {
             normalize: Some(self.normalize),
             dimensions: self.dimensions,
             prompt: self.prompt.clone().map_or(Prompt::None, Prompt::Text),
+            include_prompt: Some(!self.prompt_left_out),
             truncate: match self.window_overlap {
                 Some(overlap) => Truncate::Window { overlap },
                 None => Truncate::Warn,
@@ -98,6 +105,7 @@ impl Encoder {
             dense: request.dense.into_iter().map(|dense| dense.name).collect(),
             dimensions: request.dimensions,
             normalize: request.normalize,
+            prompt_left_out: recipe.prompt.is_some() && !recipe.include_prompt,
             prompt: recipe.prompt,
             max_tokens: options.max_tokens.unwrap_or_else(|| self.checkpoint.max_tokens()),
             window_overlap: match options.truncate {

@@ -24,9 +24,11 @@ pub use text::Text;
 use std::sync::{Arc, Mutex};
 
 use crate::checkpoint::{Checkpoint, Config};
+use crate::dtype::Rounded;
 use crate::engine::{Engine, Prepared};
 use crate::error::Result;
-use crate::plan::{Plan, Request, families};
+use crate::plan::kernels::WeightType;
+use crate::plan::{Plan, Request, WeightSource, families};
 use crate::text::Tokenizer;
 
 /// A frozen BERT on a device.
@@ -46,6 +48,7 @@ pub struct Encoder {
     tokenizer: Arc<Tokenizer>,
     engine: Engine,
     device: DeviceReport,
+    weights: WeightType,
     batch_tokens: usize,
     /// Plans whose weights are on the device, by what they compute.
     plans: Mutex<Vec<(Request, Arc<PlannedPass>)>>,
@@ -101,6 +104,11 @@ impl Encoder {
         &self.device
     }
 
+    /// How matrices and word tables are kept on the device.
+    pub fn weight_type(&self) -> WeightType {
+        self.weights
+    }
+
     /// Most tokens in one packed batch.
     pub fn batch_tokens(&self) -> usize {
         self.batch_tokens
@@ -112,7 +120,13 @@ impl Encoder {
             return Ok(pass);
         }
         let plan = families::plan(self.config(), request)?;
-        let prepared = self.engine.prepare(&plan, self.checkpoint.weights()).await?;
+        let weights: &dyn WeightSource = self.checkpoint.weights();
+        let prepared = match (&self.engine, self.weights) {
+            (Engine::Cpu(_), WeightType::F16) => {
+                self.engine.prepare(&plan, &Rounded::new(weights, &plan)).await?
+            }
+            _ => self.engine.prepare(&plan, weights).await?,
+        };
         let pass = Arc::new(PlannedPass { plan, prepared });
         // Two callers may have built the same pass at once: the weights are shared, so the loser costs little.
         let mut plans = self.plans.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

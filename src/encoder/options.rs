@@ -148,6 +148,8 @@ pub struct EmbedOptions {
     pub dimensions: Option<usize>,
     /// Text put before every input.
     pub prompt: Prompt,
+    /// Whether the prompt's tokens are pooled with the text's; none: as the checkpoint says, yes where it says nothing.
+    pub include_prompt: Option<bool>,
     /// What happens to a text longer than the maximum.
     pub truncate: Truncate,
     /// Longest sequence in tokens, special tokens included; none: as the checkpoint says.
@@ -176,6 +178,7 @@ impl std::fmt::Debug for EmbedOptions {
             .field("normalize", &self.normalize)
             .field("dimensions", &self.dimensions)
             .field("prompt", &self.prompt)
+            .field("include_prompt", &self.include_prompt)
             .field("truncate", &self.truncate)
             .field("max_tokens", &self.max_tokens)
             .finish_non_exhaustive()

@@ -5,6 +5,7 @@
 
 mod card;
 mod folder;
+mod heads;
 mod npz;
 mod parts;
 mod transformers;

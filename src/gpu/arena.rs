@@ -80,6 +80,7 @@ impl Arena {
             let (label, bytes) = match resource {
                 Resource::Tokens => ("tokens", 16 * capacity.tokens),
                 Resource::CuSeqlens => ("cu_seqlens", 4 * (capacity.texts + 1)),
+                Resource::PoolSpans => ("pool_spans", 16 * capacity.texts),
                 Resource::Selected => ("selected", 4 * capacity.selected),
                 // At worst every text ends with a tile of one row.
                 Resource::Tiles(rows) => ("tiles", 16 * (capacity.tokens / *rows as usize + capacity.texts)),
@@ -162,6 +163,9 @@ impl Arena {
                     }
                     queue.write_buffer(buffer, 0, bytemuck::cast_slice(&tokens));
                 }
+                Resource::PoolSpans => {
+                    queue.write_buffer(buffer, 0, bytemuck::cast_slice(&pool_spans(batch)));
+                }
                 Resource::CuSeqlens => queue.write_buffer(buffer, 0, bytemuck::cast_slice(&batch.cu_seqlens)),
                 Resource::Selected => queue.write_buffer(buffer, 0, bytemuck::cast_slice(&batch.selected)),
                 Resource::Tiles(rows) => {
@@ -184,6 +188,15 @@ fn tiles(batch: &PackedBatch, rows: u32) -> Vec<[u32; 4]> {
         pairs = (end - begin).wrapping_mul(end - begin).wrapping_add(pairs);
     }
     tiles
+}
+
+/// What [`Resource::PoolSpans`] holds.
+fn pool_spans(batch: &PackedBatch) -> Vec<[u32; 4]> {
+    let span = |text| {
+        let pooled = batch.pooled_rows(text);
+        [batch.cu_seqlens[text], pooled.start as u32, pooled.end as u32, 0]
+    };
+    (0..batch.texts()).map(span).collect()
 }
 
 /// The most tokens a batch of this plan may have, as far as buffers with a row a token go.

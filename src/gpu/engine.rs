@@ -8,7 +8,7 @@ use super::pipelines::{Pipeline, Pipelines};
 use super::readback::{InFlight, Staging};
 use super::weights::Weights;
 use crate::error::{Error, Result};
-use crate::plan::kernels::{Class, Dispatch, Limits, Resource, lower};
+use crate::plan::kernels::{Class, Dispatch, Limits, Resource, WeightType, lower};
 use crate::plan::{Plan, Step, WeightSource};
 use crate::text::PackedBatch;
 use std::collections::HashMap;
@@ -23,6 +23,8 @@ pub struct GpuOptions {
     pub class: Option<Class>,
     /// Allocates for batches of so many tokens at the first one, instead of growing.
     pub batch_tokens: usize,
+    /// How matrices and word tables are stored on the device.
+    pub weights: WeightType,
     /// Takes the device to bind no more bytes than this; for tests.
     pub max_binding_bytes: Option<u64>,
     /// Keeps compiled kernels in this folder for the next process, where the adapter can (Vulkan).
@@ -39,6 +41,7 @@ pub struct GpuEngine {
     poison: bool,
     pipelines: Pipelines,
     weights: Weights,
+    weight_type: WeightType,
 }
 
 /// A plan whose kernels are compiled and whose weights are on the device.
@@ -99,6 +102,7 @@ impl GpuEngine {
             poison: options.poison,
             pipelines: Pipelines::new(options.pipeline_cache),
             weights: Weights::default(),
+            weight_type: options.weights,
         })
     }
 
@@ -143,7 +147,7 @@ impl GpuEngine {
     pub async fn prepare(&self, plan: &Plan, source: &dyn WeightSource) -> Result<PreparedPlan> {
         let limits = &self.context.report.limits;
         let max_binding_bytes = limits.max_binding_bytes.min(limits.max_buffer_bytes);
-        let dispatches = lower(plan, self.class, &Limits { max_binding_bytes })?;
+        let dispatches = lower(plan, self.class, self.weight_type, &Limits { max_binding_bytes })?;
         let resources: Vec<_> = dispatches
             .iter()
             .flat_map(|dispatch| dispatch.bindings.iter().map(|(resource, _)| *resource))

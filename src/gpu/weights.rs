@@ -3,16 +3,18 @@
 use super::context::Context;
 use super::fault::lock;
 use super::platform;
+use crate::dtype::halves;
 use crate::error::{Error, Result};
-use crate::plan::kernels::{Resource, WeightLayout, WeightSlice, relative_bucket};
+use crate::plan::kernels::{Resource, WeightLayout, WeightSlice, WeightType, relative_bucket};
 use crate::plan::{Plan, WeightSource, WeightSpec};
+use half::f16;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 
 /// What is in a buffer.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Key {
-    Weight { spec: WeightSpec, layout: WeightLayout, first: usize, rows: usize },
+    Weight { spec: WeightSpec, layout: WeightLayout, stored: WeightType, first: usize, rows: usize },
     Frequencies { theta_bits: u32, head_dim: u32 },
 }
 
@@ -37,10 +39,10 @@ impl Weights {
         for resource in resources {
             let (key, label) = match resource {
                 Resource::Weight(slice) => {
-                    let WeightSlice { weight, layout, first, rows } = *slice;
+                    let WeightSlice { weight, layout, stored, first, rows } = *slice;
                     let spec = plan.weight(weight).clone();
                     let label = spec.label().to_owned();
-                    (Key::Weight { spec, layout, first, rows }, label)
+                    (Key::Weight { spec, layout, stored, first, rows }, label)
                 }
                 Resource::Frequencies { theta_bits, head_dim } => (
                     Key::Frequencies { theta_bits: *theta_bits, head_dim: *head_dim },
@@ -69,7 +71,12 @@ impl Weights {
                 }
                 _ => continue,
             };
-            let buffer = Arc::new(upload(context, &label, &values)?);
+            let half = matches!(resource, Resource::Weight(slice) if slice.stored == WeightType::F16);
+            let buffer = Arc::new(if half {
+                upload(context, &label, bytemuck::cast_slice(&packed_halves(&label, &values)?))?
+            } else {
+                upload(context, &label, bytemuck::cast_slice(&values))?
+            });
             buffers.insert(key, Arc::downgrade(&buffer));
             got.insert(*resource, buffer);
         }
@@ -91,10 +98,17 @@ fn load(source: &dyn WeightSource, spec: &WeightSpec) -> Result<Vec<f32>> {
     Ok(values)
 }
 
-fn upload(context: &Context, label: &str, values: &[f32]) -> Result<wgpu::Buffer> {
+/// Rounded to f16, and a zero more where there is an odd number of them: a shader reads two at a time.
+fn packed_halves(label: &str, values: &[f32]) -> Result<Vec<f16>> {
+    let mut halves = halves(label, values)?;
+    halves.resize(values.len().next_multiple_of(2), f16::ZERO);
+    Ok(halves)
+}
+
+fn upload(context: &Context, label: &str, bytes: &[u8]) -> Result<wgpu::Buffer> {
     let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
-    let buffer = context.buffer(label, size_of_val(values) as u64, usage);
-    context.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(values));
+    let buffer = context.buffer(label, bytes.len() as u64, usage);
+    context.queue.write_buffer(&buffer, 0, bytes);
     // Writes wait in host memory until they are submitted and done: a large model would be there twice.
     context.queue.submit([]);
     platform::tick(&context.device);

@@ -122,6 +122,29 @@ pub enum Decision {
 }
 
 impl Head {
+    /// A linear head over embeddings as they are. Two classes have one output, the logit of the second class.
+    ///
+    /// Shapes: `coefficients` `[outputs, dimension]`, `intercepts` `[outputs]`.
+    pub(crate) fn linear(
+        coefficients: Vec<f64>,
+        intercepts: Vec<f64>,
+        problem: Problem,
+        names: Vec<String>,
+    ) -> Self {
+        let outputs = intercepts.len();
+        Head {
+            kind: super::Kind::Linear.name(),
+            dimension: coefficients.len().checked_div(outputs).unwrap_or(0),
+            model: Model::Linear(Linear { coefficients, intercepts }),
+            problem,
+            thresholds: if problem == Problem::MultiLabel { vec![0.5; names.len()] } else { Vec::new() },
+            names,
+            standardisation: None,
+            calibration: Calibration::identity(outputs),
+            record: Record::default(),
+        }
+    }
+
     /// Names of what comes out: classes, labels, or the one number.
     pub fn names(&self) -> &[String] {
         &self.names

@@ -25,11 +25,15 @@ pub fn run(
         // SAFETY: each text has its own row.
         let out = unsafe { out.slice(start..start + cols) };
         let tokens = batch.rows(text);
+        let pooled = batch.pooled_rows(text);
+        // Tokens left out still count as places.
+        let skipped = pooled.start - tokens.start;
         let rows = &x[match pooling {
             Pooling::Pooler => text * cols..(text + 1) * cols,
-            _ => tokens.start * cols..tokens.end * cols,
+            Pooling::Cls => tokens.start * cols..(tokens.start + 1) * cols,
+            _ => pooled.start * cols..pooled.end * cols,
         }];
-        let count = tokens.len() as f64;
+        let count = pooled.len() as f64;
         match pooling {
             Pooling::Cls | Pooling::Pooler => out.copy_from_slice(&rows[..cols]),
             Pooling::LastToken => out.copy_from_slice(&rows[rows.len() - cols..]),
@@ -37,7 +41,8 @@ pub fn run(
             Pooling::Mean => weighted_sum(rows, cols, |_| 1.0, count, out),
             Pooling::MeanSqrtLenTokens => weighted_sum(rows, cols, |_| 1.0, count.sqrt(), out),
             Pooling::WeightedMean => {
-                weighted_sum(rows, cols, |at| (at + 1) as f64, count * (count + 1.0) / 2.0, out);
+                let places = count * (skipped + 1 + tokens.len()) as f64 / 2.0;
+                weighted_sum(rows, cols, |at| (skipped + at + 1) as f64, places, out);
             }
         }
     });

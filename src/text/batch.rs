@@ -11,6 +11,8 @@ pub struct PackedBatch {
     pub position_ids: Vec<u32>,
     /// Cumulative lengths, `[texts + 1]`: text i is tokens `cu_seqlens[i] .. cu_seqlens[i + 1]`.
     pub cu_seqlens: Vec<u32>,
+    /// Tokens at the start of each text that pooling leaves out (a prompt's), `[texts]`; fewer than the text has.
+    pub pool_from: Vec<u32>,
     /// Token rows that a head computes on (masked positions), `[selected]`.
     pub selected: Vec<u32>,
 }
@@ -39,6 +41,15 @@ impl PackedBatch {
             }
         }));
         self.cu_seqlens.push(self.ids.len() as u32);
+        self.pool_from.push(0);
+    }
+
+    /// Leaves the first tokens of the text added last out of pooling. The last token is always pooled.
+    pub fn pool_last_from(&mut self, token: usize) {
+        let len = self.seqlens().last().unwrap_or(0);
+        if let Some(from) = self.pool_from.last_mut() {
+            *from = token.min(len.saturating_sub(1)) as u32;
+        }
     }
 
     /// Tokens in all.
@@ -54,6 +65,13 @@ impl PackedBatch {
     /// Length of each text in tokens.
     pub fn seqlens(&self) -> impl Iterator<Item = usize> + '_ {
         self.cu_seqlens.windows(2).map(|pair| (pair[1] - pair[0]) as usize)
+    }
+
+    /// Token rows of text `text` that are pooled.
+    pub fn pooled_rows(&self, text: usize) -> std::ops::Range<usize> {
+        let rows = self.rows(text);
+        let from = self.pool_from.get(text).map_or(0, |from| *from as usize);
+        rows.start + from.min(rows.len().saturating_sub(1))..rows.end
     }
 
     /// Token rows of text `text`.

@@ -65,6 +65,8 @@ pub struct Encoding {
     pub tokens: usize,
     /// Whether tokens of the input are in no encoding.
     pub truncated: bool,
+    /// Tokens at the start that pooling leaves out: a prompt's, where the checkpoint does not pool prompts.
+    pub pool_from: usize,
 }
 
 impl Encoding {
@@ -95,6 +97,7 @@ impl Encoding {
             second_start: sequences.iter().position(|sequence| *sequence == Some(1)),
             tokens: encoding.len(),
             truncated: false,
+            pool_from: 0,
         }
     }
 }

@@ -106,7 +106,7 @@ function showFacts(encoder: Encoder): void {
     el(
       "dl",
       {},
-      fact("Runs on", `${encoder.device.name} (${encoder.device.backend})`),
+      fact("Runs on", encoder.device.backend === "cpu" ? encoder.device.name : `WebGPU: ${encoder.device.name}`),
       fact("Model", `${model.family}, ${model.layers} layers, ${number(model.hidden)} wide`),
       fact("Each text becomes", `${number(model.dim)} numbers (${model.pooling.join(" + ")}${model.normalize ? ", unit length" : ""})`),
       fact("Longest text", `${number(model.maxTokens)} tokens`),

@@ -1,5 +1,6 @@
 // What the tests compare with.
 
+import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
@@ -22,13 +23,21 @@ export function tensors(file) {
   const length = Number(bytes.readBigUInt64LE(0));
   const header = JSON.parse(bytes.subarray(8, 8 + length).toString());
   const all = {};
-  for (const [name, { dtype, shape, data_offsets: [from, to] } = {}] of Object.entries(header)) {
-    if (name === "__metadata__") continue;
+  delete header.__metadata__;
+  for (const [name, { dtype, shape, data_offsets: [from, to] }] of Object.entries(header)) {
     const slice = new Uint8Array(bytes.subarray(8 + length + from, 8 + length + to)).buffer;
     const kinds = { F32: Float32Array, F64: Float64Array };
     if (dtype in kinds) all[name] = { shape, values: new kinds[dtype](slice) };
   }
   return all;
+}
+
+/** Runs the command line; what it prints. */
+export function frostbert(...words) {
+  const target = process.env.CARGO_TARGET_DIR ?? join(root, "target");
+  const binary = ["debug", "release"].map((profile) => join(target, profile, "frostbert")).find(existsSync);
+  if (!binary) throw new Error("the command line is not built: run `cargo build`");
+  return execFileSync(binary, words, { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
 }
 
 export function json(file) {

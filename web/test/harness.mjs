@@ -29,10 +29,30 @@ export function harness(options = {}) {
   return shared;
 }
 
+/** Devices that a page's workers open, so that a test can lose one. Call it before the model is loaded. */
+export function watchDevices(page, server) {
+  server.inject(WORKER_SCRIPT, `{
+    self.devices = [];
+    const request = GPUAdapter.prototype.requestDevice;
+    GPUAdapter.prototype.requestDevice = async function (...args) {
+      const device = await request.apply(this, args);
+      self.devices.push(device);
+      return device;
+    };
+  }`);
+  const all = () => Promise.all(page.workers().map((worker) => worker.evaluate(() => self.devices.length).then((count) => ({ worker, count }))));
+  return {
+    opened: async () => (await all()).reduce((sum, { count }) => sum + count, 0),
+    lose: async () => (await all()).find(({ count }) => count > 0).worker.evaluate(() => self.devices.at(-1).destroy()),
+  };
+}
+
+/** The worker's script, in the package and in the page. */
+export const WORKER_SCRIPT = /\/main[^/]*\.js$/;
+
 /** A page of its own with the package in `window.frostbert`. Errors of the page fail the test. */
 export async function openPackage({ server, chrome }) {
-  server.fault();
-  server.setDown(false);
+  server.restore();
   const context = await chrome.context();
   const page = await context.newPage();
   const faults = [];
@@ -52,6 +72,14 @@ export async function openPackage({ server, chrome }) {
       } catch (error) {
         return { kind: error.kind, name: error.name, message: error.message };
       }
+    };
+    /** Runs `work`, and counts how often a timer of the page came to its turn meanwhile. */
+    window.ticking = async (work) => {
+      let ticks = 0;
+      const timer = setInterval(() => ticks++, 5);
+      const value = await work();
+      clearInterval(timer);
+      return { value, ticks };
     };
     window.rows = ({ data, shape, tokens, truncated }) => ({ data: [...data], shape, tokens: [...tokens], truncated: [...truncated] });
   });

@@ -22,14 +22,15 @@ export async function serve(roots, { isolated = false } = {}) {
   const faults = [];
   const log = [];
   const etags = new Map();
-  let down = false;
+  let down;
+  let injected;
   const always = {
     "cache-control": "no-store",
     ...(isolated && { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp", "cross-origin-resource-policy": "same-origin" }),
   };
 
   const server = createServer(async (request, response) => {
-    if (down) return request.socket.destroy();
+    if (down !== undefined && request.url.startsWith(down)) return request.socket.destroy();
     const path = decodeURIComponent(new URL(request.url, "http://x").pathname);
     const entry = { path, range: request.headers.range ?? null, status: 0, bytes: 0 };
     log.push(entry);
@@ -54,6 +55,7 @@ export async function serve(roots, { isolated = false } = {}) {
     if (!stat?.isFile()) return send(404, { "content-type": "text/plain" }, Buffer.from("not found"));
 
     let body = readFileSync(file);
+    if (injected?.pattern.test(path)) body = Buffer.concat([Buffer.from(`${injected.script}\n`), body]);
     if (fault?.kind === "short") body = body.subarray(0, Math.floor(body.length / 2));
     if (fault?.kind === "garbage") body = Buffer.alloc(body.length, "not a tensor ");
     if (fault?.kind === "zeros") (body = Buffer.from(body)).fill(0, Math.floor(body.length * fault.at), Math.floor(body.length * fault.at) + fault.bytes);
@@ -114,10 +116,20 @@ export async function serve(roots, { isolated = false } = {}) {
       faults.length = 0;
       if (part) faults.push({ part, times: Infinity, ...fault });
     },
-    /** Takes connections, and breaks them. */
-    setDown(value) {
-      down = value;
-      if (value) server.closeAllConnections();
+    /** From now on puts a script before those whose path the pattern fits. */
+    inject(pattern, script) {
+      injected = { pattern, script };
+    },
+    /** No faults, nothing injected. */
+    restore() {
+      faults.length = 0;
+      injected = undefined;
+      down = undefined;
+    },
+    /** From now on takes connections for paths that begin so, and breaks them; without a path it works again. */
+    setDown(path) {
+      down = path;
+      if (path !== undefined) server.closeAllConnections();
     },
     close() {
       server.closeAllConnections();

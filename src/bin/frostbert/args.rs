@@ -2,15 +2,19 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::{Args, ValueEnum};
 use frostbert::cache::{BestEffort, Cache};
 use frostbert::checkpoint::{Hub, ModelSource};
-use frostbert::data::{Filter, Format, Label, LabelKind, ReadOptions, Row, Selection, Table, TextColumns};
+use frostbert::data::{
+    Filter, Format, Label, LabelKind, Progress, ReadOptions, Row, Selection, Table, TextColumns,
+};
 use frostbert::head::{Head, Targets, train_test_split};
 use frostbert::plan::{LayerMix, Pooling};
 use frostbert::text::Truncate;
-use frostbert::{Classifier, Device, EmbedOptions, Encoder, Error, Layers, Prompt, Result, Text};
+use frostbert::{Classifier, Device, Dtype, EmbedOptions, Encoder, Error, Layers, Prompt, Result, Text};
 
 use crate::progress;
 
@@ -30,6 +34,9 @@ pub struct EngineArgs {
     /// auto, cpu, gpu, software, a number or part of a name from `frostbert devices`
     #[arg(long, default_value = "auto", value_parser = parse_device)]
     pub device: Device,
+    /// What weights are kept as: f32, f16 (half the memory), or auto (f16 where the checkpoint stores f16)
+    #[arg(long, default_value_t)]
+    pub dtype: Dtype,
     /// Tokens in one packed batch [default: by device]
     #[arg(long, value_name = "N")]
     pub batch_tokens: Option<NonZeroUsize>,
@@ -47,7 +54,8 @@ impl EngineArgs {
         // A download is a step of its own, with bars.
         let folder = locate(model, self.offline)?;
         let spinner = progress::spinner(&format!("loading {model}"));
-        let mut builder = Encoder::load(folder.to_string_lossy()).device(self.device.clone());
+        let mut builder =
+            Encoder::load(folder.to_string_lossy()).device(self.device.clone()).dtype(self.dtype);
         if let Some(tokens) = self.batch_tokens {
             builder = builder.batch_tokens(tokens.get());
         }
@@ -141,7 +149,7 @@ pub struct RowArgs {
     /// Text column, by name or number; several are joined [default: the only one, or text, sentence, content, review]
     #[arg(long = "column", visible_alias = "text-column", value_name = "NAME", value_delimiter = ',')]
     pub columns: Vec<String>,
-    /// Read two text columns as pairs instead of joining them
+    /// Read two text columns as pairs instead of joining them; with --text, take every two texts as a pair
     #[arg(long)]
     pub pair: bool,
     /// Only rows where a column has (=) or has not (!=) this value
@@ -162,8 +170,34 @@ pub struct RowArgs {
 pub struct Texts {
     /// One at a time.
     pub rows: Box<dyn Iterator<Item = Result<Text>> + Send>,
-    /// How many there are, where that is known beforehand.
-    pub total: Option<u64>,
+    /// How many there are.
+    pub total: Total,
+}
+
+/// How many texts a run has before it.
+#[derive(Clone)]
+pub enum Total {
+    /// So many.
+    Known(u64),
+    /// By what was read of the file so far: texts given, bytes read and, at most, so many.
+    ByBytes { given: Arc<AtomicU64>, read: Progress, limit: Option<u64> },
+}
+
+impl Total {
+    /// The best guess so far; none on a pipe, and before anything was read.
+    pub fn guess(&self) -> Option<u64> {
+        match self {
+            Total::Known(texts) => Some(*texts),
+            Total::ByBytes { given, read, limit } => {
+                let (done, all) = (read.read(), read.total()?);
+                if done == 0 {
+                    return None;
+                }
+                let texts = given.load(Ordering::Relaxed) as f64 * (all as f64 / done as f64).max(1.0);
+                Some(limit.map_or(texts as u64, |limit| limit.min(texts as u64)))
+            }
+        }
+    }
 }
 
 impl Texts {
@@ -194,11 +228,30 @@ impl RowArgs {
     /// The texts given with `--text`, or else those of a table.
     pub fn texts(&self, file: Option<&Path>, given: &[String]) -> Result<Texts> {
         let Some(file) = file else {
-            let texts: Vec<Text> = given.iter().map(Text::from).collect();
-            return Ok(Texts { total: Some(texts.len() as u64), rows: Box::new(texts.into_iter().map(Ok)) });
+            let texts: Vec<Text> = match (self.pair, given.len() % 2) {
+                (false, _) => given.iter().map(Text::from).collect(),
+                (true, 0) => given.chunks_exact(2).map(|pair| Text::from((&*pair[0], &*pair[1]))).collect(),
+                (true, _) => {
+                    return Err(Error::input(format!(
+                        "--pair takes texts two by two, and {} were given with --text",
+                        given.len()
+                    )));
+                }
+            };
+            return Ok(Texts {
+                total: Total::Known(texts.len() as u64),
+                rows: Box::new(texts.into_iter().map(Ok)),
+            });
         };
         let rows = self.open(file)?.rows(&self.selection())?;
-        Ok(Texts { total: None, rows: Box::new(rows.map(|row| row.map(text_of))) })
+        let given = Arc::new(AtomicU64::new(0));
+        let limit = self.limit.map(|limit| limit.get() as u64);
+        let total = Total::ByBytes { given: given.clone(), read: rows.progress().clone(), limit };
+        let counted = move |row: Result<Row>| {
+            given.fetch_add(1, Ordering::Relaxed);
+            row.map(text_of)
+        };
+        Ok(Texts { total, rows: Box::new(rows.map(counted)) })
     }
 }
 
@@ -398,6 +451,9 @@ pub struct EmbedArgs {
     /// This text, put before every text
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,
+    /// Whether the prompt's tokens are pooled with the text's [default: as the checkpoint says]
+    #[arg(long, value_name = "true|false")]
+    pub include_prompt: Option<bool>,
     /// Longest sequence in tokens, special tokens included [default: the checkpoint's]
     #[arg(long, value_name = "N")]
     pub max_tokens: Option<NonZeroUsize>,
@@ -485,6 +541,7 @@ impl EmbedArgs {
                 (_, Some(text)) => Prompt::Text(text.clone()),
                 _ => Prompt::Default,
             },
+            include_prompt: self.include_prompt,
             truncate: match self.truncate {
                 TruncateArg::Cut => Truncate::Cut,
                 TruncateArg::Warn => Truncate::Warn,

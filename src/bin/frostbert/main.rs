@@ -1,7 +1,9 @@
 //! The `frostbert` command line: results on stdout, everything else on stderr. Exit code 1 for a failure, 2 for wrong usage.
 
 mod args;
+mod card;
 mod commands;
+mod label_errors;
 mod progress;
 mod report_data;
 mod tables;
@@ -11,8 +13,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    bench, cache, classify, devices, embed, evaluate, fetch, fill_mask, inspect, next_sentence, predict,
-    rerank, tag, tokens, train, verify,
+    bench, cache, classify, devices, embed, evaluate, export, fetch, fill_mask, import_head, inspect,
+    next_sentence, predict, rerank, tag, tokens, train, verify,
 };
 
 /// BERT embeddings as WGSL compute shaders on any GPU, and a classifier of your own on top.
@@ -34,11 +36,15 @@ enum Command {
     /// Turn texts into embeddings
     Embed(embed::Args),
     /// Train a classifier on embeddings
-    Train(train::Args),
+    Train(Box<train::Args>),
     /// Measure a trained classifier on labelled rows
     Evaluate(evaluate::Args),
     /// Classify texts with a trained classifier
     Predict(predict::Args),
+    /// Write encoder and head as one folder for transformers
+    Export(export::Args),
+    /// Make a head of scikit-learn's coefficients
+    ImportHead(import_head::Args),
     /// Show or clear the embedding cache
     Cache(cache::Args),
     /// Hidden states, attentions and pooler output, token by token, as JSON lines
@@ -78,6 +84,8 @@ fn main() -> ExitCode {
         Command::Train(args) => train::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Predict(args) => predict::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::ImportHead(args) => import_head::run(&args),
         Command::Cache(args) => cache::run(&args),
         Command::Tokens(args) => tokens::run(&args),
         Command::FillMask(args) => fill_mask::run(&args),

@@ -7,13 +7,25 @@ use frostbert::EmbedOptions;
 use frostbert::checkpoint::Download;
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
+use crate::args::Total;
+
 /// A bar for an encoder pass: texts done of all, texts/s, tokens/s, time left.
 #[derive(Clone)]
 pub struct EncodeBar {
     bar: ProgressBar,
+    /// Where the number of texts is not known: guesses it.
+    total: Option<Total>,
 }
 
 impl EncodeBar {
+    /// For texts of a file, whose number shows as it is read.
+    pub fn of(total: Total, what: &str) -> Self {
+        match total {
+            Total::Known(texts) => Self::new(Some(texts), what),
+            guessed => EncodeBar { total: Some(guessed), ..Self::new(None, what) },
+        }
+    }
+
     /// `total` texts, where it is known.
     pub fn new(total: Option<u64>, what: &str) -> Self {
         let bar = match total {
@@ -21,27 +33,25 @@ impl EncodeBar {
             None => ProgressBar::new_spinner(),
         };
         bar.set_draw_target(target());
-        let template = match total {
+        bar.set_style(style(match total {
             Some(_) => "{prefix:<10} [{bar:32}] {pos}/{len} texts  {text_rate}  {msg}  {left} left",
             None => "{prefix:<10} {spinner} {pos} texts  {text_rate}  {msg}",
-        };
-        let style = ProgressStyle::with_template(template)
-            .unwrap_or_else(|_| ProgressStyle::default_bar())
-            .progress_chars("=> ")
-            .with_key("text_rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-                let _ = write!(out, "{:.0} texts/s", state.per_sec());
-            })
-            .with_key("left", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-                let _ = write!(out, "{}", HumanDuration(state.eta()));
-            });
-        bar.set_style(style);
+        }));
         bar.set_prefix(what.to_owned());
         bar.enable_steady_tick(Duration::from_millis(200));
-        EncodeBar { bar }
+        EncodeBar { bar, total: None }
     }
 
     /// `texts` are done, of `tokens` tokens in all.
     pub fn update(&self, texts: u64, tokens: u64) {
+        if let Some(guess) = self.total.as_ref().and_then(Total::guess) {
+            if self.bar.length().is_none() {
+                self.bar.set_style(style(
+                    "{prefix:<10} [{bar:32}] {pos} of about {len} texts  {text_rate}  {msg}  about {left} left",
+                ));
+            }
+            self.bar.set_length(guess.max(texts));
+        }
         self.bar.set_position(texts);
         let seconds = self.bar.elapsed().as_secs_f64();
         if seconds > 0.2 {
@@ -64,6 +74,18 @@ impl EncodeBar {
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+        .with_key("text_rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let _ = write!(out, "{:.0} texts/s", state.per_sec());
+        })
+        .with_key("left", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let _ = write!(out, "{}", HumanDuration(state.eta()));
+        })
 }
 
 /// A bar in bytes for each file of a download.

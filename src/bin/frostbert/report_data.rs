@@ -3,10 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use frostbert::head::{self, CalibrationKind, CrossValidation, Estimate, Targets, TrainData, Training};
+use frostbert::head::{
+    self, Baseline, CalibrationKind, CrossValidation, Estimate, Kind, LabelIssue, Strength, Targets,
+    TrainData, TrainOptions, Training,
+};
 use frostbert::report::{
-    Candidate, ClassCurves, ClassRow, Comparison, Confusion, DataSummary, Interval, Map, MapPoint, Metric,
-    Metrics, Mistake, Model, RegressionPoint, Reliability, ReliabilityBin, ReportData, Snippet, map2d,
+    Candidate, ClassCurves, ClassRow, Comparison, Confusion, DataSummary, Interval, LabelError,
+    LearningCurve, LearningPoint, Map, MapPoint, Metric, Metrics, Mistake, Model, RegressionPoint,
+    Reliability, ReliabilityBin, ReportData, Snippet, TokenShare, map2d,
 };
 use frostbert::{EmbedOptions, Encoder, Result, Text};
 
@@ -16,6 +20,11 @@ const POINTS: usize = 1000;
 const CURVE_POINTS: usize = 200;
 /// Mistakes shown.
 const MISTAKES: usize = 20;
+/// Likely label errors shown.
+const LABEL_ERRORS: usize = 30;
+/// Shares of the rows that a learning curve has points for, and the fewest rows of a point.
+const CURVE_SHARES: [f64; 6] = [0.05, 0.1, 0.2, 0.4, 0.7, 1.0];
+const CURVE_ROWS: f64 = 40.0;
 /// Bins of the reliability diagram.
 const BINS: usize = 10;
 /// Rows below which a class's figures say little.
@@ -34,6 +43,10 @@ pub struct Story<'a> {
     pub truncated: usize,
     pub tokens_per_second: Option<f64>,
     pub training: &'a Training,
+    pub baselines: &'a [Baseline],
+    pub label_issues: &'a [LabelIssue],
+    /// Where each training row is in the table, counted from 0.
+    pub rows: &'a [u32],
     pub test: Option<&'a head::Metrics>,
     pub warnings: Vec<String>,
 }
@@ -110,6 +123,9 @@ impl Story<'_> {
             model: Some(self.model()?),
             data: Some(self.summary()),
             metrics: self.metrics(cv),
+            layers: self.training.layers.as_ref().map(layers),
+            learning_curve: self.learning_curve()?,
+            label_errors: self.label_errors(),
             kinds: self.training.choice.as_ref().map(|choice| kinds(choice, head.kind())),
             settings: self.settings(),
             usage: self.usage(),
@@ -192,8 +208,6 @@ impl Story<'_> {
     /// Cross-validation, the held-out rows, and what knowing nothing but the classes' frequencies gets.
     fn metrics(&self, cv: Option<&CrossValidation>) -> Option<Metrics> {
         let folds = cv.map(|cv| cv.summary.as_slice()).unwrap_or_default();
-        let prior =
-            prior(&self.data.targets).map(|p| head::Metrics::of(&self.data.targets, &p, None).scalars());
         let test = self.test.map(head::Metrics::scalars);
         let point = |row: Option<Option<f64>>| Interval::point(row.flatten().unwrap_or(f64::NAN));
         let value = |rows: &[(&'static str, Option<f64>)], name: &str| {
@@ -207,14 +221,25 @@ impl Story<'_> {
         let mut systems = Vec::new();
         systems.extend(cv.map(|_| "cross-validation".to_owned()));
         systems.extend(test.as_ref().map(|_| "held-out rows".to_owned()));
-        systems.extend(prior.as_ref().map(|_| "baseline: class frequencies".to_owned()));
+        systems.extend(self.baselines.iter().map(|baseline| {
+            match baseline.name {
+                "prior" => "class frequencies",
+                "nearest-centroid" => "nearest centroid",
+                "tf-idf" => "TF-IDF of the words",
+                other => other,
+            }
+            .to_owned()
+        }));
         let row = |name: &str| {
             let estimate =
                 folds.iter().find(|(known, _)| known == name).map(|(_, estimate)| interval(*estimate));
             let mut values = Vec::new();
             values.extend(cv.map(|_| estimate.unwrap_or(Interval::point(f64::NAN))));
             values.extend(test.as_ref().map(|rows| value(rows, name)));
-            values.extend(prior.as_ref().map(|rows| value(rows, name)));
+            values.extend(self.baselines.iter().map(|baseline| {
+                let found = baseline.summary.iter().find(|(known, _)| known == name);
+                found.map_or(Interval::point(f64::NAN), |(_, estimate)| interval(*estimate))
+            }));
             let lower = ["log loss", "Brier", "ECE", "Hamming loss", "MSE", "MAE"];
             Metric { name: name.to_owned(), lower_is_better: lower.contains(&name), values }
         };
@@ -229,6 +254,59 @@ impl Story<'_> {
             },
         );
         Some(Metrics { protocol, systems, rows: names.into_iter().map(row).collect() })
+    }
+
+    /// How the head does with fewer rows; of linear heads only: the others take too long.
+    fn learning_curve(&self) -> Result<Option<LearningCurve>> {
+        let record = &self.training.head.record;
+        let (Some(settings), Some(c), "linear") = (&record.settings, record.c, self.training.head.kind())
+        else {
+            return Ok(None);
+        };
+        let options = TrainOptions { kind: Kind::Linear, c: Strength::Fixed(c), ..settings.clone() };
+        // A fold of few rows cannot give up more of them.
+        let shares: Vec<f64> =
+            CURVE_SHARES.into_iter().filter(|share| share * self.data.rows() as f64 >= CURVE_ROWS).collect();
+        if shares.len() < 2 {
+            return Ok(None);
+        }
+        let points = head::learning_curve(self.data, &shares, &options, &mut |_| {})?;
+        let Some((measure, _)) = points.first().and_then(|point| point.held_out.first()) else {
+            return Ok(None);
+        };
+        let find = |rows: &[(String, Estimate)]| {
+            rows.iter().find(|(name, _)| name == measure).map(|(_, estimate)| *estimate)
+        };
+        let point = |point: &head::LearningPoint| LearningPoint {
+            rows: point.rows,
+            score: find(&point.held_out).map_or(Interval::point(f64::NAN), interval),
+            train: find(&point.train).map(|estimate| estimate.mean),
+        };
+        Ok(Some(LearningCurve { metric: measure.clone(), points: points.iter().map(point).collect() }))
+    }
+
+    fn label_errors(&self) -> Vec<LabelError> {
+        let names = self.data.targets.names();
+        let error = |issue: &LabelIssue| LabelError {
+            row: Some(self.rows[issue.row] as usize + 1),
+            text: self.text(issue.row),
+            given: names[issue.given].clone(),
+            suggested: names[issue.suggested].clone(),
+            given_probability: issue.given_probability,
+            suggested_probability: issue.suggested_probability,
+        };
+        self.label_issues.iter().take(LABEL_ERRORS).map(error).collect()
+    }
+
+    /// What each token of a text adds to a class's logit; nothing where the head or the pooling has no such sum.
+    fn shares(&self, row: usize, class: usize) -> Vec<TokenShare> {
+        let explained = self.encoder.explain(&self.training.head, self.options, [self.texts[row].clone()]);
+        let Ok(explained) = pollster::block_on(explained) else { return Vec::new() };
+        explained
+            .into_iter()
+            .flat_map(|text| text.tokens.into_iter().zip(text.shares))
+            .map(|(token, shares)| TokenShare { token, share: shares[class] })
+            .collect()
     }
 
     fn reliability(
@@ -277,7 +355,7 @@ impl Story<'_> {
             truth: names[labels[row] as usize].clone(),
             predicted: names[best].clone(),
             probability,
-            shares: Vec::new(),
+            shares: self.shares(row, best),
         };
         wrong.into_iter().take(MISTAKES).map(mistake).collect()
     }
@@ -349,6 +427,28 @@ impl Story<'_> {
 
 fn interval(estimate: Estimate) -> Interval {
     Interval::new(estimate.mean, estimate.mean - estimate.half_width, estimate.mean + estimate.half_width)
+}
+
+fn layers(choice: &head::LayerChoice) -> Comparison {
+    let best = choice.best();
+    let candidate = |candidate: &head::LayerCandidate| {
+        let numbers: Vec<String> = candidate.layers.iter().map(ToString::to_string).collect();
+        let mut settings = vec![("standardised".to_owned(), candidate.standardise.to_string())];
+        settings.extend(candidate.c.map(|c| ("C".to_owned(), c.to_string())));
+        Candidate {
+            name: format!("layers {}", numbers.join(", ")),
+            score: interval(candidate.score),
+            settings,
+            seconds: None,
+            chosen: candidate == best,
+        }
+    };
+    Comparison {
+        metric: format!("cross-validated {}", choice.score_name),
+        lower_is_better: true,
+        reason: Some(choice.reason.clone()),
+        rows: choice.candidates.iter().map(candidate).collect(),
+    }
 }
 
 fn kinds(choice: &head::Choice, chosen: &str) -> Comparison {
@@ -434,19 +534,6 @@ fn thinned(points: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
     }
     let last = points.len() - 1;
     (0..CURVE_POINTS).map(|at| points[at * last / (CURVE_POINTS - 1)]).collect()
-}
-
-/// Predictions that know only how frequent each answer is.
-fn prior(targets: &Targets) -> Option<Vec<f64>> {
-    let rows = targets.rows();
-    let shares: Vec<f64> = match targets {
-        Targets::Classes { labels, names } => {
-            counts(labels, names.len()).into_iter().map(|count| count as f64 / rows.max(1) as f64).collect()
-        }
-        Targets::Values { values, .. } => vec![values.iter().sum::<f64>() / rows.max(1) as f64],
-        _ => return None,
-    };
-    Some(shares.repeat(rows))
 }
 
 fn counts(labels: &[u32], classes: usize) -> Vec<usize> {

@@ -1,6 +1,6 @@
 //! Measures as aligned text.
 
-use frostbert::head::{ClassRow, Estimate, LayerCandidate, LayerChoice, Metrics};
+use frostbert::head::{Baseline, ClassRow, Estimate, LayerCandidate, LayerChoice, Metrics};
 
 /// `name  mean ± half width`, a line a measure.
 pub fn estimates(rows: &[(String, Estimate)]) -> String {
@@ -33,6 +33,29 @@ pub fn layers(choice: &LayerChoice) -> String {
     let corrected: Vec<String> =
         choice.corrected.iter().map(|(name, estimate)| format!("{name} {}", number(*estimate))).collect();
     text + &format!("expected of the best of {} on new rows: {}\n", lists.len(), corrected.join(", "))
+}
+
+/// The head's measures with simple predictors' beside them: is the encoder worth it?
+pub fn beside(rows: &[(String, Estimate)], kind: &str, baselines: &[Baseline]) -> String {
+    if baselines.is_empty() {
+        return estimates(rows);
+    }
+    let mut text = format!("  {:<20} {kind:>16}", "");
+    for baseline in baselines {
+        text += &format!("  {:>16}", baseline.name);
+    }
+    text.push('\n');
+    for (name, estimate) in rows {
+        text += &format!("  {name:<20} {:>7.4} ± {:.4}", estimate.mean, estimate.half_width);
+        for baseline in baselines {
+            match baseline.summary.iter().find(|(known, _)| known == name) {
+                Some((_, found)) => text += &format!("  {:>7.4} ± {:.4}", found.mean, found.half_width),
+                None => text += &format!("  {:>16}", "-"),
+            }
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// All measures of one set of rows: numbers, per class, confusion.

@@ -3,17 +3,23 @@
 mod npy;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod quantizing;
 mod safetensors;
 mod text;
 
+pub use quantizing::QuantizingWriter;
+
+use half::f16;
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
 use crate::embeddings::Embeddings;
 use crate::error::{Error, Result};
+use crate::quantize::Precision;
 
 /// The layouts that embeddings are written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +73,58 @@ impl EmbeddingFormat {
     }
 }
 
+/// Rows of embeddings in the numbers they are written in, row-major.
+#[derive(Clone, Copy, Debug)]
+pub enum Values<'a> {
+    /// 32-bit floats.
+    F32(&'a [f32]),
+    /// 16-bit floats.
+    F16(&'a [f16]),
+    /// Signed bytes.
+    I8(&'a [i8]),
+    /// Bytes: bits of eight columns each.
+    U8(&'a [u8]),
+}
+
+impl Values<'_> {
+    fn len(self) -> usize {
+        match self {
+            Values::F32(values) => values.len(),
+            Values::F16(values) => values.len(),
+            Values::I8(values) => values.len(),
+            Values::U8(values) => values.len(),
+        }
+    }
+
+    /// Position of the first value that is NaN or infinite.
+    fn not_finite(self) -> Option<usize> {
+        match self {
+            Values::F32(values) => values.iter().position(|value| !value.is_finite()),
+            Values::F16(values) => values.iter().position(|value| !value.is_finite()),
+            Values::I8(_) | Values::U8(_) => None,
+        }
+    }
+
+    fn precision(self) -> Precision {
+        match self {
+            Values::F32(_) => Precision::F32,
+            Values::F16(_) => Precision::F16,
+            Values::I8(_) => Precision::Int8,
+            Values::U8(_) => Precision::Ubinary,
+        }
+    }
+
+    /// Numbers `range`.
+    fn part(self, range: Range<usize>) -> Self {
+        match self {
+            Values::F32(values) => Values::F32(&values[range]),
+            Values::F16(values) => Values::F16(&values[range]),
+            Values::I8(values) => Values::I8(&values[range]),
+            Values::U8(values) => Values::U8(&values[range]),
+        }
+    }
+}
+
 /// Writes embeddings to a file, chunk by chunk, in input order.
 ///
 /// The rows go to a temporary file beside the target, which [`finish`](Self::finish) renames: the target is whole, or
@@ -87,7 +145,9 @@ impl EmbeddingFormat {
 /// ```
 pub struct EmbeddingWriter {
     name: String,
+    /// Numbers a row: eight columns are one number of [`Precision::Ubinary`].
     dim: usize,
+    precision: Precision,
     rows: u64,
     format: Box<dyn Layout>,
     /// The temporary file and what it will be called; none for a stream.
@@ -101,14 +161,21 @@ impl EmbeddingWriter {
     /// An input error if the ending is not known or the path is a folder; an I/O error if the folder cannot be written to.
     pub fn create(path: impl AsRef<Path>, dim: usize) -> Result<Self> {
         let path = path.as_ref();
-        Self::create_as(path, EmbeddingFormat::from_path(path)?, dim)
+        Self::create_as(path, EmbeddingFormat::from_path(path)?, dim, Precision::F32)
     }
 
-    /// Starts a file in a format told apart from its name.
+    /// Starts a file in a format told apart from its name, of vectors of `dim` columns in other numbers than 32-bit floats,
+    /// to be given to [`write_values`](Self::write_values).
     ///
     /// # Errors
     /// As [`create`](Self::create).
-    pub fn create_as(path: impl AsRef<Path>, format: EmbeddingFormat, dim: usize) -> Result<Self> {
+    pub fn create_as(
+        path: impl AsRef<Path>,
+        format: EmbeddingFormat,
+        dim: usize,
+        precision: Precision,
+    ) -> Result<Self> {
+        let dim = precision.columns(dim);
         let path = path.as_ref();
         let name = path.display().to_string();
         if path.is_dir() {
@@ -139,12 +206,12 @@ impl EmbeddingWriter {
         let temporary = builder.tempfile_in(folder).map_err(cannot)?;
         let file = BufWriter::with_capacity(1 << 20, temporary.as_file().try_clone().map_err(cannot)?);
         let layout: io::Result<Box<dyn Layout>> = match format {
-            EmbeddingFormat::Npy => npy::Npy::new(file, dim).map(boxed),
-            EmbeddingFormat::Safetensors => safetensors::Safetensors::new(file, dim).map(boxed),
+            EmbeddingFormat::Npy => npy::Npy::new(file, dim, precision).map(boxed),
+            EmbeddingFormat::Safetensors => safetensors::Safetensors::new(file, dim, precision).map(boxed),
             EmbeddingFormat::Jsonl => Ok(boxed(text::Jsonl::new(file))),
             EmbeddingFormat::Csv => text::Csv::new(file, dim).map(boxed),
             #[cfg(feature = "parquet")]
-            EmbeddingFormat::Parquet => parquet::Parquet::new(file, dim).map(boxed),
+            EmbeddingFormat::Parquet => parquet::Parquet::new(file, dim, precision).map(boxed),
             #[cfg(not(feature = "parquet"))]
             EmbeddingFormat::Parquet => {
                 return Err(Error::input(
@@ -153,13 +220,32 @@ impl EmbeddingWriter {
             }
         };
         let format = layout.map_err(|error| failed(&name, 0, error))?;
-        Ok(EmbeddingWriter { name, dim, rows: 0, format, file: Some((temporary, path.to_owned())) })
+        Ok(EmbeddingWriter {
+            name,
+            dim,
+            precision,
+            rows: 0,
+            format,
+            file: Some((temporary, path.to_owned())),
+        })
     }
 
     /// Writes `.jsonl` rows to a stream, such as standard output, as they come.
-    pub fn jsonl(name: impl Into<String>, stream: impl Write + Send + 'static, dim: usize) -> Self {
+    pub fn jsonl(
+        name: impl Into<String>,
+        stream: impl Write + Send + 'static,
+        dim: usize,
+        precision: Precision,
+    ) -> Self {
         let format = Box::new(text::Jsonl::new(BufWriter::new(stream)));
-        EmbeddingWriter { name: name.into(), dim, rows: 0, format, file: None }
+        EmbeddingWriter {
+            name: name.into(),
+            dim: precision.columns(dim),
+            precision,
+            rows: 0,
+            format,
+            file: None,
+        }
     }
 
     /// Adds rows.
@@ -170,6 +256,24 @@ impl EmbeddingWriter {
     /// An input error if the shapes do not agree; a device error if a value is NaN or infinite; an I/O error if the rows
     /// cannot be written: on a full disk it says so, and dropping the writer gives the space back.
     pub fn write(&mut self, values: &[f32], tokens: &[u32], truncated: &[bool]) -> Result<()> {
+        self.write_values(Values::F32(values), tokens, truncated)
+    }
+
+    /// Adds rows in the numbers that the file was started for.
+    ///
+    /// Shapes: `values` `[texts, columns]` with [`Precision::columns`], `tokens` `[texts]`, `truncated` `[texts]`.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write); an input error for other numbers.
+    pub fn write_values(&mut self, values: Values<'_>, tokens: &[u32], truncated: &[bool]) -> Result<()> {
+        if values.precision() != self.precision {
+            return Err(Error::input(format!(
+                "cannot write {}: the file was started for {}, and the rows are {}",
+                self.name,
+                self.precision,
+                values.precision()
+            )));
+        }
         let texts = tokens.len();
         if values.len() != texts * self.dim || truncated.len() != texts {
             return Err(Error::input(format!(
@@ -181,12 +285,17 @@ impl EmbeddingWriter {
                 values.len()
             )));
         }
-        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+        if let Some(at) = values.not_finite() {
+            let step = match values {
+                Values::F16(_) => {
+                    "it may be too large for f16: write f32, or scale to unit length (--normalize)"
+                }
+                _ => "try another --device, and please report it",
+            };
             return Err(Error::device(format!(
-                "cannot write {}: the embedding of row {} holds {} in column {}; try another --device, and please report it",
+                "cannot write {}: the embedding of row {} is infinite or NaN in column {}; {step}",
                 self.name,
                 self.rows + (at / self.dim) as u64 + 1,
-                values[at],
                 at % self.dim
             )));
         }
@@ -233,20 +342,19 @@ impl std::fmt::Debug for EmbeddingWriter {
 struct Chunk<'a> {
     dim: usize,
     /// `[texts, dim]`.
-    values: &'a [f32],
+    values: Values<'a>,
     tokens: &'a [u32],
     truncated: &'a [bool],
 }
 
 impl<'a> Chunk<'a> {
     /// Vector, token count and truncation of each text.
-    fn rows(&self) -> impl Iterator<Item = (&'a [f32], u32, bool)> {
-        // With a dimension of zero there are no values: max(1) keeps chunks_exact from panicking.
-        let vectors = self.values.chunks_exact(self.dim.max(1));
-        vectors
-            .zip(self.tokens)
-            .zip(self.truncated)
-            .map(|((vector, &tokens), &truncated)| (vector, tokens, truncated))
+    fn rows(&self) -> impl Iterator<Item = (Values<'a>, u32, bool)> {
+        let (values, dim) = (self.values, self.dim);
+        let rows = self.tokens.iter().zip(self.truncated).enumerate();
+        rows.map(move |(row, (&tokens, &truncated))| {
+            (values.part(row * dim..(row + 1) * dim), tokens, truncated)
+        })
     }
 }
 

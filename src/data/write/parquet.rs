@@ -11,14 +11,25 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::ColumnPath;
 
-use super::{Chunk, Layout, Out};
+use super::{Chunk, Layout, Out, Values};
+use crate::quantize::Precision;
 
 /// The three-level list that every reader of Parquet knows.
-const SCHEMA: &str = "message embeddings {
-    required int32 tokens;
-    required boolean truncated;
-    required group embedding (LIST) { repeated group list { required float element; } }
-}";
+fn schema(precision: Precision) -> String {
+    let element = match precision {
+        // Parquet's own half floats are read by few; a float holds the same number.
+        Precision::F32 | Precision::F16 => "float element",
+        Precision::Int8 => "int32 element (INTEGER(8, true))",
+        Precision::Ubinary => "int32 element (INTEGER(8, false))",
+    };
+    format!(
+        "message embeddings {{
+            required int32 tokens;
+            required boolean truncated;
+            required group embedding (LIST) {{ repeated group list {{ required {element}; }} }}
+        }}"
+    )
+}
 /// Values held back until they fill a row group: 16 MiB.
 const GROUP_VALUES: usize = 4 << 20;
 
@@ -26,14 +37,16 @@ pub(super) struct Parquet {
     /// None after it was closed.
     writer: Option<SerializedFileWriter<Out>>,
     dim: usize,
+    /// Of floats; empty where the numbers are bytes.
     values: Vec<f32>,
+    bytes: Vec<i32>,
     tokens: Vec<i32>,
     truncated: Vec<bool>,
 }
 
 impl Parquet {
-    pub(super) fn new(out: Out, dim: usize) -> io::Result<Self> {
-        let schema = Arc::new(parse_message_type(SCHEMA).map_err(io_error)?);
+    pub(super) fn new(out: Out, dim: usize, precision: Precision) -> io::Result<Self> {
+        let schema = Arc::new(parse_message_type(&schema(precision)).map_err(io_error)?);
         let embedding = ColumnPath::from(["embedding", "list", "element"].map(str::to_owned).to_vec());
         // Embeddings do not repeat and do not compress: a dictionary, statistics and snappy would only cost time.
         let properties = WriterProperties::builder()
@@ -49,6 +62,7 @@ impl Parquet {
             writer: Some(writer),
             dim,
             values: Vec::new(),
+            bytes: Vec::new(),
             tokens: Vec::new(),
             truncated: Vec::new(),
         })
@@ -58,9 +72,10 @@ impl Parquet {
     fn flush(&mut self) -> Result<(), ParquetError> {
         let (Some(writer), false) = (&mut self.writer, self.tokens.is_empty()) else { return Ok(()) };
         // 0 starts a new list, 1 goes on with it; every element is there, so all are defined.
-        let mut repetitions = vec![1; self.values.len()];
+        let len = self.values.len() + self.bytes.len();
+        let mut repetitions = vec![1; len];
         repetitions.iter_mut().step_by(self.dim.max(1)).for_each(|level| *level = 0);
-        let definitions = vec![1; self.values.len()];
+        let definitions = vec![1; len];
         let mut group = writer.next_row_group()?;
         if let Some(mut column) = group.next_column()? {
             column.typed::<Int32Type>().write_batch(&self.tokens, None, None)?;
@@ -71,11 +86,17 @@ impl Parquet {
             column.close()?;
         }
         if let Some(mut column) = group.next_column()? {
-            column.typed::<FloatType>().write_batch(&self.values, Some(&definitions), Some(&repetitions))?;
+            let (definitions, repetitions) = (Some(&definitions[..]), Some(&repetitions[..]));
+            if self.bytes.is_empty() {
+                column.typed::<FloatType>().write_batch(&self.values, definitions, repetitions)?;
+            } else {
+                column.typed::<Int32Type>().write_batch(&self.bytes, definitions, repetitions)?;
+            }
             column.close()?;
         }
         group.close()?;
         self.values.clear();
+        self.bytes.clear();
         self.tokens.clear();
         self.truncated.clear();
         Ok(())
@@ -85,10 +106,15 @@ impl Parquet {
 impl Layout for Parquet {
     fn rows(&mut self, chunk: &Chunk<'_>) -> io::Result<()> {
         for (vector, tokens, truncated) in chunk.rows() {
-            self.values.extend_from_slice(vector);
+            match vector {
+                Values::F32(values) => self.values.extend_from_slice(values),
+                Values::F16(values) => self.values.extend(values.iter().map(|value| value.to_f32())),
+                Values::I8(values) => self.bytes.extend(values.iter().map(|value| i32::from(*value))),
+                Values::U8(values) => self.bytes.extend(values.iter().map(|value| i32::from(*value))),
+            }
             self.tokens.push(i32::try_from(tokens).unwrap_or(i32::MAX));
             self.truncated.push(truncated);
-            if self.values.len() >= GROUP_VALUES {
+            if self.values.len() + self.bytes.len() >= GROUP_VALUES {
                 self.flush().map_err(io_error)?;
             }
         }

@@ -2,9 +2,9 @@
 
 use std::io::{self, BufWriter, Write};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::{Chunk, Layout, Out};
+use super::{Chunk, Layout, Out, Values};
 
 /// One JSON object a line.
 pub(super) struct Jsonl<W: Write> {
@@ -15,7 +15,18 @@ pub(super) struct Jsonl<W: Write> {
 struct Line<'a> {
     tokens: u32,
     truncated: bool,
-    embedding: &'a [f32],
+    embedding: Values<'a>,
+}
+
+impl Serialize for Values<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Values::F32(values) => values.serialize(serializer),
+            Values::F16(values) => serializer.collect_seq(values.iter().map(|value| value.to_f32())),
+            Values::I8(values) => values.serialize(serializer),
+            Values::U8(values) => values.serialize(serializer),
+        }
+    }
 }
 
 impl<W: Write> Jsonl<W> {
@@ -60,9 +71,12 @@ impl Layout for Csv {
         // Numbers, true and false: nothing that would need quotes.
         for (embedding, tokens, truncated) in chunk.rows() {
             write!(self.out, "{tokens},{truncated}")?;
-            for value in embedding {
-                // The shortest decimal that reads back as the same float32.
-                write!(self.out, ",{value}")?;
+            // Floats as the shortest decimal that reads back as the same number.
+            match embedding {
+                Values::F32(values) => join(&mut self.out, values)?,
+                Values::F16(values) => join(&mut self.out, values)?,
+                Values::I8(values) => join(&mut self.out, values)?,
+                Values::U8(values) => join(&mut self.out, values)?,
             }
             self.out.write_all(b"\n")?;
         }
@@ -72,4 +86,8 @@ impl Layout for Csv {
     fn finish(&mut self, _rows: u64) -> io::Result<()> {
         self.out.flush()
     }
+}
+
+fn join<T: std::fmt::Display>(out: &mut Out, values: &[T]) -> io::Result<()> {
+    values.iter().try_for_each(|value| write!(out, ",{value}"))
 }

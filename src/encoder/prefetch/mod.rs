@@ -24,6 +24,8 @@ const WINDOW_BYTES: usize = 4 << 20;
 pub(crate) struct Recipe {
     /// Put before every text.
     pub(crate) prompt: Option<String>,
+    /// Whether the prompt's tokens are pooled with the text's.
+    pub(crate) include_prompt: bool,
     pub(crate) encode: EncodeOptions,
 }
 
@@ -51,7 +53,27 @@ impl Recipe {
                 None => TextInput::Single(first),
             })
             .collect();
-        tokenizer.encode_batch(&inputs, self.encode).map_err(in_context)
+        let mut encodings = tokenizer.encode_batch(&inputs, self.encode).map_err(in_context)?;
+        if !self.include_prompt {
+            let left_out = self.prompt_tokens(tokenizer, prompt)?;
+            let mut last_row = None;
+            for encoding in &mut encodings {
+                // The prompt stands in the first window of a text.
+                if last_row != Some(encoding.row) {
+                    encoding.pool_from = left_out.min(encoding.len().saturating_sub(1));
+                }
+                last_row = Some(encoding.row);
+            }
+        }
+        Ok(encodings)
+    }
+
+    /// Tokens at the start of a row that belong to the prompt: the row of the prompt alone, without what ends a row. Source:
+    /// sentence-transformers' `prompt_length`.
+    fn prompt_tokens(&self, tokenizer: &Tokenizer, prompt: &str) -> Result<usize> {
+        let options = EncodeOptions { truncate: crate::text::Truncate::Cut, ..self.encode };
+        let alone = tokenizer.encode_batch(&[TextInput::Single(prompt)], options)?;
+        Ok(alone.first().map_or(0, |encoding| encoding.len().saturating_sub(1)))
     }
 }
 

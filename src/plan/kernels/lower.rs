@@ -1,7 +1,7 @@
 //! From steps to dispatches.
 
 use super::shaders::{self, Kernel};
-use super::{Access, Class, Count, Dispatch, Groups, Resource, WeightLayout, WeightSlice, Word};
+use super::{Access, Class, Count, Dispatch, Groups, Resource, WeightLayout, WeightSlice, WeightType, Word};
 use crate::checkpoint::Activation;
 use crate::error::{Error, Result};
 use crate::plan::{BufferId, Norm, Plan, Pooling, RelativeBias, RowIndex, Rows, Step, WeightId};
@@ -13,14 +13,14 @@ pub struct Limits {
     pub max_binding_bytes: u64,
 }
 
-/// Turns a plan into dispatches for one class of adapters.
+/// Turns a plan into dispatches for one class of adapters, with matrices and word tables stored as `weights`.
 ///
 /// A table or matrix larger than a binding may be is cut into slices, one dispatch each.
 ///
 /// # Errors
 /// A single row of a weight, or a vector, is larger than a binding may be.
-pub fn lower(plan: &Plan, class: Class, limits: &Limits) -> Result<Vec<Dispatch>> {
-    let mut lowering = Lowering { plan, class, limits, step: 0, dispatches: vec![] };
+pub fn lower(plan: &Plan, class: Class, weights: WeightType, limits: &Limits) -> Result<Vec<Dispatch>> {
+    let mut lowering = Lowering { plan, class, weights, limits, step: 0, dispatches: vec![] };
     for (index, step) in plan.steps.iter().enumerate() {
         lowering.step = index;
         lowering.lower(step)?;
@@ -76,32 +76,38 @@ const LANES: u32 = 8;
 
 /// Rows and columns that a workgroup of a matmul kernel covers.
 struct MatMulTile {
-    kernel: &'static Kernel,
-    scalar: &'static Kernel,
+    /// By [`WeightType`]; each first for widths that are multiples of four, then for any.
+    kernels: [[&'static Kernel; 2]; 2],
     invocations: u32,
     rows: u32,
     columns: u32,
 }
 
 const MATMUL_SOFTWARE: MatMulTile = MatMulTile {
-    kernel: &shaders::MATMUL_SOFTWARE,
-    scalar: &shaders::MATMUL_SOFTWARE_SCALAR,
+    kernels: [
+        [&shaders::MATMUL_SOFTWARE, &shaders::MATMUL_SOFTWARE_SCALAR],
+        [&shaders::MATMUL_SOFTWARE_F16, &shaders::MATMUL_SOFTWARE_SCALAR_F16],
+    ],
     invocations: LANES,
     rows: 16,
     columns: LANES * 8,
 };
 
 const MATMUL_SMALL: MatMulTile = MatMulTile {
-    kernel: &shaders::MATMUL_SMALL,
-    scalar: &shaders::MATMUL_SMALL_SCALAR,
+    kernels: [
+        [&shaders::MATMUL_SMALL, &shaders::MATMUL_SMALL_SCALAR],
+        [&shaders::MATMUL_SMALL_F16, &shaders::MATMUL_SMALL_SCALAR_F16],
+    ],
     invocations: 256,
     rows: 64,
     columns: 64,
 };
 
 const MATMUL_LARGE: MatMulTile = MatMulTile {
-    kernel: &shaders::MATMUL_LARGE,
-    scalar: &shaders::MATMUL_LARGE_SCALAR,
+    kernels: [
+        [&shaders::MATMUL_LARGE, &shaders::MATMUL_LARGE_SCALAR],
+        [&shaders::MATMUL_LARGE_F16, &shaders::MATMUL_LARGE_SCALAR_F16],
+    ],
     invocations: 256,
     rows: 128,
     columns: 128,
@@ -169,6 +175,7 @@ impl AttentionTile {
 struct Lowering<'a> {
     plan: &'a Plan,
     class: Class,
+    weights: WeightType,
     limits: &'a Limits,
     step: usize,
     dispatches: Vec<Dispatch>,
@@ -334,7 +341,7 @@ impl Lowering<'_> {
 
     /// A whole weight as it is in the checkpoint.
     fn rows(&self, weight: WeightId) -> Result<Resource> {
-        let mut slices = self.slices(weight, WeightLayout::Rows)?;
+        let mut slices = self.slices(weight, WeightLayout::Rows, WeightType::F32)?;
         match (slices.pop(), slices.is_empty()) {
             (Some(slice), true) => Ok(Resource::Weight(slice)),
             _ => Err(self.too_large(weight, self.plan.weight(weight).len() as u64 * 4)),
@@ -346,13 +353,14 @@ impl Lowering<'_> {
     }
 
     /// Cuts a weight into the fewest slices that a binding can hold.
-    fn slices(&self, weight: WeightId, layout: WeightLayout) -> Result<Vec<WeightSlice>> {
+    fn slices(&self, weight: WeightId, layout: WeightLayout, stored: WeightType) -> Result<Vec<WeightSlice>> {
         let spec = self.plan.weight(weight);
-        let (row_bytes, unit) = match layout {
-            WeightLayout::Rows => (spec.cols() as u64 * 4, 1),
-            WeightLayout::Transposed { columns } => (spec.cols().next_multiple_of(4) as u64 * 4, columns),
-            WeightLayout::ByDistance { max_distance } => ((2 * max_distance as u64 + 1) * 4, spec.cols()),
+        let (row_len, unit) = match layout {
+            WeightLayout::Rows => (spec.cols() as u64, 1),
+            WeightLayout::Transposed { columns } => (spec.cols().next_multiple_of(4) as u64, columns),
+            WeightLayout::ByDistance { max_distance } => (2 * max_distance as u64 + 1, spec.cols()),
         };
+        let row_bytes = row_len * stored.bytes();
         let most = (self.limits.max_binding_bytes / row_bytes) as usize / unit * unit;
         if most == 0 {
             return Err(self.too_large(weight, row_bytes * unit as u64));
@@ -361,7 +369,7 @@ impl Lowering<'_> {
             WeightLayout::ByDistance { .. } => spec.cols(),
             _ => spec.rows(),
         };
-        let slice = |first| WeightSlice { weight, layout, first, rows: most.min(rows - first) };
+        let slice = |first| WeightSlice { weight, layout, stored, first, rows: most.min(rows - first) };
         Ok((0..rows).step_by(most).map(slice).collect())
     }
 
@@ -382,7 +390,7 @@ impl Lowering<'_> {
         out: BufferId,
     ) -> Result<()> {
         let spec = *self.plan.buffer(out);
-        for slice in self.slices(words, WeightLayout::Rows)? {
+        for slice in self.slices(words, WeightLayout::Rows, self.weights)? {
             let reads = vec![
                 Resource::Tokens,
                 Resource::Weight(slice),
@@ -403,8 +411,11 @@ impl Lowering<'_> {
                 ("words", u(slice.rows)),
                 ("eps", Word::F32(norm.eps)),
             ];
-            let (kernel, shape) =
-                self.row_kernel(spec.rows, &shaders::EMBED_LAYERNORM, &shaders::EMBED_LAYERNORM_SOFTWARE);
+            let [gpu, software] = match self.weights {
+                WeightType::F32 => [&shaders::EMBED_LAYERNORM, &shaders::EMBED_LAYERNORM_SOFTWARE],
+                WeightType::F16 => [&shaders::EMBED_LAYERNORM_F16, &shaders::EMBED_LAYERNORM_SOFTWARE_F16],
+            };
+            let (kernel, shape) = self.row_kernel(spec.rows, gpu, software);
             self.push(kernel, constants, params, reads, out, shape);
         }
         Ok(())
@@ -452,8 +463,10 @@ impl Lowering<'_> {
     ) -> Result<()> {
         let (spec, k) = (*self.plan.buffer(out), self.plan.buffer(x).cols);
         let tile = MatMulTile::choose(self.class, spec.rows, spec.cols);
-        let kernel = if k % 4 == 0 && spec.cols % 4 == 0 { tile.kernel } else { tile.scalar };
-        for slice in self.slices(weight, WeightLayout::Transposed { columns: tile.columns as usize })? {
+        let any_width = usize::from(k % 4 != 0 || spec.cols % 4 != 0);
+        let kernel = tile.kernels[self.weights as usize][any_width];
+        let layout = WeightLayout::Transposed { columns: tile.columns as usize };
+        for slice in self.slices(weight, layout, self.weights)? {
             let reads = vec![
                 Resource::Buffer(x),
                 Resource::Weight(slice),
@@ -497,7 +510,8 @@ impl Lowering<'_> {
         let bias = match relative_bias {
             None => Resource::Nothing,
             Some(RelativeBias { weight, max_distance, .. }) => {
-                let mut slices = self.slices(weight, WeightLayout::ByDistance { max_distance })?;
+                let mut slices =
+                    self.slices(weight, WeightLayout::ByDistance { max_distance }, WeightType::F32)?;
                 slices.pop().map_or(Resource::Nothing, Resource::Weight)
             }
         };
@@ -555,7 +569,7 @@ impl Lowering<'_> {
             &shaders::POOL,
             constants,
             params,
-            vec![Resource::CuSeqlens, Resource::Buffer(x)],
+            vec![Resource::PoolSpans, Resource::Buffer(x)],
             out,
             shape,
         );

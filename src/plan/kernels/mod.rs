@@ -11,10 +11,10 @@ pub use shaders::{KERNELS, Kernel, PEAK_COPY, PEAK_FMA};
 
 use super::{BufferId, Rows, WeightId};
 use crate::text::PackedBatch;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Which kernels suit an adapter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
     /// A GPU with cooperative matrices. No kernels of its own yet: it runs those of `gpu`.
@@ -35,6 +35,27 @@ impl Class {
             Class::Gpu => "gpu",
             Class::Browser => "browser",
             Class::Software => "software",
+        }
+    }
+}
+
+/// How matrices and word tables are stored on the device. Vectors and small tables are f32 always, and so is what is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WeightType {
+    /// As they are used.
+    #[default]
+    F32,
+    /// Two to a word: half the memory, and half the bytes to read.
+    F16,
+}
+
+impl WeightType {
+    /// Bytes of one number.
+    pub fn bytes(self) -> u64 {
+        match self {
+            WeightType::F32 => 4,
+            WeightType::F16 => 2,
         }
     }
 }
@@ -83,6 +104,8 @@ pub struct WeightSlice {
     pub weight: WeightId,
     /// How it lies in memory.
     pub layout: WeightLayout,
+    /// How its numbers are stored.
+    pub stored: WeightType,
     /// First row.
     pub first: usize,
     /// Number of rows.
@@ -96,6 +119,8 @@ pub enum Resource {
     Tokens,
     /// `array<u32>`, `[texts + 1]`.
     CuSeqlens,
+    /// `array<vec4<u32>>`, `[texts]`: the text's first row, its first row that is pooled, the row after its last, and 0.
+    PoolSpans,
     /// `array<u32>`, `[selected]`.
     Selected,
     /// `array<vec4<u32>>`: every text cut into tiles of so many rows; first row, the text's first row, the row after

@@ -50,8 +50,8 @@ pub static PEAK_COPY: Kernel =
     Kernel { name: "peak", variant: "copy", pieces: &[include_str!("../../../shaders/peak/copy.wgsl")] };
 
 kernels! {
-    EMBED_LAYERNORM = "embed_layernorm" "gpu" ["prelude/workgroup_sum.wgsl", "gpu/embed_layernorm.wgsl"];
-    EMBED_LAYERNORM_SOFTWARE = "embed_layernorm" "software" ["software/embed_layernorm.wgsl"];
+    EMBED_LAYERNORM = "embed_layernorm" "gpu" ["prelude/workgroup_sum.wgsl", "prelude/table_f32.wgsl", "gpu/embed_layernorm.wgsl"];
+    EMBED_LAYERNORM_SOFTWARE = "embed_layernorm" "software" ["prelude/table_f32.wgsl", "software/embed_layernorm.wgsl"];
     ADD_LAYERNORM = "add_layernorm" "gpu" ["prelude/workgroup_sum.wgsl", "gpu/add_layernorm.wgsl"];
     ADD_LAYERNORM_SOFTWARE = "add_layernorm" "software" ["software/add_layernorm.wgsl"];
     NORMALIZE_ROWS = "normalize_rows" "gpu" ["prelude/workgroup_sum.wgsl", "gpu/normalize_rows.wgsl"];
@@ -106,4 +106,30 @@ kernels! {
     GATHER_ROWS = "gather_rows" "any" ["common/gather_rows.wgsl"];
     POOL = "pool" "any" ["common/pool.wgsl"];
     MEAN_BLOCKS = "mean_blocks" "any" ["common/mean_blocks.wgsl"];
+    EMBED_LAYERNORM_F16 = "embed_layernorm" "gpu-f16" ["prelude/workgroup_sum.wgsl", "prelude/table_f16.wgsl", "gpu/embed_layernorm.wgsl"];
+    EMBED_LAYERNORM_SOFTWARE_F16 = "embed_layernorm" "software-f16" ["prelude/table_f16.wgsl", "software/embed_layernorm.wgsl"];
+    MATMUL_LARGE_F16 = "matmul" "gpu-large-f16" [
+        "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
+        "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_LARGE_SCALAR_F16 = "matmul" "gpu-large-scalar-f16" [
+        "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
+        "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_SMALL_F16 = "matmul" "gpu-small-f16" [
+        "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
+        "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_SMALL_SCALAR_F16 = "matmul" "gpu-small-scalar-f16" [
+        "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
+        "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_SOFTWARE_F16 = "matmul" "software-f16" [
+        "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
+        "software/matmul.wgsl"
+    ];
+    MATMUL_SOFTWARE_SCALAR_F16 = "matmul" "software-scalar-f16" [
+        "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
+        "software/matmul.wgsl"
+    ];
 }

@@ -1,8 +1,10 @@
 //! The encoder.
 
 use frostbert::checkpoint::{Config, Fingerprint, HeadKind};
+use frostbert::plan::kernels::Class;
 use frostbert::{
-    CancelToken, Checkpoint, Device, EmbedOptions, Embeddings, Encoder, Error, Text, TokenRequest,
+    CancelToken, Checkpoint, Device, EmbedOptions, Embeddings, Encoder, EncoderBuilder, Error, Text,
+    TokenRequest,
 };
 use js_sys::{Array, Float32Array, Function, Uint8Array, Uint32Array};
 use send_wrapper::SendWrapper;
@@ -68,6 +70,8 @@ struct LoadOptions {
     device: WebDevice,
     dtype: WebDtype,
     batch_tokens: Option<usize>,
+    /// Kernels of another class than the adapter's own; for tests.
+    kernels: Option<Class>,
     /// What `WebEncoder::fingerprint` said of these files before.
     fingerprint: Option<Fingerprint>,
 }
@@ -253,7 +257,7 @@ impl WebEncoder {
         let mut failed: Option<Error> = None;
         for (device, note) in attempts {
             let tokens = options.batch_tokens.unwrap_or_else(|| batch_tokens(checkpoint.config(), device));
-            match Self::ready(checkpoint.clone(), device.clone(), tokens).await {
+            match Self::ready(checkpoint.clone(), device.clone(), tokens, options.kernels).await {
                 Ok(encoder) => {
                     let note = match &failed {
                         Some(limit) if limit.is_limit() => {
@@ -280,9 +284,14 @@ impl WebEncoder {
     }
 
     /// An encoder whose weights are on the device and whose kernels are compiled: what is wrong with them is known at load.
-    async fn ready(checkpoint: Checkpoint, device: Device, tokens: usize) -> frostbert::Result<Encoder> {
-        let encoder =
-            Encoder::from_checkpoint(checkpoint).device(device).batch_tokens(tokens).build().await?;
+    async fn ready(
+        checkpoint: Checkpoint,
+        device: Device,
+        tokens: usize,
+        kernels: Option<Class>,
+    ) -> frostbert::Result<Encoder> {
+        let builder = Encoder::from_checkpoint(checkpoint).device(device).batch_tokens(tokens);
+        let encoder = kernels.into_iter().fold(builder, EncoderBuilder::kernels).build().await?;
         encoder.embed([""], &EmbedOptions::default()).await?;
         Ok(encoder)
     }

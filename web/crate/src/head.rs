@@ -76,7 +76,8 @@ struct Report<'a> {
     classes: &'a [String],
     counts: Vec<u64>,
     folds: usize,
-    c: f64,
+    /// Every linear head has one.
+    c: Option<f64>,
     path: Vec<PathPoint>,
     accuracy: Interval,
     balanced_accuracy: Interval,
@@ -91,7 +92,7 @@ struct Report<'a> {
 
 #[derive(Serialize)]
 struct PathPoint {
-    c: f64,
+    c: Option<f64>,
     score: f64,
 }
 

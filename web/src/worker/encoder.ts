@@ -28,9 +28,9 @@ export class EncoderSession {
   static async load({ source, options }: LoadArgs, { progress, signal }: Context<"load">): Promise<EncoderSession> {
     const storage = await openStorage();
     const tools = { storage, newDigest: () => new WebDigest(), checkConfig };
-    const files = await resolve(source, options, tools, progress, signal);
-    progress({ stage: "prepare" });
     try {
+      const files = await resolve(source, options, tools, progress, signal);
+      progress({ stage: "prepare" });
       const session = await EncoderSession.open(files, options);
       signal.throwIfAborted();
       const { record } = files;
@@ -43,7 +43,7 @@ export class EncoderSession {
     } catch (thrown) {
       const error = FrostbertError.from(thrown);
       // What cannot be used is not kept: the next load asks the server again.
-      if (error.kind === "model" && files.record) await removeModel(files.record.address);
+      if (error.kind === "model" && "address" in source) await removeModel(source.address);
       throw error;
     }
   }

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use frostbert::cache::BestEffort;
+use frostbert::export::model_card;
 use frostbert::head::{
-    CalibrationKind, ClassWeight, Folds, Head, Kind, Matrix, Metrics, MlpOptions, Problem, Progress,
-    SelectBy, Strength, Targets, TrainData, TrainOptions, Training, train_test_split,
+    Baseline, CalibrationKind, ClassWeight, Estimate, Folds, Head, Kind, LabelIssue, Matrix, Metrics,
+    MlpOptions, Problem, Progress, SelectBy, Strength, Targets, TrainData, TrainOptions, Training, baselines,
+    label_issues, train_test_split,
 };
 use frostbert::{
     CachedEmbeddings, EmbedOptions, Embeddings, Encoder, Error, Layers, Result, Text, bind_head,
@@ -15,6 +17,8 @@ use serde_json::json;
 
 use super::{print, print_json};
 use crate::args::{CacheArgs, EmbedArgs, LabelArgs, Labelled, ModelArgs, RowArgs, renamed};
+use crate::card;
+use crate::label_errors::LabelErrors;
 use crate::progress::{self, EncodeBar};
 use crate::report_data::{Story, warnings};
 use crate::tables;
@@ -90,6 +94,15 @@ pub struct Args {
     /// Write all that training found out as one HTML page
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
+    /// Leave out the simple predictors that the head is compared with (class frequencies, nearest centroid, TF-IDF of the words)
+    #[arg(long)]
+    no_baselines: bool,
+    /// Write rows whose label is likely wrong, by out-of-fold predictions, as CSV
+    #[arg(long, value_name = "FILE.csv")]
+    label_errors: Option<PathBuf>,
+    /// Write a model card (markdown), too
+    #[arg(long, value_name = "FILE.md")]
+    card: Option<PathBuf>,
     /// JSON instead of tables
     #[arg(long)]
     json: bool,
@@ -151,6 +164,8 @@ pub fn run(args: &Args) -> Result<()> {
     let test = args.test.as_ref().map(|test| args.labels.read(test, &every_row, None, None)).transpose()?;
     check_out(&args.out)?;
     args.report.as_deref().map_or(Ok(()), check_out)?;
+    args.label_errors.as_deref().map_or(Ok(()), check_out)?;
+    args.card.as_deref().map_or(Ok(()), check_out)?;
 
     let encoder = args.model.load()?;
     let cache = args.cache.open();
@@ -200,11 +215,38 @@ pub fn run(args: &Args) -> Result<()> {
     for warning in &warnings {
         eprintln!("warning: {warning}");
     }
+    let baselines = if args.no_baselines {
+        Vec::new()
+    } else {
+        let spinner = progress::spinner("training simple predictors to compare with");
+        let words: Vec<String> = texts.iter().map(|text| joined(text)).collect();
+        let found = baselines(&embedded.train_data()?, Some(&words), &train_options, &mut |_| {});
+        spinner.finish_and_clear();
+        found?
+    };
+    let issues = training
+        .cross_validation
+        .as_ref()
+        .map(|cv| label_issues(&embedded.targets, &cv.predictions))
+        .unwrap_or_default();
+    if let Some(path) = &args.label_errors {
+        let rows =
+            LabelErrors { path, texts: &texts, numbers: &embedded.rows, names: embedded.targets.names() };
+        rows.write(&issues)?;
+        eprintln!("{} rows whose label is likely wrong written to {}", issues.len(), path.display());
+    }
     let test_metrics =
         held_out.as_ref().map(|(x, targets)| training.head.evaluate(x, targets)).transpose()?;
     bind_head(&mut training.head, &encoder, &embed_options, &args.model.model)?;
     training.head.record.test.clone_from(&test_metrics);
     training.head.save(&args.out)?;
+    if let Some(path) = &args.card {
+        let name = args.out.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let recipe = encoder.recipe(&embed_options)?;
+        let card = model_card(&card::of_head(&training.head, &recipe, name, false));
+        write_whole(path, &card)?;
+        eprintln!("model card written to {}", path.display());
+    }
     if let Some(path) = &args.report {
         let spinner = progress::spinner("writing the report");
         let story = Story {
@@ -218,6 +260,9 @@ pub fn run(args: &Args) -> Result<()> {
             truncated: embedded.truncated,
             tokens_per_second: embedded.tokens_per_second,
             training: &training,
+            baselines: &baselines,
+            label_issues: &issues,
+            rows: &embedded.rows,
             test: test_metrics.as_ref(),
             warnings,
         };
@@ -226,7 +271,12 @@ pub fn run(args: &Args) -> Result<()> {
         written?;
         eprintln!("report written to {}", path.display());
     }
-    report(args, &encoder, &training, test_metrics.as_ref())
+    report(args, &encoder, &training, &baselines, &issues, test_metrics.as_ref())
+}
+
+/// A text as one string; a pair's texts one after the other.
+fn joined(text: &Text) -> String {
+    text.second.as_ref().map_or_else(|| text.first.clone(), |second| format!("{} {second}", text.first))
 }
 
 impl Args {
@@ -276,6 +326,18 @@ fn check_out(out: &std::path::Path) -> Result<()> {
         _ if out.is_dir() => Err(Error::input(format!("cannot write {}: it is a folder", out.display()))),
         _ => Ok(()),
     }
+}
+
+/// Writes a text, or leaves the file as it was.
+fn write_whole(path: &std::path::Path, text: &str) -> Result<()> {
+    let failed =
+        |error: std::io::Error| Error::io(format!("cannot write {}", path.display())).with_source(error);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut file =
+        tempfile::NamedTempFile::new_in(folder.unwrap_or(std::path::Path::new("."))).map_err(failed)?;
+    std::io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
 }
 
 /// How many layers there are to choose from.
@@ -396,15 +458,22 @@ impl Embedded {
     }
 }
 
-fn report(args: &Args, encoder: &Encoder, training: &Training, test: Option<&Metrics>) -> Result<()> {
+fn report(
+    args: &Args,
+    encoder: &Encoder,
+    training: &Training,
+    baselines: &[Baseline],
+    issues: &[LabelIssue],
+    test: Option<&Metrics>,
+) -> Result<()> {
     let cv = training.cross_validation.as_ref();
     let head = &training.head;
     if args.json {
-        let summary: Vec<_> = cv
-            .iter()
-            .flat_map(|cv| &cv.summary)
-            .map(|(name, estimate)| json!({ "measure": name, "mean": estimate.mean, "half_width": estimate.half_width }))
-            .collect();
+        let measures = |summary: &[(String, Estimate)]| -> Vec<serde_json::Value> {
+            let row = |(name, estimate): &(String, Estimate)| json!({ "measure": name, "mean": estimate.mean, "half_width": estimate.half_width });
+            summary.iter().map(row).collect()
+        };
+        let summary = cv.map(|cv| measures(&cv.summary)).unwrap_or_default();
         return print_json(&json!({
             "head": args.out,
             "kind": head.kind(),
@@ -413,6 +482,11 @@ fn report(args: &Args, encoder: &Encoder, training: &Training, test: Option<&Met
             "train_rows": head.record.train_rows,
             "device": encoder.device(),
             "cross_validation": { "folds": args.folds, "repeats": args.repeats, "measures": summary },
+            "baselines": baselines
+                .iter()
+                .map(|baseline| (baseline.name.to_owned(), json!(measures(&baseline.summary))))
+                .collect::<serde_json::Map<_, _>>(),
+            "likely_label_errors": issues.len(),
             "layers": training.layers,
             "test": test,
         }));
@@ -440,7 +514,13 @@ fn report(args: &Args, encoder: &Encoder, training: &Training, test: Option<&Met
             "\n{}-fold cross-validation on the training rows (mean ± half of the 95% interval)\n",
             args.folds
         );
-        text += &tables::estimates(&cv.summary);
+        text += &tables::beside(&cv.summary, head.kind(), baselines);
+    }
+    if !issues.is_empty() && args.label_errors.is_none() {
+        text += &format!(
+            "\n{} rows have a label that is likely wrong; --label-errors FILE.csv lists them\n",
+            issues.len()
+        );
     }
     if let Some(metrics) = test {
         text += "\nheld-out rows\n";

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use frostbert::plan::Peak;
+use frostbert::plan::kernels::WeightType;
 use frostbert::{DeviceReport, EmbedOptions, Encoder, Error, Profile, Result, Text};
 use serde::Serialize;
 
@@ -20,6 +21,8 @@ pub struct Measured {
     pub hidden: usize,
     pub parameters: u64,
     pub device: DeviceReport,
+    /// What matrices and word tables are kept as on the device.
+    pub weights: WeightType,
     pub batch_tokens: usize,
     /// Loading the model in this process, until it could embed.
     pub load_seconds: f64,
@@ -81,6 +84,7 @@ pub fn cold_start(folder: &Path, engine: &EngineArgs) -> Result<Option<ColdStart
         let mut command = Command::new(&program);
         command.args(["embed", "--offline", "--text", "How long does the first one take?", "--model"]);
         command.arg(folder).args(["--device", &engine.device.to_string()]);
+        command.args(["--dtype", &engine.dtype.to_string()]);
         if let Some(threads) = engine.threads {
             command.args(["--threads", &threads.to_string()]);
         }
@@ -123,6 +127,7 @@ pub fn load(folder: &Path, engine: &EngineArgs) -> Result<(Measured, Encoder)> {
         hidden: config.hidden,
         parameters: summary.parameters as u64,
         device: encoder.device().clone(),
+        weights: encoder.weight_type(),
         batch_tokens: encoder.batch_tokens(),
         load_seconds,
         cold_start: None,

@@ -1,5 +1,7 @@
 //! What was measured, as text.
 
+use frostbert::plan::kernels::WeightType;
+
 use super::measure::Measured;
 
 const MIB: f64 = (1 << 20) as f64;
@@ -7,12 +9,16 @@ const MIB: f64 = (1 << 20) as f64;
 pub fn render(found: &Measured) -> String {
     let device = &found.device;
     let mut text = format!(
-        "{} ({}, {} layers of {}, {:.1} M parameters)\non {} ({}, kernels {}), batches of {} tokens\n",
+        "{} ({}, {} layers of {}, {:.1} M parameters, weights {})\non {} ({}, kernels {}), batches of {} tokens\n",
         found.model,
         found.family,
         found.layers,
         found.hidden,
         found.parameters as f64 / 1e6,
+        match found.weights {
+            WeightType::F32 => "f32",
+            WeightType::F16 => "f16",
+        },
         device.name,
         device.backend,
         device.class,

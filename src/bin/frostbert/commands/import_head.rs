@@ -1,0 +1,46 @@
+//! `frostbert import-head`
+
+use std::path::PathBuf;
+
+use frostbert::export::import_sklearn;
+use frostbert::{Error, Result, bind_head};
+
+use super::print;
+use crate::args::{EmbedArgs, ModelArgs};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// scikit-learn's numbers: np.savez("head.npz", coef_=m.coef_, intercept_=m.intercept_, classes_=m.classes_), and
+    /// mean_ and scale_ of a StandardScaler
+    #[arg(value_name = "FILE.npz")]
+    file: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    embed: EmbedArgs,
+    /// Where to write the head
+    #[arg(long, value_name = "FILE.safetensors")]
+    out: PathBuf,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    let options = args.embed.options()?;
+    let bytes = std::fs::read(&args.file)
+        .map_err(|error| Error::io(format!("cannot read {}", args.file.display())).with_source(error))?;
+    let mut head = import_sklearn(&bytes)
+        .and_then(|parts| parts.into_head())
+        .map_err(|error| error.context(args.file.display()))?;
+    let encoder = args.model.load()?;
+    let dim = encoder.dim(&options)?;
+    if dim != head.dimension() {
+        return Err(Error::input(format!(
+            "{} takes {} columns, but the encoder gives {dim} with these options; embed as it was trained (--pooling, \
+             --layers, --dimensions)",
+            args.file.display(),
+            head.dimension()
+        )));
+    }
+    bind_head(&mut head, &encoder, &options, &args.model.model)?;
+    head.save(&args.out)?;
+    print(&format!("{}\n", args.out.display()))
+}

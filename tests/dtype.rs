@@ -1,0 +1,78 @@
+//! f16 weights: within their contract of f32, and the same on every device.
+
+#![allow(clippy::unwrap_used)] // Helpers of tests may.
+
+use std::path::Path;
+
+use frostbert::plan::kernels::WeightType;
+use frostbert::{Device, Dtype, EmbedOptions, Encoder};
+
+const TEXTS: [&str; 4] = [
+    "the quick fox",
+    "measure twice, cut once",
+    "jumps over the lazy dog",
+    "a film that never ends and never begins",
+];
+
+fn load(golden: &str, device: Device, dtype: Dtype) -> Encoder {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/goldens").join(golden);
+    Encoder::load(folder.to_str().unwrap()).device(device).dtype(dtype).build_blocking().unwrap()
+}
+
+fn embed(encoder: &Encoder) -> Vec<Vec<f32>> {
+    let options = EmbedOptions { normalize: Some(true), ..EmbedOptions::default() };
+    encoder.embed_blocking(TEXTS, &options).unwrap().rows().map(<[f32]>::to_vec).collect()
+}
+
+fn largest_difference(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
+    let all = a.iter().flatten().zip(b.iter().flatten()).map(|(a, b)| (a - b).abs());
+    // f32::max would drop a NaN.
+    all.fold(0.0, |most, next| if next.is_nan() || next > most { next } else { most })
+}
+
+#[test]
+fn f16_weights_keep_their_contract_on_every_device() {
+    for golden in ["sentence-mean", "modernbert", "mpnet", "roberta-masked-lm", "electra"] {
+        let exact = embed(&load(golden, Device::Cpu, Dtype::F32));
+        let cpu = embed(&load(golden, Device::Cpu, Dtype::F16));
+        let gpu = embed(&load(golden, Device::Software, Dtype::F16));
+        for (half, exact) in gpu.iter().zip(&exact) {
+            let cosine: f64 = half.iter().zip(exact).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            assert!(cosine >= 0.9999, "{golden}: cosine {cosine}");
+        }
+        let lost = largest_difference(&gpu, &exact);
+        assert!(lost <= 2e-3, "{golden}: {lost:e} lost to f16");
+        assert!(lost > 1e-7, "{golden}: {lost:e}: were the weights f16 at all?");
+        // The same rounded weights: the devices agree as they do with f32.
+        let between = largest_difference(&gpu, &cpu);
+        assert!(between <= 4e-6, "{golden}: {between:e} between the devices");
+    }
+}
+
+/// What is stored as f16 is kept as f16, and loses nothing by it.
+#[test]
+fn auto_keeps_what_the_checkpoint_stores() {
+    for (golden, expected) in [
+        ("bert-float16", WeightType::F16),
+        ("bert-bfloat16", WeightType::F32),
+        ("sentence-mean", WeightType::F32),
+    ] {
+        let auto = load(golden, Device::Software, Dtype::Auto);
+        assert_eq!(auto.weight_type(), expected, "{golden}");
+        let exact = embed(&load(golden, Device::Software, Dtype::F32));
+        assert!(largest_difference(&embed(&auto), &exact) <= 4e-6, "{golden}");
+    }
+}
+
+#[test]
+fn f16_weights_take_half_the_memory() {
+    let bytes = |dtype| {
+        let encoder = load("sentence-mean", Device::Software, dtype);
+        embed(&encoder);
+        encoder.device_bytes() as f64
+    };
+    let saved = bytes(Dtype::F32) - bytes(Dtype::F16);
+    let parameters = load("sentence-mean", Device::Cpu, Dtype::F32).checkpoint().summary(1).parameters as f64;
+    // Two bytes of four for nearly every parameter, and for the padding of small matrices.
+    assert!(saved > 1.5 * parameters, "{saved} bytes of {parameters} parameters");
+}
