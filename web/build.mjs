@@ -18,6 +18,9 @@ const wasmFolder = join(here, "src/wasm");
 const packageFolder = join(here, "dist/package");
 const bin = (name) => join(here, "node_modules/.bin", name);
 
+/** No inlining: what the compiler left apart are kernels, whose loops browsers compile well only in small functions. */
+const KEPT_APART = ["--one-caller-inline-max-function-size=20", "--flexible-inline-max-function-size=20"];
+
 const parts = process.argv.slice(2).map((part) => part.replace(/^--/, ""));
 const wanted = (part) => parts.length === 0 || parts.includes(part);
 
@@ -39,7 +42,7 @@ function buildWasm() {
   const features = ["--enable-simd", "--enable-bulk-memory", "--enable-nontrapping-float-to-int", "--enable-sign-ext", "--enable-mutable-globals", "--enable-multivalue", "--enable-reference-types"];
   // The compiler has done most of it: -O3 takes twice the time and saves a hundredth more.
   const fresh = join(bound, "frostbert_web_bg.wasm");
-  run(bin("wasm-opt"), ["-O2", ...features, fresh, "-o", `${fresh}.tmp`]);
+  run(bin("wasm-opt"), ["-O2", ...KEPT_APART, ...features, fresh, "-o", `${fresh}.tmp`]);
   renameSync(`${fresh}.tmp`, fresh);
   rmSync(wasmFolder, { recursive: true, force: true });
   cpSync(bound, wasmFolder, { recursive: true });

@@ -8,7 +8,8 @@ use crate::checkpoint::Activation;
 use fearless_simd::prelude::*;
 
 /// `values[i] = activation(values[i])`.
-#[inline(always)]
+#[cfg_attr(target_arch = "wasm32", inline(never))]
+#[cfg_attr(not(target_arch = "wasm32"), inline(always))]
 pub fn apply<S: Simd>(simd: S, activation: Activation, values: &mut [f32]) {
     match activation {
         Activation::Gelu => map_in_place(

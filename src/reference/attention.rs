@@ -365,7 +365,8 @@ impl<'a> Job<'a> {
 }
 
 /// Turns scores into `exp(score * scale + bias - max)`, 0 outside `visible`, and gives their sum.
-#[inline(always)]
+#[cfg_attr(target_arch = "wasm32", inline(never))]
+#[cfg_attr(not(target_arch = "wasm32"), inline(always))]
 fn softmax_weights<S: Simd>(
     simd: S,
     scores: &mut [f32],

@@ -57,7 +57,8 @@ pub fn run(context: &Context<'_>, args: &MatMul<'_>, out: &mut [f32]) {
 }
 
 /// The products of `rows` and `panels`, `[JOB_ROWS, panels * width]`.
-#[inline(always)]
+#[cfg_attr(target_arch = "wasm32", inline(never))]
+#[cfg_attr(not(target_arch = "wasm32"), inline(always))]
 fn multiply<S: Simd>(simd: S, args: &MatMul<'_>, rows: Range<usize>, panels: Range<usize>, tile: &mut [f32]) {
     let k = args.weight.cols;
     let width = width::<S>();
@@ -76,7 +77,8 @@ fn multiply<S: Simd>(simd: S, args: &MatMul<'_>, rows: Range<usize>, panels: Ran
 }
 
 /// The rest of the layer, while the tile is in the cache.
-#[inline(always)]
+#[cfg_attr(target_arch = "wasm32", inline(never))]
+#[cfg_attr(not(target_arch = "wasm32"), inline(always))]
 fn finish<S: Simd>(
     simd: S,
     args: &MatMul<'_>,

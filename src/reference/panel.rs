@@ -71,7 +71,10 @@ pub fn multiply<S: Simd>(simd: S, x: Rows<'_>, panel: &[f32], out: Tile<'_>) {
     }
 }
 
-#[inline(always)]
+// On wasm every function has the same features, so `vectorize` makes no boundary, and browsers give a loop in a function
+// of megabytes no registers.
+#[cfg_attr(target_arch = "wasm32", inline(never))]
+#[cfg_attr(not(target_arch = "wasm32"), inline(always))]
 fn multiply_rows<S: Simd, const ROWS: usize>(simd: S, x: Rows<'_>, panel: &[f32], out: Tile<'_>) {
     // A function of its own for each number of rows, so that each has the registers to itself.
     simd.vectorize(
@@ -79,31 +82,73 @@ fn multiply_rows<S: Simd, const ROWS: usize>(simd: S, x: Rows<'_>, panel: &[f32]
         move || {
             let lanes = S::f32s::LEN;
             let len = panel.len() / width::<S>();
-            let rows: [&[f32]; ROWS] = std::array::from_fn(
+            let mut rows: [&[f32]; ROWS] = [&[]; ROWS];
+            unrolled::<ROWS>(
                 #[inline(always)]
-                |row| &x.values[row.min(x.count - 1) * x.stride..][..len],
+                |row| rows[row] = &x.values[row.min(x.count - 1) * x.stride..][..len],
             );
             let mut sums = [[S::f32s::splat(simd, 0.0); VECTORS]; ROWS];
-            for (at, weights) in panel.chunks_exact(width::<S>()).enumerate() {
+            // Every row is `len` long, so that its elements need no check of their own.
+            for at in 0..len {
+                let weights = &panel[at * width::<S>()..][..width::<S>()];
                 let low = S::f32s::from_slice(simd, &weights[..lanes]);
                 let high = S::f32s::from_slice(simd, &weights[lanes..]);
-                for (row, sum) in rows.iter().zip(&mut sums) {
-                    let x = S::f32s::splat(simd, row[at]);
-                    *sum = [x.mul_add(low, sum[0]), x.mul_add(high, sum[1])];
-                }
+                unrolled::<ROWS>(
+                    #[inline(always)]
+                    |row| {
+                        let x = S::f32s::splat(simd, rows[row][at]);
+                        sums[row] = [x.mul_add(low, sums[row][0]), x.mul_add(high, sums[row][1])];
+                    },
+                );
             }
-            for (row, [low, high]) in sums.iter().enumerate() {
-                let (out_low, out_high) = out.values[row * out.stride..][..width::<S>()].split_at_mut(lanes);
-                if out.add {
-                    (*low + S::f32s::from_slice(simd, out_low)).store_slice(out_low);
-                    (*high + S::f32s::from_slice(simd, out_high)).store_slice(out_high);
-                } else {
-                    low.store_slice(out_low);
-                    high.store_slice(out_high);
-                }
-            }
+            unrolled::<ROWS>(
+                #[inline(always)]
+                |row| {
+                    let [low, high] = sums[row];
+                    let (out_low, out_high) =
+                        out.values[row * out.stride..][..width::<S>()].split_at_mut(lanes);
+                    if out.add {
+                        (low + S::f32s::from_slice(simd, out_low)).store_slice(out_low);
+                        (high + S::f32s::from_slice(simd, out_high)).store_slice(out_high);
+                    } else {
+                        low.store_slice(out_low);
+                        high.store_slice(out_high);
+                    }
+                },
+            );
         },
     );
+}
+
+/// Calls `step` with every row. Spelled out, since registers have no index: LLVM unrolls a loop for other targets, but leaves
+/// it one for wasm, and the sums in memory.
+#[inline(always)]
+fn unrolled<const ROWS: usize>(mut step: impl FnMut(usize)) {
+    const { assert!(ROWS <= MAX_ROWS) };
+    if ROWS > 0 {
+        step(0);
+    }
+    if ROWS > 1 {
+        step(1);
+    }
+    if ROWS > 2 {
+        step(2);
+    }
+    if ROWS > 3 {
+        step(3);
+    }
+    if ROWS > 4 {
+        step(4);
+    }
+    if ROWS > 5 {
+        step(5);
+    }
+    if ROWS > 6 {
+        step(6);
+    }
+    if ROWS > 7 {
+        step(7);
+    }
 }
 
 /// Lays `[n, k]` (rows `stride` apart) out as panels of `[k, width]`, one after another, with zeros beyond n.
@@ -136,7 +181,8 @@ pub fn pack_fast<S: Simd>(simd: S, w: &[f32], stride: usize, n: usize, k: usize,
 }
 
 /// Transposes square after square, LANES (of a vector) rows and columns each.
-#[inline(always)]
+#[cfg_attr(target_arch = "wasm32", inline(never))]
+#[cfg_attr(not(target_arch = "wasm32"), inline(always))]
 fn pack_squares<S: Simd, const LANES: usize>(
     simd: S,
     w: &[f32],

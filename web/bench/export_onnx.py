@@ -31,7 +31,7 @@ class Graph:
         self.weights, self.nodes, self.constants, self.count = weights, [], {}, 0
 
     def constant(self, name, value):
-        self.constants.setdefault(name, numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self.constants.setdefault(name, numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def weight(self, name, transposed=False):
@@ -97,7 +97,9 @@ def main():
     (out / "tokenizer_config.json").write_text(json.dumps(settings))
     model = build(tensors(source / "model.safetensors"), json.loads((source / "config.json").read_text()))
     onnx.checker.check_model(model)
-    onnx.save(model, out / "onnx/model.onnx")
+    partial = out / "onnx/model.onnx.tmp"
+    onnx.save(model, partial)
+    partial.rename(out / "onnx/model.onnx")
 
 
 main()
