@@ -125,6 +125,7 @@ impl Head {
     /// A linear head over embeddings as they are. Two classes have one output, the logit of the second class.
     ///
     /// Shapes: `coefficients` `[outputs, dimension]`, `intercepts` `[outputs]`.
+    #[cfg(not(target_arch = "wasm32"))] // Importing heads is the only caller, and browsers have no files.
     pub(crate) fn linear(
         coefficients: Vec<f64>,
         intercepts: Vec<f64>,
