@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::checkpoint::StoredType;
+use crate::checkpoint::Weights;
 use crate::error::{Error, Result};
 use crate::plan::kernels::WeightType;
 use crate::plan::{Plan, Step, WeightSource, WeightSpec};
@@ -19,7 +19,7 @@ use half::f16;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Dtype {
-    /// f16 where the checkpoint stores f16, so that nothing is lost; else f32.
+    /// f16 where the checkpoint stores every matrix as f16, so that nothing is lost; else f32.
     #[default]
     Auto,
     /// 32-bit floats: as exact as PyTorch.
@@ -30,10 +30,11 @@ pub enum Dtype {
 
 impl Dtype {
     /// What that means for a checkpoint.
-    pub(crate) fn weight_type(self, stored: Option<StoredType>) -> WeightType {
-        match (self, stored) {
-            (Dtype::F16, _) | (Dtype::Auto, Some(StoredType::F16)) => WeightType::F16,
-            _ => WeightType::F32,
+    pub(crate) fn weight_type(self, weights: &Weights) -> WeightType {
+        match self {
+            Dtype::F32 => WeightType::F32,
+            Dtype::Auto if !weights.matrices_are_f16() => WeightType::F32,
+            Dtype::Auto | Dtype::F16 => WeightType::F16,
         }
     }
 }

@@ -69,7 +69,7 @@ fn every_variant_validates_and_translates() {
     for dispatch in &found {
         let label = format!("{} {:?}", dispatch.kernel.label(), dispatch.constants);
         let module = parse(dispatch);
-        let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+        let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
             .validate(&module)
             .unwrap_or_else(|error| panic!("{label}: {}", error.emit_to_string(&dispatch.kernel.source())));
         let constants = dispatch.constants.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();

@@ -208,6 +208,14 @@ impl Weights {
         counts.into_iter().max_by_key(|(_, count)| *count).and_then(|(stored, _)| stored)
     }
 
+    /// Whether every matrix and table is stored as f16, so that f16 loses nothing.
+    pub fn matrices_are_f16(&self) -> bool {
+        let matrices = self.tensors.values().filter(|tensor| tensor.shape.len() > 1);
+        // Integers (position_ids) are no weights.
+        let mut stored = matrices.filter_map(|tensor| StoredType::from_dtype(tensor.dtype)).peekable();
+        stored.peek().is_some() && stored.all(|stored| stored == StoredType::F16)
+    }
+
     /// The numbers of one tensor, row-major.
     ///
     /// # Errors

@@ -133,7 +133,7 @@ impl EncoderBuilder {
             }
         };
         let tokenizer = Arc::new(Tokenizer::load(&checkpoint)?);
-        let weights = self.dtype.weight_type(checkpoint.weights().stored_type());
+        let weights = self.dtype.weight_type(checkpoint.weights());
         let options = GpuOptions {
             class: self.kernels,
             weights,
