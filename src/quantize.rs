@@ -71,8 +71,8 @@ impl FromStr for Precision {
 /// ```
 /// use frostbert::quantize::Ranges;
 /// let mut ranges = Ranges::new(2);
-/// ranges.include(&[-1.0, 0.0, 1.0, 0.5]);
-/// assert_eq!(ranges.int8(&[0.0, 0.25, 1.0, 0.5]), [-1, -1, 127, 127]);
+/// ranges.include(&[0.0, -255.0, 255.0, 255.0]); // two rows
+/// assert_eq!(ranges.int8(&[100.0, -255.0, 255.0, 1.0]), [-28, -128, 127, 0]);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ranges {
