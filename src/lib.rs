@@ -3,6 +3,14 @@
 //! The encoder is frozen: [`Encoder`] turns texts into [`Embeddings`] on a GPU (through wgpu) or on the CPU engine, and a small
 //! head is trained on them. See the README for the command line.
 
+#![cfg_attr(
+    target_arch = "wasm32",
+    allow(
+        clippy::arc_with_non_send_sync,
+        reason = "a browser's WebGPU objects are neither; an Arc of one is still right natively"
+    )
+)]
+
 #[cfg(not(target_arch = "wasm32"))]
 mod blocking;
 #[cfg(not(target_arch = "wasm32"))]
