@@ -29,7 +29,7 @@ export function harness(options = {}) {
   return shared;
 }
 
-/** Devices that a page's workers open, so that a test can lose one. Call it before the model is loaded. */
+/** Devices that a page's workers open, so that a test can lose one. Call it before the model is loaded. Other workers have none. */
 export function watchDevices(page, server) {
   server.inject(WORKER_SCRIPT, `{
     self.devices = [];
@@ -40,7 +40,7 @@ export function watchDevices(page, server) {
       return device;
     };
   }`);
-  const all = () => Promise.all(page.workers().map((worker) => worker.evaluate(() => self.devices.length).then((count) => ({ worker, count }))));
+  const all = () => Promise.all(page.workers().map((worker) => worker.evaluate(() => self.devices?.length ?? 0).then((count) => ({ worker, count }))));
   return {
     opened: async () => (await all()).reduce((sum, { count }) => sum + count, 0),
     lose: async () => (await all()).find(({ count }) => count > 0).worker.evaluate(() => self.devices.at(-1).destroy()),
