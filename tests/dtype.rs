@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use frostbert::plan::kernels::WeightType;
+use frostbert::plan::kernels::{Class, WeightType};
 use frostbert::{Device, Dtype, EmbedOptions, Encoder};
 
 const TEXTS: [&str; 4] = [
@@ -14,9 +14,13 @@ const TEXTS: [&str; 4] = [
     "a film that never ends and never begins",
 ];
 
-fn load(golden: &str, device: Device, dtype: Dtype) -> Encoder {
+fn path(golden: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/goldens").join(golden);
-    Encoder::load(folder.to_str().unwrap()).device(device).dtype(dtype).build_blocking().unwrap()
+    folder.to_str().unwrap().to_owned()
+}
+
+fn load(golden: &str, device: Device, dtype: Dtype) -> Encoder {
+    Encoder::load(path(golden)).device(device).dtype(dtype).build_blocking().unwrap()
 }
 
 fn embed(encoder: &Encoder) -> Vec<Vec<f32>> {
@@ -46,6 +50,28 @@ fn f16_weights_keep_their_contract_on_every_device() {
         // The same rounded weights: the devices agree as they do with f32.
         let between = largest_difference(&gpu, &cpu);
         assert!(between <= 4e-6, "{golden}: {between:e} between the devices");
+    }
+}
+
+/// Where there are cooperative matrices x is rounded to f16 too: the same contract.
+#[test]
+fn cooperative_matrices_keep_the_contract_of_f16() {
+    for golden in ["sentence-mean", "modernbert", "mpnet", "roberta-masked-lm", "electra"] {
+        let builder = Encoder::load(path(golden)).device(Device::Software).dtype(Dtype::F16);
+        let tensor = builder.kernels(Class::Tensor).build_blocking().unwrap();
+        if tensor.device().class != "tensor" {
+            println!("NOT TESTED: {} has no cooperative matrices", tensor.device().name);
+            return;
+        }
+        let exact = embed(&load(golden, Device::Cpu, Dtype::F32));
+        let found = embed(&tensor);
+        for (half, exact) in found.iter().zip(&exact) {
+            let cosine: f64 = half.iter().zip(exact).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            assert!(cosine >= 0.9999, "{golden}: cosine {cosine}");
+        }
+        let lost = largest_difference(&found, &exact);
+        println!("{golden}: {lost:e}");
+        assert!(lost <= 2e-3, "{golden}: {lost:e} lost to f16");
     }
 }
 

@@ -97,10 +97,10 @@ fn difference(got: &[f32], expected: &[f32]) -> f32 {
 }
 
 fn check_against_twins(class: Class) {
-    compare(class, engine(class), &WEIGHTS);
+    compare(class, engine(class), &WEIGHTS, 4e-6);
 }
 
-fn compare(class: Class, engine: &GpuEngine, weights: &dyn WeightSource) {
+fn compare(class: Class, engine: &GpuEngine, weights: &dyn WeightSource, tolerance: f32) {
     let twin = CpuEngine::new(None).unwrap();
     let mut failures = vec![];
     let mut worst = 0f32;
@@ -112,7 +112,7 @@ fn compare(class: Class, engine: &GpuEngine, weights: &dyn WeightSource) {
             let expected = twin.run(&expected, &batch).unwrap();
             for (got, expected) in got.buffers.iter().zip(&expected.buffers) {
                 let error = difference(got, expected);
-                if !(error <= 4e-6) {
+                if !(error <= tolerance) {
                     failures.push(format!("{} with {} tokens: {error:e}", case.name, batch.tokens()));
                 }
                 worst = worst.max(error);
@@ -137,7 +137,27 @@ fn gpu_kernels_equal_their_twins() {
 fn kernels_with_f16_weights_equal_their_twins() {
     for class in CLASSES {
         let engine = open(GpuOptions { weights: WeightType::F16, ..options(class) });
-        compare(class, &engine, &HalfWeights);
+        compare(class, &engine, &HalfWeights, 4e-6);
+    }
+}
+
+/// An engine with the kernels for cooperative matrices, where the adapter has them: lavapipe does since Mesa 26.
+fn tensor() -> Option<GpuEngine> {
+    let engine = open(GpuOptions { weights: WeightType::F16, ..options(Class::Tensor) });
+    let cooperative = engine.report().cooperative;
+    if cooperative.is_none() {
+        println!("NOT TESTED: {} has no cooperative matrices", engine.report().name);
+        return None;
+    }
+    assert_eq!(engine.class(), Class::Tensor, "the self-check fails on {}", engine.report().driver);
+    Some(engine)
+}
+
+/// Inputs are rounded to f16: what that costs is no rounding of f32.
+#[test]
+fn tensor_kernels_equal_their_twins_but_for_f16_inputs() {
+    if let Some(engine) = tensor() {
+        compare(Class::Tensor, &engine, &HalfWeights, 2e-3);
     }
 }
 
@@ -215,42 +235,51 @@ fn a_whole_bert_equals_its_twin() {
 /// A text alone, among others, and in another order: the same bits.
 #[test]
 fn batches_do_not_change_a_texts_bits() {
+    for class in CLASSES {
+        texts_keep_their_bits(engine(class));
+    }
+}
+
+#[test]
+fn batches_do_not_change_a_texts_bits_on_cooperative_matrices() {
+    if let Some(engine) = tensor() {
+        texts_keep_their_bits(&engine);
+    }
+}
+
+fn texts_keep_their_bits(engine: &GpuEngine) {
     let plan = bert();
     let lens = [5, 33, 1, 70, 8, 31, 129];
-    for class in CLASSES {
-        let prepared = prepare(engine(class), &plan);
-        let bits = |numbers: &[usize]| -> Vec<Vec<Vec<u32>>> {
-            let mut batch = PackedBatch::new();
-            for &number in numbers {
-                push(&mut batch, number, lens[number]);
-            }
-            let outputs = run(engine(class), &prepared, &batch);
-            let part = |text: usize| {
-                let outputs = plan.outputs.iter().zip(&outputs.buffers);
-                let parts = outputs.map(|(output, values)| {
-                    let spec = plan.buffer(output.buffer);
-                    let rows = match spec.rows {
-                        frostbert::plan::Rows::Tokens => batch.rows(text),
-                        _ => text..text + 1,
-                    };
-                    values[rows.start * spec.cols..rows.end * spec.cols]
-                        .iter()
-                        .map(|value| value.to_bits())
-                        .collect()
-                });
-                parts.collect::<Vec<_>>()
-            };
-            (0..numbers.len()).map(part).collect()
-        };
-        let together = bits(&[0, 1, 2, 3, 4, 5, 6]);
-        let reversed = bits(&[6, 5, 4, 3, 2, 1, 0]);
-        for number in 0..lens.len() {
-            assert!(bits(&[number])[0] == together[number], "{class:?}: text {number} alone");
-            assert!(
-                reversed[lens.len() - 1 - number] == together[number],
-                "{class:?}: text {number} in reverse"
-            );
+    let class = engine.class();
+    let prepared = prepare(engine, &plan);
+    let bits = |numbers: &[usize]| -> Vec<Vec<Vec<u32>>> {
+        let mut batch = PackedBatch::new();
+        for &number in numbers {
+            push(&mut batch, number, lens[number]);
         }
+        let outputs = run(engine, &prepared, &batch);
+        let part = |text: usize| {
+            let outputs = plan.outputs.iter().zip(&outputs.buffers);
+            let parts = outputs.map(|(output, values)| {
+                let spec = plan.buffer(output.buffer);
+                let rows = match spec.rows {
+                    frostbert::plan::Rows::Tokens => batch.rows(text),
+                    _ => text..text + 1,
+                };
+                values[rows.start * spec.cols..rows.end * spec.cols]
+                    .iter()
+                    .map(|value| value.to_bits())
+                    .collect()
+            });
+            parts.collect::<Vec<_>>()
+        };
+        (0..numbers.len()).map(part).collect()
+    };
+    let together = bits(&[0, 1, 2, 3, 4, 5, 6]);
+    let reversed = bits(&[6, 5, 4, 3, 2, 1, 0]);
+    for number in 0..lens.len() {
+        assert!(bits(&[number])[0] == together[number], "{class:?}: text {number} alone");
+        assert!(reversed[lens.len() - 1 - number] == together[number], "{class:?}: text {number} in reverse");
     }
 }
 

@@ -8,24 +8,33 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use frostbert::plan::kernels::{
-    Access, Class, Count, Dispatch, Groups, KERNELS, Limits, PEAK_COPY, PEAK_FMA, Resource, WeightLayout,
-    WeightType, Word, lower,
+    Access, Class, Cooperative, Count, Dispatch, Groups, KERNELS, Limits, PEAK_COPY, PEAK_FMA, Resource,
+    WeightLayout, WeightType, Word, lower,
 };
 use naga::back::pipeline_constants::process_overrides;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
 /// WebGPU's default limits: what every browser grants.
 const MAX_WORKGROUP_BYTES: u32 = 16_384;
+/// What every GPU with cooperative matrices has.
+const MAX_TENSOR_WORKGROUP_BYTES: u32 = 49_152;
 const MAX_INVOCATIONS: u32 = 256;
 const MAX_STORAGE_BUFFERS: usize = 8;
 
 /// Every combination of kernel and constants of the cases, once.
 fn dispatches() -> Vec<Dispatch> {
     let mut found = BTreeMap::new();
-    for class in [Class::Tensor, Class::Gpu, Class::Browser, Class::Software] {
+    let cooperative = |side, invocations| Some(Cooperative { side, invocations });
+    for (class, cooperative) in [
+        (Class::Tensor, cooperative(16, 256)),
+        (Class::Tensor, cooperative(8, 64)),
+        (Class::Gpu, None),
+        (Class::Browser, None),
+        (Class::Software, None),
+    ] {
         for case in support::cases() {
             for weights in [WeightType::F32, WeightType::F16] {
-                let limits = Limits { max_binding_bytes: 1 << 27 };
+                let limits = Limits { max_binding_bytes: 1 << 27, cooperative };
                 for dispatch in lower(&case.plan, class, weights, &limits).unwrap() {
                     let key = format!("{} {:?}", dispatch.kernel.label(), dispatch.constants);
                     found.entry(key).or_insert(dispatch);
@@ -69,7 +78,13 @@ fn every_variant_validates_and_translates() {
     for dispatch in &found {
         let label = format!("{} {:?}", dispatch.kernel.label(), dispatch.constants);
         let module = parse(dispatch);
-        let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
+        let tensor = dispatch.kernel.variant.starts_with("tensor");
+        let allowed = if tensor {
+            Capabilities::SHADER_FLOAT16 | Capabilities::SUBGROUP | Capabilities::COOPERATIVE_MATRIX
+        } else {
+            Capabilities::SHADER_FLOAT16_IN_FLOAT32 // unpack2x16float
+        };
+        let info = Validator::new(ValidationFlags::all(), allowed)
             .validate(&module)
             .unwrap_or_else(|error| panic!("{label}: {}", error.emit_to_string(&dispatch.kernel.source())));
         let constants = dispatch.constants.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
@@ -87,21 +102,24 @@ fn every_variant_validates_and_translates() {
             .filter(|(_, variable)| variable.space == naga::AddressSpace::WorkGroup)
             .map(|(_, variable)| layouter[variable.ty].size)
             .sum();
-        assert!(
-            workgroup_bytes <= MAX_WORKGROUP_BYTES,
-            "{label}: {workgroup_bytes} bytes of workgroup memory"
-        );
+        let most = if tensor { MAX_TENSOR_WORKGROUP_BYTES } else { MAX_WORKGROUP_BYTES };
+        assert!(workgroup_bytes <= most, "{label}: {workgroup_bytes} bytes of workgroup memory");
 
+        // Cooperative matrices came with SPIR-V 1.6's memory model.
+        let lang_version = if tensor { (1, 6) } else { naga::back::spv::Options::default().lang_version };
         naga::back::spv::write_vec(
             &module,
             &info,
-            &naga::back::spv::Options { fake_missing_bindings: true, ..Default::default() },
+            &naga::back::spv::Options { fake_missing_bindings: true, lang_version, ..Default::default() },
             Some(&naga::back::spv::PipelineOptions {
                 shader_stage: naga::ShaderStage::Compute,
                 entry_point: "main".to_owned(),
             }),
         )
         .unwrap_or_else(|error| panic!("{label} to SPIR-V: {error}"));
+        if tensor {
+            continue; // for Vulkan only
+        }
         naga::back::msl::write_string(
             &module,
             &info,

@@ -2,7 +2,7 @@
 
 use super::platform;
 use crate::error::{Error, Result};
-use crate::plan::kernels::Class;
+use crate::plan::kernels::{Class, Cooperative};
 use serde::Serialize;
 
 /// What `frostbert devices` says of one adapter.
@@ -22,6 +22,8 @@ pub struct AdapterReport {
     pub class: Class,
     /// Optional features it has, of those that kernels can use.
     pub features: Vec<&'static str>,
+    /// Cooperative matrices that kernels can use.
+    pub cooperative: Option<Cooperative>,
     /// Sizes it allows.
     pub limits: AdapterLimits,
 }
@@ -95,9 +97,11 @@ async fn enumerate() -> Vec<wgpu::Adapter> {
 fn report(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
     let info = adapter.get_info();
     let features = adapter.features();
+    let cooperative = cooperative(adapter, &info);
     AdapterReport {
         index,
-        class: class(&info),
+        class: class(&info, cooperative.is_some()),
+        cooperative,
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
         backend: info.backend.to_string(),
         device_type: match info.device_type {
@@ -113,11 +117,43 @@ fn report(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
     }
 }
 
-fn class(info: &wgpu::AdapterInfo) -> Class {
+/// Features that kernels with cooperative matrices use.
+pub(super) const COOPERATIVE: wgpu::Features = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
+    .union(wgpu::Features::SHADER_F16)
+    .union(wgpu::Features::SUBGROUP);
+
+/// The largest square of f16 in, f32 out that there are kernels for.
+fn cooperative(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo) -> Option<Cooperative> {
+    use wgpu::CooperativeScalarType::{F16, F32};
+    if !adapter.features().contains(COOPERATIVE) {
+        return None;
+    }
+    let properties = adapter.cooperative_matrix_properties();
+    let has = |side: u32| {
+        properties.iter().any(|found| {
+            [found.m_size, found.n_size, found.k_size] == [side; 3]
+                && (found.ab_type, found.cr_type) == (F16, F32)
+        })
+    };
+    // An invocation of the kernel for 16 by 16 copies what one of 256 must; of that for 8 by 8, one of 64.
+    [(16, 256), (8, 64)].into_iter().find(|(side, _)| has(*side)).and_then(|(side, least)| {
+        let invocations = least.max(Cooperative::SUBGROUPS * info.subgroup_max_size);
+        // Kernels size an array for subgroups of 64.
+        let fits = info.subgroup_max_size <= 64
+            && invocations <= adapter.limits().max_compute_invocations_per_workgroup;
+        fits.then_some(Cooperative { side, invocations })
+    })
+}
+
+fn class(info: &wgpu::AdapterInfo, cooperative: bool) -> Class {
     let text = format!("{} {} {}", info.name, info.driver, info.driver_info).to_lowercase();
     // A browser does not say that its adapter is a CPU, but names it.
     let software = ["llvmpipe", "swiftshader", "basic render"].iter().any(|name| text.contains(name));
-    if software || info.device_type == wgpu::DeviceType::Cpu { Class::Software } else { platform::GPU_CLASS }
+    match cooperative {
+        _ if software || info.device_type == wgpu::DeviceType::Cpu => Class::Software,
+        true => Class::Tensor,
+        false => platform::GPU_CLASS,
+    }
 }
 
 /// How much a real GPU is wanted, more is better; none for what is not known to be one.

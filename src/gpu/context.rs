@@ -14,20 +14,32 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// Opens the adapter that the selector means, with all the buffer sizes it allows.
-    pub(super) async fn open(selector: &AdapterSelector) -> Result<Self> {
+    /// Opens the adapter that the selector means, with all the buffer sizes it allows, and with what kernels for
+    /// cooperative matrices need if they are wanted and there.
+    pub(super) async fn open(selector: &AdapterSelector, tensor: bool) -> Result<Self> {
         let (adapter, report) = adapter::select(selector).await?;
         let allowed = adapter.limits();
         let wanted = wgpu::Limits {
             max_buffer_size: allowed.max_buffer_size,
             max_storage_buffer_binding_size: allowed.max_storage_buffer_binding_size,
             max_compute_workgroup_storage_size: allowed.max_compute_workgroup_storage_size,
+            max_compute_invocations_per_workgroup: allowed.max_compute_invocations_per_workgroup,
+            max_compute_workgroup_size_x: allowed.max_compute_workgroup_size_x,
             ..wgpu::Limits::default()
+        };
+        let tensor = tensor && report.cooperative.is_some();
+        let optional = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE;
+        let (cooperative, experimental_features) = if tensor {
+            // SAFETY: what is experimental here is shader code, which tests/shaders.rs validates; and no result is used
+            // before a plan has computed the same with and without it (self_check.rs).
+            (adapter::COOPERATIVE, unsafe { wgpu::ExperimentalFeatures::enabled() })
+        } else {
+            (wgpu::Features::empty(), wgpu::ExperimentalFeatures::disabled())
         };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("frostbert"),
-            required_features: adapter.features()
-                & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE),
+            required_features: (adapter.features() & optional) | cooperative,
+            experimental_features,
             required_limits: wanted.or_worse_values_from(&allowed),
             ..Default::default()
         };

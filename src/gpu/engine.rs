@@ -91,11 +91,13 @@ impl GpuEngine {
     /// # Errors
     /// As [`new`](Self::new).
     pub async fn with_options(options: GpuOptions) -> Result<Self> {
-        let mut context = Context::open(&options.selector).await?;
+        let tensor =
+            options.weights == WeightType::F16 && matches!(options.class, None | Some(Class::Tensor));
+        let mut context = Context::open(&options.selector, tensor).await?;
         let limits = &mut context.report.limits;
         limits.max_binding_bytes =
             options.max_binding_bytes.unwrap_or(u64::MAX).min(limits.max_binding_bytes);
-        Ok(GpuEngine {
+        let mut engine = GpuEngine {
             class: options.class.unwrap_or(context.report.class),
             context: Arc::new(context),
             batch_tokens: options.batch_tokens,
@@ -103,7 +105,11 @@ impl GpuEngine {
             pipelines: Pipelines::new(options.pipeline_cache),
             weights: Weights::default(),
             weight_type: options.weights,
-        })
+        };
+        if tensor && engine.class == Class::Tensor && !engine.tensor_kernels_agree().await? {
+            engine.class = Class::Gpu;
+        }
+        Ok(engine)
     }
 
     /// Runs the kernels of another class than the adapter's own; for tests and measurements.
@@ -145,9 +151,22 @@ impl GpuEngine {
     /// `is_limit`: a weight is too large for the device. `is_model_file`: a weight cannot be loaded. `is_device`:
     /// the driver refuses something.
     pub async fn prepare(&self, plan: &Plan, source: &dyn WeightSource) -> Result<PreparedPlan> {
+        self.prepare_as(self.class, plan, source).await
+    }
+
+    /// [`prepare`](Self::prepare) with the kernels of a class.
+    pub(super) async fn prepare_as(
+        &self,
+        class: Class,
+        plan: &Plan,
+        source: &dyn WeightSource,
+    ) -> Result<PreparedPlan> {
         let limits = &self.context.report.limits;
-        let max_binding_bytes = limits.max_binding_bytes.min(limits.max_buffer_bytes);
-        let dispatches = lower(plan, self.class, self.weight_type, &Limits { max_binding_bytes })?;
+        let kernel_limits = Limits {
+            max_binding_bytes: limits.max_binding_bytes.min(limits.max_buffer_bytes),
+            cooperative: self.context.report.cooperative,
+        };
+        let dispatches = lower(plan, class, self.weight_type, &kernel_limits)?;
         let resources: Vec<_> = dispatches
             .iter()
             .flat_map(|dispatch| dispatch.bindings.iter().map(|(resource, _)| *resource))

@@ -16,6 +16,7 @@ mod pipeline_cache;
 mod pipelines;
 mod profile;
 mod readback;
+mod self_check;
 mod weights;
 
 #[cfg(not(target_arch = "wasm32"))]

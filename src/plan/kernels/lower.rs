@@ -1,7 +1,10 @@
 //! From steps to dispatches.
 
 use super::shaders::{self, Kernel};
-use super::{Access, Class, Count, Dispatch, Groups, Resource, WeightLayout, WeightSlice, WeightType, Word};
+use super::{
+    Access, Class, Cooperative, Count, Dispatch, Groups, Resource, WeightLayout, WeightSlice, WeightType,
+    Word,
+};
 use crate::checkpoint::Activation;
 use crate::error::{Error, Result};
 use crate::plan::{BufferId, Norm, Plan, Pooling, RelativeBias, RowIndex, Rows, Step, WeightId};
@@ -11,6 +14,8 @@ use crate::plan::{BufferId, Norm, Plan, Pooling, RelativeBias, RowIndex, Rows, S
 pub struct Limits {
     /// Bytes of one storage binding.
     pub max_binding_bytes: u64,
+    /// Its cooperative matrices, if it has any that kernels can use.
+    pub cooperative: Option<Cooperative>,
 }
 
 /// Turns a plan into dispatches for one class of adapters, with matrices and word tables stored as `weights`.
@@ -113,13 +118,41 @@ const MATMUL_LARGE: MatMulTile = MatMulTile {
     columns: 128,
 };
 
-impl MatMulTile {
+/// A matmul kernel and what a workgroup of it covers.
+struct MatMulKernel {
+    kernel: &'static Kernel,
+    invocations: Invocations,
+    rows: u32,
+    columns: u32,
+}
+
+impl Lowering<'_> {
     /// Large tiles load less; small ones waste less where a matrix is narrow, or its rows are few: texts, not tokens.
-    fn choose(class: Class, rows: Rows, n: usize) -> &'static Self {
-        match class {
+    fn matmul_kernel(&self, rows: Rows, k: usize, n: usize) -> MatMulKernel {
+        let any_width = !k.is_multiple_of(4) || !n.is_multiple_of(4);
+        if let Some(cooperative) = self.cooperative().filter(|_| rows == Rows::Tokens && !any_width) {
+            let side = Cooperative::SUBGROUPS * cooperative.side;
+            return MatMulKernel {
+                kernel: if cooperative.side == 16 {
+                    &shaders::MATMUL_TENSOR_16
+                } else {
+                    &shaders::MATMUL_TENSOR_8
+                },
+                invocations: Invocations::Override(cooperative.invocations),
+                rows: side,
+                columns: side,
+            };
+        }
+        let tile = match self.class {
             Class::Software => &MATMUL_SOFTWARE,
             _ if rows == Rows::Tokens && n >= 256 => &MATMUL_LARGE,
             _ => &MATMUL_SMALL,
+        };
+        MatMulKernel {
+            kernel: tile.kernels[self.weights as usize][usize::from(any_width)],
+            invocations: Invocations::Fixed(tile.invocations),
+            rows: tile.rows,
+            columns: tile.columns,
         }
     }
 }
@@ -161,14 +194,54 @@ const ATTENTION_PROBABILITIES: AttentionTile = AttentionTile {
 };
 
 impl AttentionTile {
+    fn kernel(&self, head_dim: usize) -> AttentionKernel {
+        AttentionKernel {
+            kernel: if head_dim.is_multiple_of(4) { self.kernel } else { self.scalar },
+            invocations: Invocations::Fixed(self.invocations),
+            rows: self.rows,
+        }
+    }
+}
+
+/// An attention kernel and what a workgroup of it covers.
+struct AttentionKernel {
+    kernel: &'static Kernel,
+    invocations: Invocations,
+    rows: u32,
+}
+
+impl Lowering<'_> {
     /// Heads of more than 64 would not fit a browser's 16 KiB of workgroup memory: the kernel without workgroup memory
     /// takes them everywhere. No model of the families here has any.
-    fn choose(class: Class, head_dim: usize) -> &'static Self {
-        match (class, head_dim) {
+    fn attention_kernel(&self, head_dim: usize) -> AttentionKernel {
+        if let Some(cooperative) = self.cooperative().filter(|_| head_dim <= 64 && head_dim.is_multiple_of(4))
+        {
+            let kernel = match (cooperative.side, head_dim) {
+                (16, 33..) => &shaders::ATTENTION_TENSOR_16_HEAD_64,
+                (16, _) => &shaders::ATTENTION_TENSOR_16_HEAD_32,
+                (_, 33..) => &shaders::ATTENTION_TENSOR_8_HEAD_64,
+                _ => &shaders::ATTENTION_TENSOR_8_HEAD_32,
+            };
+            // A strip of rows to each of half as many subgroups as a matmul has.
+            let invocations = Invocations::Override(cooperative.invocations / 2);
+            return AttentionKernel {
+                kernel,
+                invocations,
+                rows: Cooperative::SUBGROUPS / 2 * cooperative.side,
+            };
+        }
+        let tile = match (self.class, head_dim) {
             (Class::Software, _) | (_, 65..) => &ATTENTION_SOFTWARE,
             (_, 33..) => &ATTENTION_HEAD_64,
             _ => &ATTENTION_HEAD_32,
-        }
+        };
+        tile.kernel(head_dim)
+    }
+
+    /// The device's cooperative matrices, where this plan is to use them.
+    fn cooperative(&self) -> Option<Cooperative> {
+        let wanted = self.class == Class::Tensor && self.weights == WeightType::F16;
+        self.limits.cooperative.filter(|cooperative| wanted && matches!(cooperative.side, 8 | 16))
     }
 }
 
@@ -189,6 +262,7 @@ struct Shape {
 }
 
 /// Invocations of a workgroup.
+#[derive(Clone, Copy)]
 enum Invocations {
     /// A constant of the kernel, which sizes arrays with it.
     Fixed(u32),
@@ -218,11 +292,11 @@ impl Lowering<'_> {
                 self.matmul(x, weight, bias, activation, residual, out)
             }
             Step::Attention { qkv, heads, head_dim, scale, window, relative_bias, out } => {
-                let tile = AttentionTile::choose(self.class, head_dim);
+                let tile = self.attention_kernel(head_dim);
                 self.attention(tile, qkv, [heads, head_dim], scale, window, relative_bias, out)
             }
             Step::AttentionProbabilities { qkv, heads, head_dim, scale, window, relative_bias, out } => {
-                let tile = &ATTENTION_PROBABILITIES;
+                let tile = ATTENTION_PROBABILITIES.kernel(head_dim);
                 self.attention(tile, qkv, [heads, head_dim], scale, window, relative_bias, out)
             }
             Step::Rotary { qkv, heads, head_dim, theta } => {
@@ -462,9 +536,7 @@ impl Lowering<'_> {
         out: BufferId,
     ) -> Result<()> {
         let (spec, k) = (*self.plan.buffer(out), self.plan.buffer(x).cols);
-        let tile = MatMulTile::choose(self.class, spec.rows, spec.cols);
-        let any_width = usize::from(k % 4 != 0 || spec.cols % 4 != 0);
-        let kernel = tile.kernels[self.weights as usize][any_width];
+        let tile = self.matmul_kernel(spec.rows, k, spec.cols);
         let layout = WeightLayout::Transposed { columns: tile.columns as usize };
         for slice in self.slices(weight, layout, self.weights)? {
             let reads = vec![
@@ -488,10 +560,10 @@ impl Lowering<'_> {
             ];
             let shape = Shape {
                 count: Count::Rows(spec.rows),
-                invocations: Invocations::Fixed(tile.invocations),
+                invocations: tile.invocations,
                 groups: [groups(slice.rows, tile.columns), Groups::Per(tile.rows), Groups::Fixed(1)],
             };
-            self.push(kernel, constants, params, reads, out, shape);
+            self.push(tile.kernel, constants, params, reads, out, shape);
         }
         Ok(())
     }
@@ -499,7 +571,7 @@ impl Lowering<'_> {
     #[allow(clippy::too_many_arguments, reason = "the fields of two steps that differ in their kernel only")]
     fn attention(
         &mut self,
-        tile: &AttentionTile,
+        tile: AttentionKernel,
         qkv: BufferId,
         [heads, head_dim]: [usize; 2],
         scale: f32,
@@ -526,13 +598,12 @@ impl Lowering<'_> {
             ("max_distance", u(relative_bias.map_or(0, |bias| bias.max_distance))),
             ("scale", Word::F32(scale)),
         ];
-        let kernel = if head_dim % 4 == 0 { tile.kernel } else { tile.scalar };
         let shape = Shape {
             count: Count::Tiles(tile.rows),
-            invocations: Invocations::Fixed(tile.invocations),
+            invocations: tile.invocations,
             groups: [Groups::Per(1), Groups::Fixed(heads as u32), Groups::Fixed(1)],
         };
-        self.push(kernel, constants, params, reads, out, shape);
+        self.push(tile.kernel, constants, params, reads, out, shape);
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
-    /// A GPU with cooperative matrices. No kernels of its own yet: it runs those of `gpu`.
+    /// A GPU with cooperative matrices (tensor cores). They take f16: with f32 weights it runs the kernels of `gpu`.
     Tensor,
     /// A GPU through Vulkan, Metal or DX12.
     Gpu,
@@ -37,6 +37,20 @@ impl Class {
             Class::Software => "software",
         }
     }
+}
+
+/// The cooperative matrices of a device: f16 in, f32 out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Cooperative {
+    /// Rows and columns of one: 8 or 16.
+    pub side: u32,
+    /// Invocations of a workgroup that has at least [`SUBGROUPS`](Self::SUBGROUPS) subgroups.
+    pub invocations: u32,
+}
+
+impl Cooperative {
+    /// Subgroups that share a workgroup's tile.
+    pub const SUBGROUPS: u32 = 8;
 }
 
 /// How matrices and word tables are stored on the device. Vectors and small tables are f32 always, and so is what is computed.

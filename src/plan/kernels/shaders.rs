@@ -92,6 +92,22 @@ kernels! {
     ATTENTION_HEAD_64_SCALAR = "attention" "gpu-head-64-scalar" [
         "prelude/attention_scalar.wgsl", "prelude/attention.wgsl", "gpu/attention_head_64.wgsl", "gpu/attention.wgsl"
     ];
+    ATTENTION_TENSOR_16_HEAD_32 = "attention" "tensor-16-head-32" [
+        "prelude/cooperative_16.wgsl", "prelude/attention_vec4.wgsl", "prelude/attention.wgsl",
+        "tensor/attention_head_32.wgsl", "tensor/attention.wgsl"
+    ];
+    ATTENTION_TENSOR_16_HEAD_64 = "attention" "tensor-16-head-64" [
+        "prelude/cooperative_16.wgsl", "prelude/attention_vec4.wgsl", "prelude/attention.wgsl",
+        "tensor/attention_head_64.wgsl", "tensor/attention.wgsl"
+    ];
+    ATTENTION_TENSOR_8_HEAD_32 = "attention" "tensor-8-head-32" [
+        "prelude/cooperative_8.wgsl", "prelude/attention_vec4.wgsl", "prelude/attention.wgsl",
+        "tensor/attention_head_32.wgsl", "tensor/attention.wgsl"
+    ];
+    ATTENTION_TENSOR_8_HEAD_64 = "attention" "tensor-8-head-64" [
+        "prelude/cooperative_8.wgsl", "prelude/attention_vec4.wgsl", "prelude/attention.wgsl",
+        "tensor/attention_head_64.wgsl", "tensor/attention.wgsl"
+    ];
     ATTENTION_SOFTWARE = "attention" "software" [
         "prelude/attention_vec4.wgsl", "prelude/attention.wgsl", "software/attention.wgsl"
     ];
@@ -123,6 +139,14 @@ kernels! {
     MATMUL_SMALL_SCALAR_F16 = "matmul" "gpu-small-scalar-f16" [
         "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
         "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_TENSOR_16 = "matmul" "tensor-16" [
+        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul.wgsl"
+    ];
+    MATMUL_TENSOR_8 = "matmul" "tensor-8" [
+        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul.wgsl"
     ];
     MATMUL_SOFTWARE_F16 = "matmul" "software-f16" [
         "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",

@@ -1,0 +1,12 @@
+enable f16;
+enable wgpu_cooperative_matrix;
+
+// Cooperative matrices of 16 by 16: NVIDIA, and others with subgroups of 32 or 64.
+
+const SIDE = 16u;
+// The fewest invocations that eight subgroups have.
+const INVOCATIONS = 256u;
+
+alias MatrixA = coop_mat16x16<f16, A>;
+alias MatrixB = coop_mat16x16<f16, B>;
+alias MatrixC = coop_mat16x16<f32, C>;

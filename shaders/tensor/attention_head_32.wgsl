@@ -1,0 +1,2 @@
+// Heads of up to 32.
+const HEAD = 32u;

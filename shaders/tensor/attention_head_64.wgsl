@@ -1,0 +1,2 @@
+// Heads of up to 64.
+const HEAD = 64u;
