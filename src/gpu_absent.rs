@@ -71,6 +71,14 @@ impl GpuEngine {
     }
 
     /// Never called.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn tune(&mut self, _plan: &Plan) -> Result<crate::plan::kernels::Tuning> {
+        match *self {}
+    }
+
+    /// Never called.
     pub fn class(&self) -> Class {
         match *self {}
     }

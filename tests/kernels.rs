@@ -7,7 +7,7 @@ mod support;
 use std::sync::OnceLock;
 
 use frostbert::gpu::{AdapterSelector, GpuEngine, GpuOptions, PreparedPlan};
-use frostbert::plan::kernels::{Class, WeightType};
+use frostbert::plan::kernels::{Class, Tile, WeightType};
 use frostbert::plan::{
     EmbeddingRequest, LayerMix, Outputs, Plan, Pooling, RandomWeights, Request, WeightSource, WeightSpec,
     families,
@@ -146,7 +146,7 @@ fn tensor() -> Option<GpuEngine> {
     let engine = open(GpuOptions { weights: WeightType::F16, ..options(Class::Tensor) });
     let cooperative = engine.report().cooperative;
     if cooperative.is_none() {
-        println!("NOT TESTED: {} has no cooperative matrices", engine.report().name);
+        support::not_tested(&format!("{} has no cooperative matrices", engine.report().name));
         return None;
     }
     assert_eq!(engine.class(), Class::Tensor, "the self-check fails on {}", engine.report().driver);
@@ -159,6 +159,44 @@ fn tensor_kernels_equal_their_twins_but_for_f16_inputs() {
     if let Some(engine) = tensor() {
         compare(Class::Tensor, &engine, &HalfWeights, 2e-3);
     }
+}
+
+/// Tiles sum in the same order: which one a device was found to be fastest with shows in no bit.
+#[test]
+fn every_tile_gives_the_same_bits() {
+    let mut engine = open(options(Class::Gpu));
+    let plan = bert();
+    let batch = batch(&[130, 64, 2, 63, 65]);
+    let expected = run(&engine, &prepare(&engine, &plan), &batch);
+    for tile in [Tile::Small, Tile::Medium, Tile::Large] {
+        engine.set_tuning(support::only(&plan, tile));
+        assert!(run(&engine, &prepare(&engine, &plan), &batch) == expected, "{tile:?}");
+    }
+}
+
+#[test]
+fn what_was_measured_is_kept_for_the_next_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let open =
+        |class| open(GpuOptions { pipeline_cache: Some(folder.path().to_path_buf()), ..options(class) });
+    let mut engine = open(Class::Gpu);
+    assert_eq!(engine.tuning().iter().count(), 0);
+    let tuning = pollster::block_on(engine.tune(&bert())).unwrap();
+    // q k v as one, attention's output, and the two of the feed-forward part.
+    let shapes: Vec<_> = tuning.iter().map(|(shape, _)| shape).collect();
+    assert_eq!(shapes, [(64, 64), (64, 136), (64, 192), (136, 64)]);
+    assert!(tuning.iter().all(|(_, tile)| tile != Tile::Software && tile != Tile::Cooperative));
+    assert_eq!(*open(Class::Gpu).tuning(), tuning);
+
+    let mut software = open(Class::Software);
+    assert_eq!(pollster::block_on(software.tune(&bert())).unwrap().iter().count(), 0);
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "json") {
+            std::fs::write(path, "[[64,").unwrap();
+        }
+    }
+    assert_eq!(open(Class::Gpu).tuning().iter().count(), 0, "a damaged file is nothing kept");
 }
 
 /// A weight that f16 cannot hold is refused with its name, not computed with as infinity.

@@ -7,9 +7,10 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use frostbert::plan::Plan;
 use frostbert::plan::kernels::{
     Access, Class, Cooperative, Count, Dispatch, Groups, KERNELS, Limits, PEAK_COPY, PEAK_FMA, Resource,
-    WeightLayout, WeightType, Word, lower,
+    Tile, Tuning, WeightLayout, WeightType, Word, lower,
 };
 use naga::back::pipeline_constants::process_overrides;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
@@ -20,6 +21,13 @@ const MAX_WORKGROUP_BYTES: u32 = 16_384;
 const MAX_TENSOR_WORKGROUP_BYTES: u32 = 49_152;
 const MAX_INVOCATIONS: u32 = 256;
 const MAX_STORAGE_BUFFERS: usize = 8;
+
+/// None, and one for every tile.
+fn tunings(plan: &Plan) -> Vec<Tuning> {
+    let mut all = vec![Tuning::default()];
+    all.extend(Tile::OF_GPUS.map(|tile| support::only(plan, tile)));
+    all
+}
 
 /// Every combination of kernel and constants of the cases, once.
 fn dispatches() -> Vec<Dispatch> {
@@ -35,9 +43,11 @@ fn dispatches() -> Vec<Dispatch> {
         for case in support::cases() {
             for weights in [WeightType::F32, WeightType::F16] {
                 let limits = Limits { max_binding_bytes: 1 << 27, cooperative };
-                for dispatch in lower(&case.plan, class, weights, &limits).unwrap() {
-                    let key = format!("{} {:?}", dispatch.kernel.label(), dispatch.constants);
-                    found.entry(key).or_insert(dispatch);
+                for tuning in tunings(&case.plan) {
+                    for dispatch in lower(&case.plan, class, weights, &limits, &tuning).unwrap() {
+                        let key = format!("{} {:?}", dispatch.kernel.label(), dispatch.constants);
+                        found.entry(key).or_insert(dispatch);
+                    }
                 }
             }
         }

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use super::{DeviceReport, Encoder};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Config};
 use crate::device::Device;
 use crate::dtype::Dtype;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::gpu::{AdapterSelector, GpuEngine, GpuOptions};
 use crate::plan::kernels::Class;
+use crate::plan::{Request, families};
 use crate::reference::CpuEngine;
 use crate::text::Tokenizer;
 
@@ -32,6 +33,7 @@ pub struct EncoderBuilder {
     kernels: Option<Class>,
     offline: bool,
     pipeline_cache: Option<PathBuf>,
+    tune: bool,
     #[cfg(not(target_arch = "wasm32"))]
     download_progress: Option<native::DownloadProgress>,
 }
@@ -60,6 +62,7 @@ impl EncoderBuilder {
             kernels: None,
             offline: false,
             pipeline_cache: default_pipeline_cache(),
+            tune: false,
             #[cfg(not(target_arch = "wasm32"))]
             download_progress: None,
         }
@@ -116,6 +119,15 @@ impl EncoderBuilder {
         self
     }
 
+    /// Measures which kernels multiply this model's matrices fastest on the adapter, about a second, unless that is known
+    /// from before. It is kept beside the [compiled kernels](Self::pipeline_cache), and used from then on whether asked for
+    /// or not. Does nothing on the CPU engine and on software adapters.
+    #[must_use]
+    pub fn tune(mut self, tune: bool) -> Self {
+        self.tune = tune;
+        self
+    }
+
     /// Loads the encoder.
     ///
     /// # Errors
@@ -140,7 +152,10 @@ impl EncoderBuilder {
             pipeline_cache: self.pipeline_cache,
             ..GpuOptions::default()
         };
-        let (engine, device) = choose_engine(&self.device, self.threads, options).await?;
+        let (mut engine, mut device) = choose_engine(&self.device, self.threads, options).await?;
+        if let (true, Engine::Gpu(engine)) = (self.tune, &mut engine) {
+            device.note = tuned(engine, checkpoint.config()).await?;
+        }
         let batch_tokens = self.batch_tokens.unwrap_or(match (&engine, device.class.as_str()) {
             (Engine::Cpu(_), _) => CPU_BATCH_TOKENS,
             (_, "software") => SOFTWARE_BATCH_TOKENS,
@@ -156,6 +171,14 @@ impl EncoderBuilder {
             plans: Mutex::new(Vec::new()),
         })
     }
+}
+
+/// Tunes an engine for a model, and says how.
+async fn tuned(engine: &mut GpuEngine, config: &Config) -> Result<Option<String>> {
+    let request = Request { hidden_states: vec![config.layers], ..Request::default() };
+    let tuning = engine.tune(&families::plan(config, &request)?).await?;
+    let tiles: Vec<_> = tuning.iter().map(|((k, n), tile)| format!("{n} x {k} {}", tile.name())).collect();
+    Ok((!tiles.is_empty()).then(|| format!("tiles for this adapter: {}", tiles.join(", "))))
 }
 
 /// Nothing of this is on disk in a browser.

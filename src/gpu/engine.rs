@@ -5,10 +5,11 @@ use super::arena::{self, Arena, Capacity};
 use super::context::Context;
 use super::fault::lock;
 use super::pipelines::{Pipeline, Pipelines};
+use super::platform;
 use super::readback::{InFlight, Staging};
 use super::weights::Weights;
 use crate::error::{Error, Result};
-use crate::plan::kernels::{Class, Dispatch, Limits, Resource, WeightType, lower};
+use crate::plan::kernels::{Class, Dispatch, Limits, Resource, Tuning, WeightType, lower};
 use crate::plan::{Plan, Step, WeightSource};
 use crate::text::PackedBatch;
 use std::collections::HashMap;
@@ -37,6 +38,9 @@ pub struct GpuOptions {
 pub struct GpuEngine {
     context: Arc<Context>,
     class: Class,
+    tuning: Tuning,
+    /// Where compiled kernels and measurements of them are kept.
+    folder: Option<std::path::PathBuf>,
     batch_tokens: usize,
     poison: bool,
     pipelines: Pipelines,
@@ -99,6 +103,11 @@ impl GpuEngine {
             options.max_binding_bytes.unwrap_or(u64::MAX).min(limits.max_binding_bytes);
         let mut engine = GpuEngine {
             class: options.class.unwrap_or(context.report.class),
+            tuning: options
+                .pipeline_cache
+                .as_deref()
+                .map_or_else(Tuning::default, |folder| platform::load_tuning(folder, &context.report)),
+            folder: options.pipeline_cache.clone(),
             context: Arc::new(context),
             batch_tokens: options.batch_tokens,
             poison: options.poison,
@@ -141,6 +150,27 @@ impl GpuEngine {
         self.class
     }
 
+    /// The tiles that were measured to be fastest on this device, now or by a process before.
+    pub fn tuning(&self) -> &Tuning {
+        &self.tuning
+    }
+
+    /// Names the tiles for matrices; plans prepared from now on use them.
+    pub fn set_tuning(&mut self, tuning: Tuning) {
+        self.tuning = tuning;
+    }
+
+    pub(super) fn kernel_folder(&self) -> Option<&std::path::Path> {
+        self.folder.as_deref()
+    }
+
+    /// Whether [`Tile::Cooperative`] is a kernel of its own here.
+    pub(super) fn has_cooperative_kernels(&self) -> bool {
+        self.class == Class::Tensor
+            && self.weight_type == WeightType::F16
+            && self.context.report.cooperative.is_some()
+    }
+
     pub(super) fn context(&self) -> &Arc<Context> {
         &self.context
     }
@@ -151,13 +181,14 @@ impl GpuEngine {
     /// `is_limit`: a weight is too large for the device. `is_model_file`: a weight cannot be loaded. `is_device`:
     /// the driver refuses something.
     pub async fn prepare(&self, plan: &Plan, source: &dyn WeightSource) -> Result<PreparedPlan> {
-        self.prepare_as(self.class, plan, source).await
+        self.prepare_with(self.class, &self.tuning, plan, source).await
     }
 
-    /// [`prepare`](Self::prepare) with the kernels of a class.
-    pub(super) async fn prepare_as(
+    /// [`prepare`](Self::prepare) with the kernels of a class, and of a tuning.
+    pub(super) async fn prepare_with(
         &self,
         class: Class,
+        tuning: &Tuning,
         plan: &Plan,
         source: &dyn WeightSource,
     ) -> Result<PreparedPlan> {
@@ -166,7 +197,7 @@ impl GpuEngine {
             max_binding_bytes: limits.max_binding_bytes.min(limits.max_buffer_bytes),
             cooperative: self.context.report.cooperative,
         };
-        let dispatches = lower(plan, class, self.weight_type, &kernel_limits)?;
+        let dispatches = lower(plan, class, self.weight_type, &kernel_limits, tuning)?;
         let resources: Vec<_> = dispatches
             .iter()
             .flat_map(|dispatch| dispatch.bindings.iter().map(|(resource, _)| *resource))

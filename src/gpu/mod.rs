@@ -17,6 +17,9 @@ mod pipelines;
 mod profile;
 mod readback;
 mod self_check;
+mod tune;
+#[cfg(not(target_arch = "wasm32"))]
+mod tuning_file;
 mod weights;
 
 #[cfg(not(target_arch = "wasm32"))]

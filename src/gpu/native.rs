@@ -34,6 +34,8 @@ pub(super) fn map_all<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> R + Sync 
     items.par_iter().map(f).collect()
 }
 
+pub(super) use super::tuning_file::{load as load_tuning, save as save_tuning};
+
 /// The pipeline cache on disk, opened when the first kernel is compiled.
 #[derive(Default)]
 pub(super) struct DiskCache {

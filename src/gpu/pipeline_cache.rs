@@ -21,7 +21,7 @@ impl PipelineCache {
         if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
             return None;
         }
-        let path = folder.join(file_name(report));
+        let path = folder.join(format!("{}.pipelines", key(report)));
         let small = std::fs::metadata(&path).is_ok_and(|file| file.len() <= LARGEST);
         let data = if small { std::fs::read(&path).ok().and_then(unseal) } else { None };
         let descriptor = wgpu::PipelineCacheDescriptor {
@@ -55,9 +55,9 @@ impl PipelineCache {
     }
 }
 
-/// A name that changes with whatever makes compiled kernels useless: adapter, driver, kernels. (wgpu looks at
-/// its own version itself.)
-fn file_name(report: &AdapterReport) -> String {
+/// A name that changes with whatever makes compiled kernels and measurements of them useless: adapter, driver, kernels, and
+/// our version, which names that of wgpu.
+pub(super) fn key(report: &AdapterReport) -> String {
     let mut hash = Sha256::new();
     for part in [&report.name, &report.driver, &report.backend] {
         hash.update(part.as_bytes());
@@ -69,8 +69,7 @@ fn file_name(report: &AdapterReport) -> String {
         hash.update(kernel.source());
     }
     let hash = hash.finalize();
-    let hex: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("{hex}.pipelines")
+    hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 const CHECKSUM: usize = 32;

@@ -6,7 +6,7 @@
 use super::engine::GpuEngine;
 use crate::checkpoint::Config;
 use crate::error::Result;
-use crate::plan::kernels::Class;
+use crate::plan::kernels::{Class, Tuning};
 use crate::plan::{RandomWeights, Request, families};
 use crate::text::PackedBatch;
 
@@ -33,10 +33,10 @@ impl GpuEngine {
             let ids: Vec<u32> = (0..len).map(|at| ((at * 31 + number * 17) % 97) as u32).collect();
             batch.push(&ids, &vec![0; len], 0);
         }
-        let weights = RandomWeights { seed: 1 };
-        let expected = self.prepare_as(Class::Gpu, &plan, &weights).await?;
+        let (weights, tuning) = (RandomWeights { seed: 1 }, Tuning::default());
+        let expected = self.prepare_with(Class::Gpu, &tuning, &plan, &weights).await?;
         let expected = self.submit(&expected, &batch)?.outputs().await?;
-        let tensor = match self.prepare_as(Class::Tensor, &plan, &weights).await {
+        let tensor = match self.prepare_with(Class::Tensor, &tuning, &plan, &weights).await {
             Ok(prepared) => prepared,
             Err(_) => return Ok(false),
         };

@@ -1,7 +1,7 @@
 //! What differs between a native program and a web page; the twin is native.rs.
 
 use crate::error::Result;
-use crate::plan::kernels::Class;
+use crate::plan::kernels::{Class, Tuning};
 
 /// The class of an adapter that is not a CPU.
 pub(super) const GPU_CLASS: Class = Class::Browser;
@@ -37,4 +37,17 @@ impl DiskCache {
     }
 
     pub(super) fn save(&self) {}
+}
+
+/// A browser has no folder to keep measurements in.
+pub(super) fn load_tuning(_folder: &std::path::Path, _report: &super::adapter::AdapterReport) -> Tuning {
+    Tuning::default()
+}
+
+/// Nor to write them to.
+pub(super) fn save_tuning(
+    _folder: &std::path::Path,
+    _report: &super::adapter::AdapterReport,
+    _tuning: &Tuning,
+) {
 }

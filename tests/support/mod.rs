@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // Helpers of tests may.
 
 use frostbert::checkpoint::{Activation, Config};
+use frostbert::plan::kernels::{Tile, Tuning};
 use frostbert::plan::{
     BufferId, Norm, OutputKind, Plan, PlanBuilder, Pooling, RelativeBias, Request, RowIndex, Rows, Step,
 };
@@ -28,6 +29,24 @@ const ACTIVATIONS: [Activation; 7] = [
     Activation::Tanh,
     Activation::Sigmoid,
 ];
+
+/// Says so past the test harness, which shows nothing that a passing test prints.
+#[expect(clippy::explicit_write, reason = "eprintln! is what the harness swallows")]
+pub fn not_tested(why: &str) {
+    use std::io::Write;
+    writeln!(std::io::stderr(), "NOT TESTED: {why}").unwrap();
+}
+
+/// The same tile for every matrix of a plan.
+pub fn only(plan: &Plan, tile: Tile) -> Tuning {
+    let mut tuning = Tuning::default();
+    for step in &plan.steps {
+        if let Step::MatMul { x, out, .. } = step {
+            tuning.set(plan.buffer(*x).cols, plan.buffer(*out).cols, tile);
+        }
+    }
+    tuning
+}
 
 /// Collects cases. Inputs of a step come from `EmbedLayerNorm`: rows of random numbers with unit variance.
 struct Cases(Vec<Case>);

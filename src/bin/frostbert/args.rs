@@ -43,6 +43,9 @@ pub struct EngineArgs {
     /// Threads of the CPU engine [default: all]
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
+    /// Measure which kernels suit this adapter and model best (about a second), and remember it
+    #[arg(long)]
+    pub tune: bool,
     /// Never touch the network: the model must be a folder or already in the hub cache
     #[arg(long)]
     pub offline: bool,
@@ -54,8 +57,10 @@ impl EngineArgs {
         // A download is a step of its own, with bars.
         let folder = locate(model, self.offline)?;
         let spinner = progress::spinner(&format!("loading {model}"));
-        let mut builder =
-            Encoder::load(folder.to_string_lossy()).device(self.device.clone()).dtype(self.dtype);
+        let mut builder = Encoder::load(folder.to_string_lossy())
+            .device(self.device.clone())
+            .dtype(self.dtype)
+            .tune(self.tune);
         if let Some(tokens) = self.batch_tokens {
             builder = builder.batch_tokens(tokens.get());
         }

@@ -1,6 +1,7 @@
 //! From steps to dispatches.
 
 use super::shaders::{self, Kernel};
+use super::tiles::{self, AttentionKernel, Invocations, LANES, Tiles, Tuning};
 use super::{
     Access, Class, Cooperative, Count, Dispatch, Groups, Resource, WeightLayout, WeightSlice, WeightType,
     Word,
@@ -18,14 +19,22 @@ pub struct Limits {
     pub cooperative: Option<Cooperative>,
 }
 
-/// Turns a plan into dispatches for one class of adapters, with matrices and word tables stored as `weights`.
+/// Turns a plan into dispatches for one class of adapters, with matrices and word tables stored as `weights`, and with the
+/// tiles of matmul kernels that `tuning` names.
 ///
 /// A table or matrix larger than a binding may be is cut into slices, one dispatch each.
 ///
 /// # Errors
 /// A single row of a weight, or a vector, is larger than a binding may be.
-pub fn lower(plan: &Plan, class: Class, weights: WeightType, limits: &Limits) -> Result<Vec<Dispatch>> {
-    let mut lowering = Lowering { plan, class, weights, limits, step: 0, dispatches: vec![] };
+pub fn lower(
+    plan: &Plan,
+    class: Class,
+    weights: WeightType,
+    limits: &Limits,
+    tuning: &Tuning,
+) -> Result<Vec<Dispatch>> {
+    let tiles = Tiles { class, weights, cooperative: limits.cooperative, tuning };
+    let mut lowering = Lowering { plan, class, weights, limits, tiles, step: 0, dispatches: vec![] };
     for (index, step) in plan.steps.iter().enumerate() {
         lowering.step = index;
         lowering.lower(step)?;
@@ -76,180 +85,13 @@ fn pooling_index(pooling: Pooling) -> f64 {
 
 /// Invocations of a workgroup in kernels that have one invocation per element, and in those that reduce rows on GPUs.
 const ELEMENTWISE: u32 = 64;
-/// Invocations of a workgroup in kernels for CPUs: the lanes of software Vulkan.
-const LANES: u32 = 8;
-
-/// Rows and columns that a workgroup of a matmul kernel covers.
-struct MatMulTile {
-    /// By [`WeightType`]; each first for widths that are multiples of four, then for any.
-    kernels: [[&'static Kernel; 2]; 2],
-    invocations: u32,
-    rows: u32,
-    columns: u32,
-}
-
-const MATMUL_SOFTWARE: MatMulTile = MatMulTile {
-    kernels: [
-        [&shaders::MATMUL_SOFTWARE, &shaders::MATMUL_SOFTWARE_SCALAR],
-        [&shaders::MATMUL_SOFTWARE_F16, &shaders::MATMUL_SOFTWARE_SCALAR_F16],
-    ],
-    invocations: LANES,
-    rows: 16,
-    columns: LANES * 8,
-};
-
-const MATMUL_SMALL: MatMulTile = MatMulTile {
-    kernels: [
-        [&shaders::MATMUL_SMALL, &shaders::MATMUL_SMALL_SCALAR],
-        [&shaders::MATMUL_SMALL_F16, &shaders::MATMUL_SMALL_SCALAR_F16],
-    ],
-    invocations: 256,
-    rows: 64,
-    columns: 64,
-};
-
-const MATMUL_LARGE: MatMulTile = MatMulTile {
-    kernels: [
-        [&shaders::MATMUL_LARGE, &shaders::MATMUL_LARGE_SCALAR],
-        [&shaders::MATMUL_LARGE_F16, &shaders::MATMUL_LARGE_SCALAR_F16],
-    ],
-    invocations: 256,
-    rows: 128,
-    columns: 128,
-};
-
-/// A matmul kernel and what a workgroup of it covers.
-struct MatMulKernel {
-    kernel: &'static Kernel,
-    invocations: Invocations,
-    rows: u32,
-    columns: u32,
-}
-
-impl Lowering<'_> {
-    /// Large tiles load less; small ones waste less where a matrix is narrow, or its rows are few: texts, not tokens.
-    fn matmul_kernel(&self, rows: Rows, k: usize, n: usize) -> MatMulKernel {
-        let any_width = !k.is_multiple_of(4) || !n.is_multiple_of(4);
-        if let Some(cooperative) = self.cooperative().filter(|_| rows == Rows::Tokens && !any_width) {
-            let side = Cooperative::SUBGROUPS * cooperative.side;
-            return MatMulKernel {
-                kernel: if cooperative.side == 16 {
-                    &shaders::MATMUL_TENSOR_16
-                } else {
-                    &shaders::MATMUL_TENSOR_8
-                },
-                invocations: Invocations::Override(cooperative.invocations),
-                rows: side,
-                columns: side,
-            };
-        }
-        let tile = match self.class {
-            Class::Software => &MATMUL_SOFTWARE,
-            _ if rows == Rows::Tokens && n >= 256 => &MATMUL_LARGE,
-            _ => &MATMUL_SMALL,
-        };
-        MatMulKernel {
-            kernel: tile.kernels[self.weights as usize][usize::from(any_width)],
-            invocations: Invocations::Fixed(tile.invocations),
-            rows: tile.rows,
-            columns: tile.columns,
-        }
-    }
-}
-
-/// Query rows that a workgroup of an attention kernel covers.
-struct AttentionTile {
-    kernel: &'static Kernel,
-    scalar: &'static Kernel,
-    invocations: u32,
-    rows: u32,
-}
-
-const ATTENTION_SOFTWARE: AttentionTile = AttentionTile {
-    kernel: &shaders::ATTENTION_SOFTWARE,
-    scalar: &shaders::ATTENTION_SOFTWARE_SCALAR,
-    invocations: LANES,
-    rows: LANES * 4,
-};
-
-const ATTENTION_HEAD_32: AttentionTile = AttentionTile {
-    kernel: &shaders::ATTENTION_HEAD_32,
-    scalar: &shaders::ATTENTION_HEAD_32_SCALAR,
-    invocations: 64,
-    rows: 32,
-};
-
-const ATTENTION_HEAD_64: AttentionTile = AttentionTile {
-    kernel: &shaders::ATTENTION_HEAD_64,
-    scalar: &shaders::ATTENTION_HEAD_64_SCALAR,
-    invocations: 64,
-    rows: 16,
-};
-
-const ATTENTION_PROBABILITIES: AttentionTile = AttentionTile {
-    kernel: &shaders::ATTENTION_PROBABILITIES,
-    scalar: &shaders::ATTENTION_PROBABILITIES,
-    invocations: LANES,
-    rows: LANES,
-};
-
-impl AttentionTile {
-    fn kernel(&self, head_dim: usize) -> AttentionKernel {
-        AttentionKernel {
-            kernel: if head_dim.is_multiple_of(4) { self.kernel } else { self.scalar },
-            invocations: Invocations::Fixed(self.invocations),
-            rows: self.rows,
-        }
-    }
-}
-
-/// An attention kernel and what a workgroup of it covers.
-struct AttentionKernel {
-    kernel: &'static Kernel,
-    invocations: Invocations,
-    rows: u32,
-}
-
-impl Lowering<'_> {
-    /// Heads of more than 64 would not fit a browser's 16 KiB of workgroup memory: the kernel without workgroup memory
-    /// takes them everywhere. No model of the families here has any.
-    fn attention_kernel(&self, head_dim: usize) -> AttentionKernel {
-        if let Some(cooperative) = self.cooperative().filter(|_| head_dim <= 64 && head_dim.is_multiple_of(4))
-        {
-            let kernel = match (cooperative.side, head_dim) {
-                (16, 33..) => &shaders::ATTENTION_TENSOR_16_HEAD_64,
-                (16, _) => &shaders::ATTENTION_TENSOR_16_HEAD_32,
-                (_, 33..) => &shaders::ATTENTION_TENSOR_8_HEAD_64,
-                _ => &shaders::ATTENTION_TENSOR_8_HEAD_32,
-            };
-            // A strip of rows to each of half as many subgroups as a matmul has.
-            let invocations = Invocations::Override(cooperative.invocations / 2);
-            return AttentionKernel {
-                kernel,
-                invocations,
-                rows: Cooperative::SUBGROUPS / 2 * cooperative.side,
-            };
-        }
-        let tile = match (self.class, head_dim) {
-            (Class::Software, _) | (_, 65..) => &ATTENTION_SOFTWARE,
-            (_, 33..) => &ATTENTION_HEAD_64,
-            _ => &ATTENTION_HEAD_32,
-        };
-        tile.kernel(head_dim)
-    }
-
-    /// The device's cooperative matrices, where this plan is to use them.
-    fn cooperative(&self) -> Option<Cooperative> {
-        let wanted = self.class == Class::Tensor && self.weights == WeightType::F16;
-        self.limits.cooperative.filter(|cooperative| wanted && matches!(cooperative.side, 8 | 16))
-    }
-}
 
 struct Lowering<'a> {
     plan: &'a Plan,
     class: Class,
     weights: WeightType,
     limits: &'a Limits,
+    tiles: Tiles<'a>,
     step: usize,
     dispatches: Vec<Dispatch>,
 }
@@ -259,15 +101,6 @@ struct Shape {
     count: Count,
     invocations: Invocations,
     groups: [Groups; 3],
-}
-
-/// Invocations of a workgroup.
-#[derive(Clone, Copy)]
-enum Invocations {
-    /// A constant of the kernel, which sizes arrays with it.
-    Fixed(u32),
-    /// The override `workgroup_size`.
-    Override(u32),
 }
 
 fn flag(value: bool) -> f64 {
@@ -292,11 +125,11 @@ impl Lowering<'_> {
                 self.matmul(x, weight, bias, activation, residual, out)
             }
             Step::Attention { qkv, heads, head_dim, scale, window, relative_bias, out } => {
-                let tile = self.attention_kernel(head_dim);
+                let tile = self.tiles.attention(head_dim);
                 self.attention(tile, qkv, [heads, head_dim], scale, window, relative_bias, out)
             }
             Step::AttentionProbabilities { qkv, heads, head_dim, scale, window, relative_bias, out } => {
-                let tile = ATTENTION_PROBABILITIES.kernel(head_dim);
+                let tile = tiles::probabilities(head_dim);
                 self.attention(tile, qkv, [heads, head_dim], scale, window, relative_bias, out)
             }
             Step::Rotary { qkv, heads, head_dim, theta } => {
@@ -536,7 +369,7 @@ impl Lowering<'_> {
         out: BufferId,
     ) -> Result<()> {
         let (spec, k) = (*self.plan.buffer(out), self.plan.buffer(x).cols);
-        let tile = self.matmul_kernel(spec.rows, k, spec.cols);
+        let tile = self.tiles.matmul(spec.rows, k, spec.cols);
         let layout = WeightLayout::Transposed { columns: tile.columns as usize };
         for slice in self.slices(weight, layout, self.weights)? {
             let reads = vec![

@@ -5,9 +5,11 @@
 
 mod lower;
 mod shaders;
+mod tiles;
 
 pub use lower::{Limits, lower, relative_bucket};
 pub use shaders::{KERNELS, Kernel, PEAK_COPY, PEAK_FMA};
+pub use tiles::{Tile, Tuning};
 
 use super::{BufferId, Rows, WeightId};
 use crate::text::PackedBatch;

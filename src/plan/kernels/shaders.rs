@@ -60,9 +60,17 @@ kernels! {
         "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
         "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
     ];
+    MATMUL_MEDIUM = "matmul" "gpu-medium" [
+        "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
+        "gpu/matmul_medium.wgsl", "gpu/matmul.wgsl"
+    ];
     MATMUL_LARGE_SCALAR = "matmul" "gpu-large-scalar" [
         "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
         "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_MEDIUM_SCALAR = "matmul" "gpu-medium-scalar" [
+        "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
+        "gpu/matmul_medium.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_SMALL = "matmul" "gpu-small" [
         "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
@@ -128,9 +136,17 @@ kernels! {
         "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
         "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
     ];
+    MATMUL_MEDIUM_F16 = "matmul" "gpu-medium-f16" [
+        "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
+        "gpu/matmul_medium.wgsl", "gpu/matmul.wgsl"
+    ];
     MATMUL_LARGE_SCALAR_F16 = "matmul" "gpu-large-scalar-f16" [
         "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
         "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_MEDIUM_SCALAR_F16 = "matmul" "gpu-medium-scalar-f16" [
+        "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
+        "gpu/matmul_medium.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_SMALL_F16 = "matmul" "gpu-small-f16" [
         "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",

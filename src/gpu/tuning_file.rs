@@ -1,0 +1,34 @@
+//! Measured tiles on disk, beside the compiled kernels of the same adapter.
+
+use super::adapter::AdapterReport;
+use super::pipeline_cache::key;
+use crate::plan::kernels::{Tile, Tuning};
+use std::path::{Path, PathBuf};
+
+/// What is kept for this adapter in a folder; nothing where there is nothing that can be read.
+pub(super) fn load(folder: &Path, report: &AdapterReport) -> Tuning {
+    let mut tuning = Tuning::default();
+    let read = std::fs::read(path(folder, report)).ok();
+    let kept: Option<Vec<(usize, usize, Tile)>> = read.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    for (k, n, tile) in kept.unwrap_or_default() {
+        tuning.set(k, n, tile);
+    }
+    tuning
+}
+
+/// A failure costs the next process a second, and is not worth a word.
+pub(super) fn save(folder: &Path, report: &AdapterReport, tuning: &Tuning) {
+    let kept: Vec<_> = tuning.iter().map(|((k, n), tile)| (k, n, tile)).collect();
+    let write = || -> std::io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        serde_json::to_writer(&mut file, &kept)?;
+        file.persist(path(folder, report))?;
+        Ok(())
+    };
+    let _ = write();
+}
+
+fn path(folder: &Path, report: &AdapterReport) -> PathBuf {
+    folder.join(format!("{}.tiles.json", key(report)))
+}

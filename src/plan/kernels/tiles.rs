@@ -1,0 +1,273 @@
+//! Which kernel multiplies which matrix, and what a workgroup of it covers: a small table, which a measurement on the
+//! device may overrule. Never a function of the batch.
+
+use super::shaders::{self, Kernel};
+use super::{Class, Cooperative, WeightType};
+use crate::plan::Rows;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Invocations of a workgroup in kernels for CPUs: the lanes of software Vulkan.
+pub(super) const LANES: u32 = 8;
+
+/// What a workgroup of a matmul kernel covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tile {
+    /// 16 rows and 64 columns, without workgroup memory, for CPUs.
+    Software,
+    /// 64 rows and 64 columns.
+    Small,
+    /// 128 rows and 64 columns.
+    Medium,
+    /// 128 rows and 128 columns.
+    Large,
+    /// Cooperative matrices, for f16 weights: eight squares of them each way.
+    Cooperative,
+}
+
+impl Tile {
+    /// Those that a GPU may be better off with, depending on the matrix.
+    pub const OF_GPUS: [Tile; 4] = [Tile::Small, Tile::Medium, Tile::Large, Tile::Cooperative];
+
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tile::Software => "software",
+            Tile::Small => "small",
+            Tile::Medium => "medium",
+            Tile::Large => "large",
+            Tile::Cooperative => "cooperative",
+        }
+    }
+}
+
+/// The tiles that a device was measured to multiply fastest with; where it was not, the table holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tuning(BTreeMap<(usize, usize), Tile>);
+
+impl Tuning {
+    /// The tile for a matrix of `n` rows and `k` columns.
+    pub fn get(&self, k: usize, n: usize) -> Option<Tile> {
+        self.0.get(&(k, n)).copied()
+    }
+
+    /// Names the tile for a matrix of `n` rows and `k` columns.
+    pub fn set(&mut self, k: usize, n: usize, tile: Tile) {
+        self.0.insert((k, n), tile);
+    }
+
+    /// `(k, n)` and tile of every matrix.
+    pub fn iter(&self) -> impl Iterator<Item = ((usize, usize), Tile)> + '_ {
+        self.0.iter().map(|(shape, tile)| (*shape, *tile))
+    }
+}
+
+/// Invocations of a workgroup.
+#[derive(Clone, Copy)]
+pub(super) enum Invocations {
+    /// A constant of the kernel, which sizes arrays with it.
+    Fixed(u32),
+    /// The override `workgroup_size`.
+    Override(u32),
+}
+
+/// A matmul kernel and what a workgroup of it covers.
+pub(super) struct MatMulKernel {
+    pub(super) kernel: &'static Kernel,
+    pub(super) invocations: Invocations,
+    pub(super) rows: u32,
+    pub(super) columns: u32,
+}
+
+/// An attention kernel and the query rows that a workgroup of it covers.
+pub(super) struct AttentionKernel {
+    pub(super) kernel: &'static Kernel,
+    pub(super) invocations: Invocations,
+    pub(super) rows: u32,
+}
+
+/// What the choice depends on.
+pub(super) struct Tiles<'a> {
+    pub(super) class: Class,
+    pub(super) weights: WeightType,
+    pub(super) cooperative: Option<Cooperative>,
+    pub(super) tuning: &'a Tuning,
+}
+
+impl Tiles<'_> {
+    /// The kernel for `rows` rows of width `k` and a matrix of `n` rows.
+    pub(super) fn matmul(&self, rows: Rows, k: usize, n: usize) -> MatMulKernel {
+        let any_width = !k.is_multiple_of(4) || !n.is_multiple_of(4);
+        let tuned = self.tuning.get(k, n).filter(|_| rows == Rows::Tokens && self.class != Class::Software);
+        let tile = tuned.unwrap_or_else(|| self.rule(rows, n));
+        let plain = |tile: &MatMulTile| MatMulKernel {
+            kernel: tile.kernels[self.weights as usize][usize::from(any_width)],
+            invocations: Invocations::Fixed(tile.invocations),
+            rows: tile.rows,
+            columns: tile.columns,
+        };
+        match (tile, self.cooperative()) {
+            (Tile::Cooperative, Some(cooperative)) if !any_width => {
+                let side = Cooperative::SUBGROUPS * cooperative.side;
+                MatMulKernel {
+                    kernel: match cooperative.side {
+                        16 => &shaders::MATMUL_TENSOR_16,
+                        _ => &shaders::MATMUL_TENSOR_8,
+                    },
+                    invocations: Invocations::Override(cooperative.invocations),
+                    rows: side,
+                    columns: side,
+                }
+            }
+            (Tile::Software, _) => plain(&SOFTWARE),
+            (Tile::Small, _) => plain(&SMALL),
+            (Tile::Medium, _) => plain(&MEDIUM),
+            (Tile::Large | Tile::Cooperative, _) => plain(&LARGE),
+        }
+    }
+
+    /// Large tiles load less; small ones waste less where a matrix is narrow, or its rows are few: texts, not tokens.
+    fn rule(&self, rows: Rows, n: usize) -> Tile {
+        match self.class {
+            Class::Software => Tile::Software,
+            _ if rows != Rows::Tokens => Tile::Small,
+            _ if self.cooperative().is_some() => Tile::Cooperative,
+            _ if n >= 256 => Tile::Large,
+            _ => Tile::Small,
+        }
+    }
+
+    /// Heads of more than 64 would not fit a browser's 16 KiB of workgroup memory: the kernel without workgroup memory
+    /// takes them everywhere. No model of the families here has any.
+    pub(super) fn attention(&self, head_dim: usize) -> AttentionKernel {
+        if let Some(cooperative) = self.cooperative().filter(|_| head_dim <= 64 && head_dim.is_multiple_of(4))
+        {
+            let kernel = match (cooperative.side, head_dim) {
+                (16, 33..) => &shaders::ATTENTION_TENSOR_16_HEAD_64,
+                (16, _) => &shaders::ATTENTION_TENSOR_16_HEAD_32,
+                (_, 33..) => &shaders::ATTENTION_TENSOR_8_HEAD_64,
+                _ => &shaders::ATTENTION_TENSOR_8_HEAD_32,
+            };
+            // A strip of rows to each of half as many subgroups as a matmul has.
+            let invocations = Invocations::Override(cooperative.invocations / 2);
+            return AttentionKernel {
+                kernel,
+                invocations,
+                rows: Cooperative::SUBGROUPS / 2 * cooperative.side,
+            };
+        }
+        let tile = match (self.class, head_dim) {
+            (Class::Software, _) | (_, 65..) => &ATTENTION_SOFTWARE,
+            (_, 33..) => &ATTENTION_HEAD_64,
+            _ => &ATTENTION_HEAD_32,
+        };
+        tile.kernel(head_dim)
+    }
+
+    /// The device's cooperative matrices, where this plan is to use them.
+    fn cooperative(&self) -> Option<Cooperative> {
+        let wanted = self.class == Class::Tensor && self.weights == WeightType::F16;
+        self.cooperative.filter(|cooperative| wanted && matches!(cooperative.side, 8 | 16))
+    }
+}
+
+/// The kernel that stores every probability.
+pub(super) fn probabilities(head_dim: usize) -> AttentionKernel {
+    ATTENTION_PROBABILITIES.kernel(head_dim)
+}
+
+/// Rows and columns that a workgroup of a matmul kernel covers.
+struct MatMulTile {
+    /// By [`WeightType`]; each first for widths that are multiples of four, then for any.
+    kernels: [[&'static Kernel; 2]; 2],
+    invocations: u32,
+    rows: u32,
+    columns: u32,
+}
+
+const SOFTWARE: MatMulTile = MatMulTile {
+    kernels: [
+        [&shaders::MATMUL_SOFTWARE, &shaders::MATMUL_SOFTWARE_SCALAR],
+        [&shaders::MATMUL_SOFTWARE_F16, &shaders::MATMUL_SOFTWARE_SCALAR_F16],
+    ],
+    invocations: LANES,
+    rows: 16,
+    columns: LANES * 8,
+};
+
+const SMALL: MatMulTile = MatMulTile {
+    kernels: [
+        [&shaders::MATMUL_SMALL, &shaders::MATMUL_SMALL_SCALAR],
+        [&shaders::MATMUL_SMALL_F16, &shaders::MATMUL_SMALL_SCALAR_F16],
+    ],
+    invocations: 256,
+    rows: 64,
+    columns: 64,
+};
+
+const MEDIUM: MatMulTile = MatMulTile {
+    kernels: [
+        [&shaders::MATMUL_MEDIUM, &shaders::MATMUL_MEDIUM_SCALAR],
+        [&shaders::MATMUL_MEDIUM_F16, &shaders::MATMUL_MEDIUM_SCALAR_F16],
+    ],
+    invocations: 256,
+    rows: 128,
+    columns: 64,
+};
+
+const LARGE: MatMulTile = MatMulTile {
+    kernels: [
+        [&shaders::MATMUL_LARGE, &shaders::MATMUL_LARGE_SCALAR],
+        [&shaders::MATMUL_LARGE_F16, &shaders::MATMUL_LARGE_SCALAR_F16],
+    ],
+    invocations: 256,
+    rows: 128,
+    columns: 128,
+};
+
+/// Query rows that a workgroup of an attention kernel covers.
+struct AttentionTile {
+    kernel: &'static Kernel,
+    scalar: &'static Kernel,
+    invocations: u32,
+    rows: u32,
+}
+
+impl AttentionTile {
+    fn kernel(&self, head_dim: usize) -> AttentionKernel {
+        AttentionKernel {
+            kernel: if head_dim.is_multiple_of(4) { self.kernel } else { self.scalar },
+            invocations: Invocations::Fixed(self.invocations),
+            rows: self.rows,
+        }
+    }
+}
+
+const ATTENTION_SOFTWARE: AttentionTile = AttentionTile {
+    kernel: &shaders::ATTENTION_SOFTWARE,
+    scalar: &shaders::ATTENTION_SOFTWARE_SCALAR,
+    invocations: LANES,
+    rows: LANES * 4,
+};
+
+const ATTENTION_HEAD_32: AttentionTile = AttentionTile {
+    kernel: &shaders::ATTENTION_HEAD_32,
+    scalar: &shaders::ATTENTION_HEAD_32_SCALAR,
+    invocations: 64,
+    rows: 32,
+};
+
+const ATTENTION_HEAD_64: AttentionTile = AttentionTile {
+    kernel: &shaders::ATTENTION_HEAD_64,
+    scalar: &shaders::ATTENTION_HEAD_64_SCALAR,
+    invocations: 64,
+    rows: 16,
+};
+
+const ATTENTION_PROBABILITIES: AttentionTile = AttentionTile {
+    kernel: &shaders::ATTENTION_PROBABILITIES,
+    scalar: &shaders::ATTENTION_PROBABILITIES,
+    invocations: LANES,
+    rows: LANES,
+};
