@@ -285,3 +285,48 @@ fn scikit_learns_coefficients_become_a_head() {
         .stderr(contains("takes 7 columns, but the encoder gives 48"));
     assert!(!work.path("none.safetensors").exists());
 }
+
+/// The same head, whether its embeddings come from the engine or from the cache, and whenever they come.
+#[test]
+fn an_mlp_learns_from_a_stream() {
+    let work = Work::new();
+    let stream = ["--head", "mlp", "--stream", "--hidden", "16", "--json"];
+    let head = work.train("sentence-mean", 300, &stream);
+    let first = std::fs::read(&head).unwrap();
+    let found = work.json(&[
+        "predict",
+        "--head",
+        &head,
+        "--device",
+        "cpu",
+        "--text",
+        "the brilliant wonderful film",
+        "--json",
+    ]);
+    assert!(found.to_string().contains("good"), "{found}");
+    work.train("sentence-mean", 300, &stream);
+    assert_eq!(std::fs::read(&head).unwrap(), first, "the same bits from the cache");
+
+    let (table, golden) = (work.reviews(300, &[]), golden("sentence-mean"));
+    let base = [
+        "train",
+        "--model",
+        &golden,
+        &table,
+        "--label-column",
+        "label",
+        "--device",
+        "cpu",
+        "--stream",
+        "--out",
+        &head,
+    ];
+    for (more, words) in [
+        (vec![], "--head mlp"),
+        (vec!["--head", "mlp", "--layers", "auto"], "--layers auto"),
+        (vec!["--head", "mlp", "--calibrate", "vector"], "--calibrate"),
+        (vec!["--head", "mlp", "--report", "r.html"], "--report"),
+    ] {
+        work.run(&[&base[..], &more].concat()).failure().stderr(contains(words));
+    }
+}

@@ -240,7 +240,12 @@ pub(crate) fn joint_loss(targets: &Targets) -> Loss<'_> {
 }
 
 /// Weight of each row of the data: its own times its class's, as counted among `rows`.
-fn row_weights(data: &TrainData, rows: &[u32], loss: &Loss, class_weight: ClassWeight) -> Vec<f64> {
+pub(crate) fn row_weights(
+    data: &TrainData,
+    rows: &[u32],
+    loss: &Loss,
+    class_weight: ClassWeight,
+) -> Vec<f64> {
     let mut weights = data.weights.clone().unwrap_or_else(|| vec![1.0; data.rows()]);
     if class_weight == ClassWeight::None || matches!(loss, Loss::Squared { .. }) {
         return weights;

@@ -34,7 +34,7 @@ pub(crate) struct Task<'a> {
 
 /// How far a training has come: all that is needed to go on.
 #[derive(Clone, Debug, PartialEq)]
-struct State {
+pub(crate) struct State {
     mlp: Mlp,
     adam: AdamW,
     epoch: usize,
@@ -42,91 +42,157 @@ struct State {
     best: Option<(f64, usize, Vec<f64>)>,
 }
 
+/// What an MLP learns from: batches by the numbers of their rows.
+pub(crate) trait Feed {
+    /// Mean loss of a batch by weight, and its gradient.
+    fn gradient(&mut self, mlp: &Mlp, rows: &[u32], dropout: Option<Dropout>) -> Result<(f64, Vec<f64>)>;
+    /// Mean loss by weight; none without rows that count.
+    fn mean_loss(&mut self, mlp: &Mlp, rows: &[u32]) -> Result<Option<f64>>;
+}
+
+/// How the epochs go.
+pub(crate) struct Course<'a> {
+    pub(crate) options: &'a MlpOptions,
+    pub(crate) seed: u64,
+    /// Whether the first epoch takes the rows in their order: they may still be on their way.
+    pub(crate) first_in_order: bool,
+}
+
 /// Trains from the state in `checkpoint` or from the start. `seen` gets epochs done and validation loss.
 pub(crate) fn train(
     task: &Task,
     options: &MlpOptions,
     checkpoint: Option<&Path>,
-    mut seen: impl FnMut(usize, Option<f64>),
+    seen: impl FnMut(usize, Option<f64>),
 ) -> Result<Mlp> {
     let split = task.split(options);
-    let start = State::new(task, options, &split.train);
-    let (mut state, identity) = match checkpoint {
+    let start = State::new(task.x.columns(), &task.loss, task.weights, options, task.seed, &split.train);
+    let (state, identity) = match checkpoint {
         None => (start, String::new()),
         Some(path) => {
             let identity = task.identity(options);
             (resume(path, &identity, start)?, identity)
         }
     };
-    let decays = state.mlp.decaying();
-    let batches = split.train.len().div_ceil(options.batch);
-    let total = (batches * options.epochs) as u64;
-    let warmup = (options.warmup * total as f64).round() as u64;
-    while state.epoch < options.epochs && !state.is_tired(options) {
-        let mut order = split.train.clone();
-        let mut rng = ChaCha8Rng::seed_from_u64(task.seed);
-        rng.set_stream(1 + state.epoch as u64);
-        shuffle(&mut order, &mut rng);
-        for batch in order.chunks(options.batch) {
-            let step = state.adam.steps;
-            let dropout =
-                (options.dropout > 0.0).then_some(Dropout { share: options.dropout, seed: task.seed, step });
-            let gradient = state.mlp.gradient(task.x, batch, task.weights, &task.loss, dropout);
-            let settings = StepSettings {
-                rate: options.learning_rate * adamw::schedule(step, total, warmup),
-                decay: options.weight_decay,
-                clip: options.clip,
-            };
-            let loss = mlp::step(&mut state.mlp, &mut state.adam, &decays, gradient, settings);
-            if !loss.is_finite() {
-                return Err(Error::input(format!(
-                    "training an MLP: the loss is {loss} after {step} steps; try a smaller learning rate than {}",
-                    options.learning_rate
-                )));
+    let save = |state: &State| match checkpoint {
+        Some(path) => state.save(path, &identity),
+        None => Ok(()),
+    };
+    let course = Course { options, seed: task.seed, first_in_order: false };
+    course.run(&mut &*task, state, &split, save, seen)
+}
+
+impl Course<'_> {
+    /// Epochs until there are enough of them. `save` gets the state after each, `seen` what it says.
+    pub(crate) fn run(
+        &self,
+        feed: &mut impl Feed,
+        mut state: State,
+        split: &Split,
+        save: impl Fn(&State) -> Result<()>,
+        mut seen: impl FnMut(usize, Option<f64>),
+    ) -> Result<Mlp> {
+        let options = self.options;
+        let decays = state.mlp.decaying();
+        let batches = split.train.len().div_ceil(options.batch);
+        let total = (batches * options.epochs) as u64;
+        let warmup = (options.warmup * total as f64).round() as u64;
+        while state.epoch < options.epochs && !state.is_tired(options) {
+            for batch in self.order(&split.train, state.epoch).chunks(options.batch) {
+                let step = state.adam.steps;
+                let dropout = (options.dropout > 0.0).then_some(Dropout {
+                    share: options.dropout,
+                    seed: self.seed,
+                    step,
+                });
+                let gradient = feed.gradient(&state.mlp, batch, dropout)?;
+                let settings = StepSettings {
+                    rate: options.learning_rate * adamw::schedule(step, total, warmup),
+                    decay: options.weight_decay,
+                    clip: options.clip,
+                };
+                let loss = mlp::step(&mut state.mlp, &mut state.adam, &decays, gradient, settings);
+                if !loss.is_finite() {
+                    return Err(Error::input(format!(
+                        "training an MLP: the loss is {loss} after {step} steps; try a smaller learning rate than {}",
+                        options.learning_rate
+                    )));
+                }
             }
+            state.epoch += 1;
+            let validation = feed.mean_loss(&state.mlp, &split.test)?;
+            if let Some(loss) = validation
+                && !state.best.as_ref().is_some_and(|(best, ..)| *best <= loss)
+            {
+                state.best = Some((loss, state.epoch, state.mlp.parameters.clone()));
+            }
+            save(&state)?;
+            seen(state.epoch, validation);
         }
-        state.epoch += 1;
-        let validation = task.mean_loss(&state.mlp, &split.test);
-        if let Some(loss) = validation
-            && !state.best.as_ref().is_some_and(|(best, ..)| *best <= loss)
-        {
-            state.best = Some((loss, state.epoch, state.mlp.parameters.clone()));
+        if let Some((_, _, parameters)) = state.best {
+            state.mlp.parameters = parameters;
         }
-        if let Some(path) = checkpoint {
-            state.save(path, &identity)?;
-        }
-        seen(state.epoch, validation);
+        Ok(state.mlp)
     }
-    if let Some((_, _, parameters)) = state.best {
-        state.mlp.parameters = parameters;
+
+    /// The rows of an epoch in the order in which they are learnt from.
+    fn order(&self, rows: &[u32], epoch: usize) -> Vec<u32> {
+        let mut order = rows.to_vec();
+        if epoch == 0 && self.first_in_order {
+            order.sort_unstable();
+        } else {
+            let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+            rng.set_stream(1 + epoch as u64);
+            shuffle(&mut order, &mut rng);
+        }
+        order
     }
-    Ok(state.mlp)
+}
+
+impl Feed for &Task<'_> {
+    fn gradient(&mut self, mlp: &Mlp, rows: &[u32], dropout: Option<Dropout>) -> Result<(f64, Vec<f64>)> {
+        Ok(mlp.gradient(self.x, rows, self.weights, &self.loss, dropout))
+    }
+
+    fn mean_loss(&mut self, mlp: &Mlp, rows: &[u32]) -> Result<Option<f64>> {
+        let (sum, total) = loss_sum(mlp, self.x, rows, self.weights, &self.loss);
+        Ok((total > 0.0).then(|| sum / total))
+    }
+}
+
+/// Sum of losses times weights, and of weights.
+pub(crate) fn loss_sum(mlp: &Mlp, x: &Matrix, rows: &[u32], weights: &[f64], loss: &Loss) -> (f64, f64) {
+    let mut logits = mlp.logits(x, rows);
+    let (mut sum, mut total) = (0.0, 0.0);
+    for (&row, logits) in rows.iter().zip(logits.chunks_exact_mut(mlp.outputs())) {
+        let weight = weights[row as usize];
+        sum += weight * loss.row(row as usize, logits);
+        total += weight;
+    }
+    (sum, total)
+}
+
+/// Rows to learn from and rows to watch, of those named; nothing to watch where they are too few for it.
+pub(crate) fn watch_some(
+    rows: &[u32],
+    strata: &[u32],
+    groups: Option<&[u32]>,
+    options: &MlpOptions,
+    seed: u64,
+) -> Split {
+    let strata: Vec<u32> = rows.iter().map(|&row| strata[row as usize]).collect();
+    let groups: Option<Vec<u32>> =
+        groups.map(|groups| rows.iter().map(|&row| groups[row as usize]).collect());
+    let named = |at: &[u32]| at.iter().map(|&at| rows[at as usize]).collect();
+    match train_test_split(&strata, groups.as_deref(), options.validation, seed) {
+        Ok(split) => Split { train: named(&split.train), test: named(&split.test) },
+        Err(_) => Split { train: rows.to_vec(), test: vec![] },
+    }
 }
 
 impl Task<'_> {
-    /// Rows to learn from and rows to watch; nothing to watch where the data are too small for it.
     fn split(&self, options: &MlpOptions) -> Split {
-        let strata: Vec<u32> = self.rows.iter().map(|&row| self.strata[row as usize]).collect();
-        let groups: Option<Vec<u32>> =
-            self.groups.map(|groups| self.rows.iter().map(|&row| groups[row as usize]).collect());
-        let split = train_test_split(&strata, groups.as_deref(), options.validation, self.seed);
-        let rows = |at: &[u32]| at.iter().map(|&at| self.rows[at as usize]).collect();
-        match split {
-            Ok(split) => Split { train: rows(&split.train), test: rows(&split.test) },
-            Err(_) => Split { train: self.rows.to_vec(), test: vec![] },
-        }
-    }
-
-    /// Mean loss by weight; none without rows that count.
-    fn mean_loss(&self, mlp: &Mlp, rows: &[u32]) -> Option<f64> {
-        let mut logits = mlp.logits(self.x, rows);
-        let (mut sum, mut total) = (0.0, 0.0);
-        for (&row, logits) in rows.iter().zip(logits.chunks_exact_mut(mlp.outputs())) {
-            let weight = self.weights[row as usize];
-            sum += weight * self.loss.row(row as usize, logits);
-            total += weight;
-        }
-        (total > 0.0).then(|| sum / total)
+        watch_some(self.rows, self.strata, self.groups, options, self.seed)
     }
 
     /// The hash of everything that decides the result.
@@ -157,20 +223,28 @@ struct Header {
 const HEADER: &str = "frostbert_mlp_checkpoint";
 
 impl State {
-    fn new(task: &Task, options: &MlpOptions, rows: &[u32]) -> Self {
-        let outputs = task.loss.outputs();
-        let total: f64 = rows.iter().map(|&row| task.weights[row as usize]).sum();
+    /// An MLP that has learnt nothing but how frequent the targets are among `rows`.
+    pub(crate) fn new(
+        columns: usize,
+        loss: &Loss,
+        weights: &[f64],
+        options: &MlpOptions,
+        seed: u64,
+        rows: &[u32],
+    ) -> Self {
+        let outputs = loss.outputs();
+        let total: f64 = rows.iter().map(|&row| weights[row as usize]).sum();
         let least = (0.5 / total).min(0.5);
         let biases: Vec<f64> = (0..outputs)
             .map(|output| {
-                let target = |&row: &u32| task.weights[row as usize] * task.loss.target(row as usize, output);
-                task.loss.bias_of(rows.iter().map(target).sum::<f64>() / total, least)
+                let target = |&row: &u32| weights[row as usize] * loss.target(row as usize, output);
+                loss.bias_of(rows.iter().map(target).sum::<f64>() / total, least)
             })
             .collect();
-        let mut widths = vec![task.x.columns()];
+        let mut widths = vec![columns];
         widths.extend(&options.hidden);
         widths.push(outputs);
-        let mlp = Mlp::new(widths, options.activation, &biases, task.seed);
+        let mlp = Mlp::new(widths, options.activation, &biases, seed);
         State { adam: AdamW::new(mlp.parameters.len()), mlp, epoch: 0, best: None }
     }
 
@@ -332,7 +406,7 @@ mod tests {
         let least = losses.iter().copied().fold(f64::INFINITY, f64::min);
         assert_eq!(losses[losses.len() - 4], least, "three epochs after the best: {losses:?}");
         let split = task.split(&options);
-        assert_eq!(task.mean_loss(&mlp, &split.test), Some(least));
+        assert_eq!((&task).mean_loss(&mlp, &split.test).unwrap(), Some(least));
     }
 
     #[test]

@@ -62,13 +62,12 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let mut writer = QuantizingWriter::new(writer, precision, dim, ranges)?;
     let bar = EncodeBar::of(texts.total, "embedding");
-    let options = bar.attach(options);
     let mut from_cache = 0;
     let mut write = |rows: Embeddings| writer.write(&rows);
     let report = if args.cache {
-        through_cache(&encoder, texts.rows, &options, &mut from_cache, &mut write)
+        through_cache(&encoder, texts.rows, &options, &bar, &mut from_cache, &mut write)
     } else {
-        pollster::block_on(encoder.embed_stream(texts.rows, &options, write))
+        pollster::block_on(encoder.embed_stream(texts.rows, &bar.attach(options), write))
     };
     bar.finish();
     let report = report?;
@@ -126,6 +125,7 @@ fn through_cache(
     encoder: &Encoder,
     mut texts: impl Iterator<Item = Result<Text>>,
     options: &EmbedOptions,
+    bar: &EncodeBar,
     from_cache: &mut u64,
     write: &mut dyn FnMut(Embeddings) -> Result<()>,
 ) -> Result<EncodeReport> {
@@ -136,7 +136,8 @@ fn through_cache(
         if chunk.is_empty() {
             return Ok(all);
         }
-        let found = encoder.embed_cached_blocking(chunk, options, &cache)?;
+        let options = bar.attach_after(options.clone(), all.texts, all.real_tokens);
+        let found = encoder.embed_cached_blocking(chunk, &options, &cache)?;
         *from_cache += found.from_cache;
         all.texts += found.embeddings.len() as u64;
         all.truncated += found.embeddings.truncated.iter().filter(|cut| **cut).count() as u64;

@@ -1,5 +1,7 @@
 //! `frostbert train`
 
+mod stream;
+
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -83,6 +85,10 @@ pub struct Args {
     /// Keep an MLP's state here after every epoch of its last fit, and go on from it when it is there
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
+    /// Learn from the first embeddings while the others are computed, a batch at a time in memory (--head mlp), however many
+    /// rows there are; without cross-validation
+    #[arg(long, conflicts_with = "test")]
+    stream: bool,
     /// Decides splits and folds
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -155,6 +161,9 @@ enum CalibrateArg {
 }
 
 pub fn run(args: &Args) -> Result<()> {
+    if args.stream {
+        return stream::run(args);
+    }
     let mut embed_options = args.embed.options()?;
     let train_options = args.train_options();
     let group = args.group_column.as_deref();
@@ -180,7 +189,7 @@ pub fn run(args: &Args) -> Result<()> {
         }
         None if args.test_fraction == 0.0 => None,
         None => {
-            let strata = embedded.strata();
+            let strata = strata(&embedded.targets);
             let split = train_test_split(&strata, embedded.groups.as_deref(), args.test_fraction, args.seed)?;
             test_texts.extend(split.test.iter().map(|row| &data.texts[*row as usize]));
             Some(embedded.hold_out(&split.train, &split.test)?)
@@ -396,6 +405,14 @@ pub fn embed(
     })
 }
 
+/// The class of each row, for splits that keep proportions; one stratum where there are no classes.
+fn strata(targets: &Targets) -> Vec<u32> {
+    match targets {
+        Targets::Classes { labels, .. } => labels.clone(),
+        _ => vec![0; targets.rows()],
+    }
+}
+
 fn numbered(names: &[String]) -> Vec<u32> {
     let mut known = std::collections::HashMap::new();
     names
@@ -412,14 +429,6 @@ pub fn matrix(embeddings: Embeddings) -> Result<Matrix<'static>> {
 }
 
 impl Embedded {
-    /// The class of each row, for splits that keep proportions; one stratum where there are no classes.
-    fn strata(&self) -> Vec<u32> {
-        match &self.targets {
-            Targets::Classes { labels, .. } => labels.clone(),
-            _ => vec![0; self.targets.rows()],
-        }
-    }
-
     /// Takes the test rows out.
     fn hold_out(&mut self, train: &[u32], test: &[u32]) -> Result<(Matrix<'static>, Targets)> {
         let all = matrix(std::mem::take(&mut self.embeddings))?;

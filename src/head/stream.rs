@@ -1,0 +1,273 @@
+//! Training on rows that are not in memory together, and may still be on their way.
+//!
+//! An MLP learns by mini-batches, so it needs a batch at a time. Its first epoch takes the rows in their order, as an
+//! encoder gives them; later ones in a random order.
+
+use super::calibrate::Calibration;
+use super::data::{Matrix, Targets, TrainData};
+use super::fit::{joint_loss, row_weights};
+use super::mlp::{Dropout, Mlp};
+use super::mlp_train::{Course, Feed, State, loss_sum, watch_some};
+use super::model::{Head, Model, Record};
+use super::options::{ClassWeight, Kind, TrainOptions};
+use super::standardise::Standardisation;
+use super::train::{Progress, Training};
+use crate::head::Problem;
+use crate::{Error, Result};
+
+/// Rows that features are standardised by: the first ones, since the others may not be there yet.
+const STATISTICS: usize = 4096;
+/// Rows that are read at once to measure a loss or to predict.
+const CHUNK: usize = 1024;
+
+/// Embeddings by the numbers of their rows: in memory, on disk, or still being computed.
+pub trait RowSource {
+    /// Columns of a row.
+    fn columns(&self) -> usize;
+
+    /// Appends the rows named to `out`, in that order; waits for those that are on their way.
+    ///
+    /// # Errors
+    /// Rows that cannot be read, or will never come.
+    fn read(&mut self, rows: &[u32], out: &mut Vec<f32>) -> Result<()>;
+}
+
+impl RowSource for Matrix<'_> {
+    fn columns(&self) -> usize {
+        self.columns()
+    }
+
+    fn read(&mut self, rows: &[u32], out: &mut Vec<f32>) -> Result<()> {
+        for &row in rows {
+            if row as usize >= self.rows() {
+                return Err(Error::input(format!("reading row {row} of a matrix of {} rows", self.rows())));
+            }
+            out.extend_from_slice(self.row(row as usize));
+        }
+        Ok(())
+    }
+}
+
+/// What is known of the rows of a stream before they come.
+#[derive(Clone, Debug)]
+pub struct StreamRows {
+    /// Which rows to learn from.
+    pub train: Vec<u32>,
+    /// What each row should give, of all rows.
+    pub targets: Targets,
+    /// Weight of each row's loss, of all rows; none means one each.
+    pub weights: Option<Vec<f64>>,
+    /// Group of each row, of all rows.
+    pub groups: Option<Vec<u32>>,
+}
+
+impl Head {
+    /// Trains an MLP on rows that are read a batch at a time: memory holds no more of them, and training starts with the
+    /// first ones. Features are standardised by the first 4,096 of the rows to learn from.
+    ///
+    /// The result depends on the rows and the seed, not on where the rows are or when they come.
+    ///
+    /// # Errors
+    /// Another kind than [`Kind::Mlp`], options that need all rows at once (calibration), targets that do not fit
+    /// together, and what `source` returns.
+    pub fn train_on_stream(
+        source: &mut dyn RowSource,
+        rows: &StreamRows,
+        options: &TrainOptions,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Training> {
+        let Kind::Mlp(mlp) = &options.kind else {
+            return Err(Error::input(format!(
+                "training on a stream learns by mini-batches, as an MLP does; found the kind {}",
+                options.kind.name()
+            )));
+        };
+        if options.calibration != super::CalibrationKind::None || options.checkpoint.is_some() {
+            return Err(Error::input(
+                "training on a stream has no out-of-fold predictions to calibrate on, and keeps no checkpoint",
+            ));
+        }
+        if options.class_weight == ClassWeight::Balanced && rows.targets.problem() == Problem::MultiLabel {
+            return Err(Error::input("balanced weights of several labels need a linear head, found an MLP"));
+        }
+        options.check()?;
+        rows.check()?;
+        let columns = source.columns();
+        let first: Vec<u32> = sorted(&rows.train).into_iter().take(STATISTICS).collect();
+        let standardisation = {
+            let x = matrix(source, &first)?;
+            Standardisation::fit(&x, &all(first.len()))
+        };
+        let (mean, scale) = rows.target_scale();
+        let targets = scaled(&rows.targets, mean, scale);
+        let data = TrainData {
+            embeddings: Matrix::from_parts(vec![], rows.targets.rows(), 0),
+            targets: targets.clone(),
+            weights: rows.weights.clone(),
+            groups: None,
+        };
+        let loss = joint_loss(&targets);
+        let weights = row_weights(&data, &rows.train, &loss, options.class_weight);
+        let seed = options.folds.seed;
+        let split = watch_some(&rows.train, &targets.strata(), rows.groups.as_deref(), mlp, seed);
+        let state = State::new(columns, &loss, &weights, mlp, seed, &split.train);
+        let mut feed =
+            Streamed { source, standardisation: &standardisation, targets: &targets, weights: &weights };
+        let course = Course { options: mlp, seed, first_in_order: true };
+        let mut epochs = 0;
+        let seen = |epoch, _| {
+            epochs = epoch;
+            progress(Progress { stage: "fitting", done: epoch, total: mlp.epochs });
+        };
+        let mut model = course.run(&mut feed, state, &split, |_| Ok(()), seen)?;
+        model.rescale_output(mean, scale);
+        let labels =
+            if rows.targets.problem() == Problem::MultiLabel { rows.targets.names().len() } else { 0 };
+        let head = Head {
+            kind: options.kind.name(),
+            problem: rows.targets.problem(),
+            names: rows.targets.names().to_vec(),
+            dimension: columns,
+            calibration: Calibration::identity(model.outputs()),
+            thresholds: vec![0.5; labels],
+            standardisation: Some(standardisation),
+            model: Model::Mlp(model),
+            record: Record {
+                train_rows: rows.train.len(),
+                settings: Some(options.clone()),
+                ..Record::default()
+            },
+        };
+        Ok(Training {
+            head,
+            cross_validation: None,
+            choice: None,
+            layers: None,
+            objective: 0.0,
+            passes: epochs,
+            converged: true,
+        })
+    }
+
+    /// Probabilities of the rows named, `[rows, names]`, read a piece at a time; of a regression, the values.
+    ///
+    /// # Errors
+    /// The rows have another number of columns, and what `source` returns.
+    pub fn predict_stream(&self, source: &mut dyn RowSource, rows: &[u32]) -> Result<Vec<f64>> {
+        let mut all = Vec::with_capacity(rows.len() * self.names().len());
+        for rows in rows.chunks(CHUNK) {
+            all.extend(self.predict_proba(&matrix(source, rows)?)?);
+        }
+        Ok(all)
+    }
+}
+
+/// A stream's rows as a feed of batches.
+struct Streamed<'a> {
+    source: &'a mut dyn RowSource,
+    standardisation: &'a Standardisation,
+    targets: &'a Targets,
+    weights: &'a [f64],
+}
+
+/// A batch by itself: its rows are numbered from 0.
+struct Batch {
+    x: Matrix<'static>,
+    rows: Vec<u32>,
+    targets: Targets,
+    weights: Vec<f64>,
+}
+
+impl Streamed<'_> {
+    fn batch(&mut self, rows: &[u32]) -> Result<Batch> {
+        let numbers = all(rows.len());
+        Ok(Batch {
+            x: self.standardisation.apply(&matrix(self.source, rows)?, &numbers),
+            rows: numbers,
+            targets: self.targets.select_rows(rows),
+            weights: rows.iter().map(|&row| self.weights[row as usize]).collect(),
+        })
+    }
+}
+
+impl Feed for Streamed<'_> {
+    fn gradient(&mut self, mlp: &Mlp, rows: &[u32], dropout: Option<Dropout>) -> Result<(f64, Vec<f64>)> {
+        let batch = self.batch(rows)?;
+        Ok(mlp.gradient(&batch.x, &batch.rows, &batch.weights, &joint_loss(&batch.targets), dropout))
+    }
+
+    fn mean_loss(&mut self, mlp: &Mlp, rows: &[u32]) -> Result<Option<f64>> {
+        let (mut sum, mut total) = (0.0, 0.0);
+        for rows in rows.chunks(CHUNK) {
+            let batch = self.batch(rows)?;
+            let loss = joint_loss(&batch.targets);
+            let (more, weight) = loss_sum(mlp, &batch.x, &batch.rows, &batch.weights, &loss);
+            sum += more;
+            total += weight;
+        }
+        Ok((total > 0.0).then(|| sum / total))
+    }
+}
+
+impl StreamRows {
+    fn check(&self) -> Result<()> {
+        let rows = self.targets.rows();
+        if let Some(row) = self.train.iter().find(|&&row| row as usize >= rows) {
+            return Err(Error::input(format!("training a head: row {row} is none of {rows} rows")));
+        }
+        // What can be said of targets, weights and groups is said of those that are learnt from.
+        let pick = |values: &Vec<f64>| self.train.iter().map(|&row| values[row as usize]).collect();
+        for (what, len) in [
+            ("sample weights", self.weights.as_ref().map_or(rows, Vec::len)),
+            ("groups", self.groups.as_ref().map_or(rows, Vec::len)),
+        ] {
+            if len != rows {
+                return Err(Error::input(format!(
+                    "training a head: expected one of {what} for each of {rows} rows, found {len}"
+                )));
+            }
+        }
+        TrainData {
+            embeddings: Matrix::from_parts(vec![0.0; self.train.len()], self.train.len(), 1),
+            targets: self.targets.select_rows(&self.train),
+            weights: self.weights.as_ref().map(pick),
+            groups: None,
+        }
+        .check()
+    }
+
+    /// Mean and spread of the numbers to predict: the learning rate is made for targets of size one.
+    fn target_scale(&self) -> (f64, f64) {
+        let Targets::Values { values, .. } = &self.targets else { return (0.0, 1.0) };
+        let count = self.train.len() as f64;
+        let mean = self.train.iter().map(|&row| values[row as usize]).sum::<f64>() / count;
+        let square = |&row: &u32| (values[row as usize] - mean).powi(2);
+        let spread = self.train.iter().map(square).sum::<f64>() / count;
+        (mean, if spread > 0.0 { spread.sqrt() } else { 1.0 })
+    }
+}
+
+fn scaled(targets: &Targets, mean: f64, scale: f64) -> Targets {
+    let mut targets = targets.clone();
+    if let Targets::Values { values, .. } = &mut targets {
+        values.iter_mut().for_each(|value| *value = (*value - mean) / scale);
+    }
+    targets
+}
+
+fn sorted(rows: &[u32]) -> Vec<u32> {
+    let mut rows = rows.to_vec();
+    rows.sort_unstable();
+    rows
+}
+
+fn all(rows: usize) -> Vec<u32> {
+    (0..rows as u32).collect()
+}
+
+fn matrix(source: &mut dyn RowSource, rows: &[u32]) -> Result<Matrix<'static>> {
+    let columns = source.columns();
+    let mut values = Vec::with_capacity(rows.len() * columns);
+    source.read(rows, &mut values)?;
+    Matrix::new(rows.len(), columns, values)
+}
