@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use frostbert::head::{
-    CalibrationKind, ClassMetrics, ClassWeight, Head, LabelMetrics, Matrix, Metrics, Strength, Targets,
+    CalibrationKind, ClassMetrics, ClassWeight, Head, Kind, LabelMetrics, Matrix, Metrics, Strength, Targets,
     TrainData, TrainOptions,
 };
 use safetensors::{Dtype, SafeTensors};
@@ -56,6 +56,60 @@ fn largest_difference(got: &[f64], want: &[f64]) -> f64 {
     let difference = |(a, b): (&f64, &f64)| (a - b).abs();
     // A NaN must not be lost by the maximum.
     got.iter().zip(want).map(difference).fold(0.0, |max, d| if d <= max { max } else { d })
+}
+
+/// `elastic.safetensors` holds what scikit-learn's saga gets, run until nothing moves.
+#[test]
+fn elastic_nets_are_scikit_learns() {
+    let want = Golden::open("elastic");
+    for (problem, c, l1_ratio) in [
+        ("breast-cancer", 0.1, 0.5),
+        ("breast-cancer", 0.1, 1.0),
+        ("breast-cancer", 0.02, 0.2),
+        ("imbalanced", 0.1, 0.5),
+        ("imbalanced", 0.1, 1.0),
+        ("imbalanced", 0.02, 0.2),
+        ("embeddings", 1.0, 0.5),
+        ("embeddings", 3.0, 1.0),
+        ("embeddings", 3.0, 0.2),
+    ] {
+        let golden = Golden::open(&format!("problem-{problem}"));
+        let data = TrainData::new(golden.matrix("X_train"), golden.classes("y_train"));
+        let options = TrainOptions {
+            kind: Kind::ElasticNet { l1_ratio },
+            c: Strength::Fixed(c),
+            tolerance: 1e-6,
+            ..TrainOptions::default()
+        };
+        let at = format!("{problem}/C={c},l1_ratio={l1_ratio}");
+        let training = Head::train(&data, &options, &mut |_| {}).unwrap();
+        assert!(training.converged, "{at}");
+        let objective = want.values(&format!("{at}/objective"))[0];
+        assert!(
+            (training.objective - objective).abs() <= 1e-8 * objective,
+            "{at}: {} instead of {objective}",
+            training.objective
+        );
+        let (coefficients, intercepts) = training.head.coefficients().unwrap();
+        if l1_ratio == 1.0 && intercepts.len() > 1 {
+            // The L1 norm alone leaves a softmax more than one optimum.
+            continue;
+        }
+        let expected = want.values(&format!("{at}/coef"));
+        let off = largest_difference(&coefficients, &expected);
+        assert!(off <= 1e-4, "{at}: coefficients differ by {off}");
+        let lost = coefficients.iter().zip(&expected).find(|(a, b)| **a == 0.0 && b.abs() > 1e-6);
+        assert_eq!(lost, None, "{at}: zero here alone");
+        // A softmax does not see what all intercepts have in common, nor does the penalty.
+        let centred = |values: &[f64]| -> Vec<f64> {
+            let common =
+                if values.len() > 1 { values.iter().sum::<f64>() / values.len() as f64 } else { 0.0 };
+            values.iter().map(|value| value - common).collect()
+        };
+        let expected = want.values(&format!("{at}/intercept"));
+        let off = largest_difference(&centred(&intercepts), &centred(&expected));
+        assert!(off <= 5e-4, "{at}: intercepts differ by {off}");
+    }
 }
 
 #[test]
