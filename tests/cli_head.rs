@@ -309,6 +309,20 @@ fn an_mlp_learns_from_a_stream() {
     work.train("sentence-mean", 300, &stream);
     assert_eq!(std::fs::read(&head).unwrap(), first, "the same bits from the cache");
 
+    // Held-out rows in a file of their own, a card, a checkpoint that belongs to other texts.
+    let (table, state, card) = (work.reviews(40, &[]), work.name("state"), work.path("card.md"));
+    let card_name = card.display().to_string();
+    std::fs::copy(&table, work.path("held_out.csv")).unwrap();
+    let held_out = work.name("held_out.csv");
+    let more = ["--test", &held_out, "--card", &card_name, "--checkpoint", &state];
+    work.train("sentence-mean", 300, &[&stream[..], &more].concat());
+    assert!(card.exists() && !work.path("state").exists());
+    std::fs::write(&state, "nonsense").unwrap();
+    let (table, model) = (work.reviews(300, &[]), golden("sentence-mean"));
+    let words =
+        ["train", "--model", &model, &table, "--label-column", "label", "--device", "cpu", "--out", &head];
+    work.run(&[&words[..], &stream, &more].concat()).failure().stderr(contains("delete it to start anew"));
+
     let (table, golden) = (work.reviews(300, &[]), golden("sentence-mean"));
     let base = [
         "train",

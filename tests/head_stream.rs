@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used)] // Helpers of tests may.
 
+use std::collections::HashSet;
+
 use frostbert::cache::row_file;
 use frostbert::head::{
     CalibrationKind, Folds, Head, Kind, Matrix, Metrics, MlpOptions, RowSource, StreamRows, Targets,
-    TrainOptions,
+    TrainData, TrainOptions,
 };
 use frostbert::{Error, Result};
 
@@ -47,6 +49,7 @@ fn rows(targets: &Targets) -> StreamRows {
         targets: targets.clone(),
         weights: None,
         groups: None,
+        fingerprint: None,
     }
 }
 
@@ -59,26 +62,93 @@ fn train(source: &mut dyn RowSource, targets: &Targets) -> Result<(Vec<f64>, f64
     Ok((probabilities, accuracy))
 }
 
-#[test]
-fn a_stream_gives_the_bits_that_memory_gives() {
-    let (x, targets) = data();
-    let (expected, accuracy) = train(&mut x.clone(), &targets).unwrap();
-    assert!(accuracy > 0.85, "{accuracy}");
+fn is_same(head: &Head, other: &Head) -> bool {
+    let file = |head: &Head| {
+        let mut head = head.clone();
+        head.record = Default::default();
+        head.to_bytes().unwrap()
+    };
+    file(head) == file(other)
+}
 
-    let (mut writer, mut reader) = row_file(None, COLUMNS).unwrap();
-    let late = std::thread::spawn(move || {
-        // In pieces, the last of them after the first epoch has begun.
-        for piece in x.values().chunks(7 * COLUMNS) {
-            writer.write(piece).unwrap();
+/// Rows sorted by class, of which the encoder gives the first half of a batch at a time.
+#[test]
+fn a_stream_gives_the_bits_that_a_matrix_gives() {
+    let rows_of_class = |class: u32| (0..3000).map(move |at| (class, at));
+    let values: Vec<f32> = (0..3)
+        .flat_map(rows_of_class)
+        .flat_map(|(class, at)| [(class * 3 + at % 7) as f32, (at % 11) as f32, (at * class % 13) as f32])
+        .collect();
+    let x = Matrix::new(9000, 3, values).unwrap();
+    let labels: Vec<String> = (0..9000).map(|row| format!("class {}", row / 3000)).collect();
+    let mlp = MlpOptions { hidden: vec![6], epochs: 3, validation: 0.2, ..MlpOptions::default() };
+    let options = TrainOptions { kind: Kind::Mlp(mlp), ..TrainOptions::default() };
+    let rows = StreamRows {
+        train: (0..9000).filter(|row| row % 6 != 1).collect(),
+        targets: Targets::classes(&labels),
+        weights: Some((0..9000).map(|row| f64::from(row % 3)).collect()),
+        groups: Some((0..9000).map(|row| row / 3).collect()),
+        fingerprint: None,
+    };
+    let all = TrainData {
+        weights: rows.weights.clone(),
+        groups: rows.groups.clone(),
+        ..TrainData::new(x.view(), rows.targets.clone())
+    };
+    let in_memory = Head::train(&all.select_rows(&rows.train), &options, &mut |_| {}).unwrap().head;
+
+    let order = rows.first_pass(&options).unwrap();
+    assert_eq!(order.iter().collect::<HashSet<_>>(), rows.train.iter().collect());
+    assert_eq!(order.len(), rows.train.len());
+    let first: HashSet<u32> = order[..100].iter().map(|row| row / 3000).collect();
+    assert_eq!(first.len(), 3, "the first rows are of every class");
+    let (mut writer, reader) = row_file(None, 3).unwrap();
+    let mut reader = reader.in_order(&order);
+    let encoder = std::thread::spawn(move || {
+        for piece in order.chunks(32) {
+            writer.write(x.select_rows(piece).values()).unwrap();
             std::thread::yield_now();
         }
     });
-    let (streamed, _) = train(&mut reader, &targets).unwrap();
-    late.join().unwrap();
-    assert_eq!(
-        streamed.iter().map(|p| p.to_bits()).collect::<Vec<_>>(),
-        expected.iter().map(|p| p.to_bits()).collect::<Vec<_>>()
-    );
+    let streamed = Head::train_on_stream(&mut reader, &rows, &options, &mut |_| {}).unwrap().head;
+    encoder.join().unwrap();
+    assert!(is_same(&streamed, &in_memory));
+}
+
+/// The reader fails once after so many rows, as a process that is killed does.
+struct Killed<'a>(&'a mut dyn RowSource, usize);
+
+impl RowSource for Killed<'_> {
+    fn columns(&self) -> usize {
+        self.0.columns()
+    }
+
+    fn read(&mut self, rows: &[u32], out: &mut Vec<f32>) -> Result<()> {
+        self.1 = self.1.checked_sub(rows.len()).ok_or_else(|| Error::input("killed"))?;
+        self.0.read(rows, out)
+    }
+}
+
+#[test]
+fn a_killed_stream_goes_on_to_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let (mut x, targets) = data();
+    let kept = TrainOptions { checkpoint: Some(path.clone()), ..options() };
+    let named = StreamRows { fingerprint: Some("these texts".into()), ..rows(&targets) };
+    let train = |source: &mut dyn RowSource, rows: &StreamRows, options: &TrainOptions| {
+        Head::train_on_stream(source, rows, options, &mut |_| {}).map(|training| training.head)
+    };
+    let error = train(&mut x, &rows(&targets), &kept).unwrap_err();
+    assert!(error.to_string().contains("fingerprint"), "{error}");
+    let error = train(&mut Killed(&mut x, 7 * ROWS), &named, &kept).unwrap_err();
+    assert!(error.to_string().contains("killed") && path.exists(), "{error}");
+    let others = StreamRows { fingerprint: Some("other texts".into()), ..named.clone() };
+    let error = train(&mut x, &others, &kept).unwrap_err();
+    assert!(error.to_string().contains("other embeddings;"), "{error}");
+    let resumed = train(&mut x, &named, &kept).unwrap();
+    assert!(!path.exists(), "a training that is done leaves no checkpoint");
+    assert!(is_same(&resumed, &train(&mut x, &named, &options()).unwrap()));
 }
 
 #[test]

@@ -21,7 +21,11 @@ pub struct RowReader {
     file: File,
     columns: usize,
     arrivals: Arc<Arrivals>,
+    /// Where each row lies in the file; none where its number says so.
+    places: Option<Vec<u32>>,
 }
+
+const NOWHERE: u32 = u32::MAX;
 
 #[derive(Default)]
 struct Arrivals {
@@ -62,7 +66,7 @@ pub fn row_file(folder: Option<&Path>, columns: usize) -> Result<(RowWriter, Row
     let arrivals = Arc::new(Arrivals::default());
     Ok((
         RowWriter { file: writer, columns, arrivals: arrivals.clone() },
-        RowReader { file: reader, columns, arrivals },
+        RowReader { file: reader, columns, arrivals, places: None },
     ))
 }
 
@@ -105,6 +109,26 @@ impl Drop for RowReader {
 }
 
 impl RowReader {
+    /// Rows are written in the order of these numbers, by which they are read then.
+    #[must_use]
+    pub fn in_order(mut self, rows: &[u32]) -> Self {
+        let mut places = vec![NOWHERE; rows.iter().max().map_or(0, |last| *last as usize + 1)];
+        (0..).zip(rows).for_each(|(place, &row)| places[row as usize] = place);
+        self.places = Some(places);
+        self
+    }
+
+    fn places(&self, rows: &[u32]) -> Result<Vec<u32>> {
+        let Some(places) = &self.places else { return Ok(rows.to_vec()) };
+        let place = |row: &u32| match places.get(*row as usize) {
+            Some(&place) if place != NOWHERE => Ok(place),
+            _ => Err(Error::input(format!(
+                "row {row} of the embeddings was read, but is none that is written"
+            ))),
+        };
+        rows.iter().map(place).collect()
+    }
+
     /// Waits until a row is there.
     fn wait_for(&self, row: u64) -> Result<()> {
         let mut state = self.arrivals.lock();
@@ -127,6 +151,7 @@ impl RowSource for RowReader {
     }
 
     fn read(&mut self, rows: &[u32], out: &mut Vec<f32>) -> Result<()> {
+        let rows = self.places(rows)?;
         let Some(last) = rows.iter().max() else { return Ok(()) };
         self.wait_for(u64::from(*last))?;
         let row_bytes = self.columns as u64 * 4;
@@ -163,6 +188,18 @@ mod tests {
             writer.write(&row(number)).unwrap();
         }
         assert_eq!(reading.join().unwrap(), [7, 0, 1, 2, 99, 3].map(row).concat());
+    }
+
+    #[test]
+    fn rows_written_in_another_order_are_read_by_their_own_numbers() {
+        let (mut writer, reader) = row_file(None, 1).unwrap();
+        let mut reader = reader.in_order(&[5, 0, 3]);
+        writer.write(&[50.0, 0.0, 30.0]).unwrap();
+        let mut out = vec![];
+        reader.read(&[0, 3, 5], &mut out).unwrap();
+        assert_eq!(out, [0.0, 30.0, 50.0]);
+        assert!(reader.read(&[4], &mut out).unwrap_err().is_input());
+        assert!(reader.read(&[6], &mut out).unwrap_err().is_input());
     }
 
     #[test]

@@ -160,7 +160,6 @@ impl Fitted {
         if options.class_weight == ClassWeight::Balanced && data.targets.problem() == Problem::MultiLabel {
             return Err(Error::input("balanced weights of several labels need a linear head, found an MLP"));
         }
-        let (x, standardisation) = features(data, rows, true);
         let mut targets = data.targets.select_rows(rows);
         let (mut mean, mut scale) = (0.0, 1.0);
         if let Targets::Values { values, .. } = &mut targets {
@@ -175,18 +174,22 @@ impl Fitted {
         let all: Vec<u32> = (0..rows.len() as u32).collect();
         let groups: Option<Vec<u32>> =
             data.groups.as_ref().map(|groups| rows.iter().map(|&row| groups[row as usize]).collect());
+        let (strata, seed) = (targets.strata(), options.folds.seed);
+        let split = mlp_train::watch_some(&all, &strata, groups.as_deref(), mlp, seed);
+        let sample: Vec<u32> = mlp_train::sample(&split, seed).iter().map(|&at| rows[at as usize]).collect();
+        let standardisation = Standardisation::fit(&data.embeddings, &sample);
         let task = mlp_train::Task {
-            x: &x,
+            x: &standardisation.apply(&data.embeddings, rows),
             rows: &all,
             weights: &weights,
             loss: joint_loss(&targets),
-            strata: &targets.strata(),
+            strata: &strata,
             groups: groups.as_deref(),
-            seed: options.folds.seed,
+            seed,
         };
         let mut model = mlp_train::train(&task, mlp, checkpoint, epoch)?;
         model.rescale_output(mean, scale);
-        Ok(Self::exact(Model::Mlp(model), standardisation))
+        Ok(Self::exact(Model::Mlp(model), Some(standardisation)))
     }
 
     /// Uncalibrated logits of the rows named, `[rows, outputs]`.

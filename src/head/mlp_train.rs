@@ -1,19 +1,16 @@
-//! Training of an MLP: epochs of mini-batches, early stopping, and a state that survives a restart.
+//! Training of an MLP: epochs of mini-batches and early stopping.
 
 use std::path::Path;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use safetensors::SafeTensors;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use sha2::Digest;
 
 use super::adamw::{self, AdamW};
 use super::data::Matrix;
-use super::disk;
-use super::file::{Tensor, Tensors};
 use super::loss::Loss;
 use super::mlp::{self, Dropout, Mlp, StepSettings};
+use super::mlp_checkpoint::{Checkpoint, Facts, State, digest};
 use super::options::MlpOptions;
 use super::split::{Split, shuffle, train_test_split};
 use crate::{Error, Result};
@@ -32,16 +29,6 @@ pub(crate) struct Task<'a> {
     pub(crate) seed: u64,
 }
 
-/// How far a training has come: all that is needed to go on.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct State {
-    mlp: Mlp,
-    adam: AdamW,
-    epoch: usize,
-    /// Least validation loss, its epoch, and the parameters that had it.
-    best: Option<(f64, usize, Vec<f64>)>,
-}
-
 /// What an MLP learns from: batches by the numbers of their rows.
 pub(crate) trait Feed {
     /// Mean loss of a batch by weight, and its gradient.
@@ -54,8 +41,7 @@ pub(crate) trait Feed {
 pub(crate) struct Course<'a> {
     pub(crate) options: &'a MlpOptions,
     pub(crate) seed: u64,
-    /// Whether the first epoch takes the rows in their order: they may still be on their way.
-    pub(crate) first_in_order: bool,
+    pub(crate) checkpoint: Option<&'a Checkpoint<'a>>,
 }
 
 /// Trains from the state in `checkpoint` or from the start. `seen` gets epochs done and validation loss.
@@ -67,38 +53,47 @@ pub(crate) fn train(
 ) -> Result<Mlp> {
     let split = task.split(options);
     let start = State::new(task.x.columns(), &task.loss, task.weights, options, task.seed, &split.train);
-    let (state, identity) = match checkpoint {
-        None => (start, String::new()),
-        Some(path) => {
-            let identity = task.identity(options);
-            (resume(path, &identity, start)?, identity)
-        }
-    };
-    let save = |state: &State| match checkpoint {
-        Some(path) => state.save(path, &identity),
-        None => Ok(()),
-    };
-    let course = Course { options, seed: task.seed, first_in_order: false };
-    course.run(&mut &*task, state, &split, save, seen)
+    let checkpoint = checkpoint.map(|path| {
+        let embeddings = digest(|hash| {
+            task.rows
+                .iter()
+                .for_each(|&row| hash.update(bytemuck::cast_slice::<f32, u8>(task.x.row(row as usize))));
+        });
+        let facts = Facts {
+            seed: task.seed,
+            columns: task.x.columns(),
+            embeddings,
+            rows: task.rows,
+            loss: &task.loss,
+            weights: task.weights,
+            groups: task.groups,
+        };
+        Checkpoint::new(path, options, &facts)
+    });
+    let course = Course { options, seed: task.seed, checkpoint: checkpoint.as_ref() };
+    course.run(&mut &*task, start, &split, seen)
 }
 
 impl Course<'_> {
-    /// Epochs until there are enough of them. `save` gets the state after each, `seen` what it says.
+    /// Epochs from the checkpoint's state, or from `start`, until there are enough of them.
     pub(crate) fn run(
         &self,
         feed: &mut impl Feed,
-        mut state: State,
+        start: State,
         split: &Split,
-        save: impl Fn(&State) -> Result<()>,
         mut seen: impl FnMut(usize, Option<f64>),
     ) -> Result<Mlp> {
         let options = self.options;
+        let mut state = match self.checkpoint {
+            Some(checkpoint) => checkpoint.resume(start)?,
+            None => start,
+        };
         let decays = state.mlp.decaying();
         let batches = split.train.len().div_ceil(options.batch);
         let total = (batches * options.epochs) as u64;
         let warmup = (options.warmup * total as f64).round() as u64;
-        while state.epoch < options.epochs && !state.is_tired(options) {
-            for batch in self.order(&split.train, state.epoch).chunks(options.batch) {
+        while state.epoch < options.epochs && !state.is_tired(options.patience) {
+            for batch in order(&split.train, self.seed, state.epoch).chunks(options.batch) {
                 let step = state.adam.steps;
                 let dropout = (options.dropout > 0.0).then_some(Dropout {
                     share: options.dropout,
@@ -126,7 +121,7 @@ impl Course<'_> {
             {
                 state.best = Some((loss, state.epoch, state.mlp.parameters.clone()));
             }
-            save(&state)?;
+            self.checkpoint.map_or(Ok(()), |checkpoint| checkpoint.save(&state))?;
             seen(state.epoch, validation);
         }
         if let Some((_, _, parameters)) = state.best {
@@ -134,19 +129,31 @@ impl Course<'_> {
         }
         Ok(state.mlp)
     }
+}
 
-    /// The rows of an epoch in the order in which they are learnt from.
-    fn order(&self, rows: &[u32], epoch: usize) -> Vec<u32> {
-        let mut order = rows.to_vec();
-        if epoch == 0 && self.first_in_order {
-            order.sort_unstable();
-        } else {
-            let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-            rng.set_stream(1 + epoch as u64);
-            shuffle(&mut order, &mut rng);
-        }
-        order
-    }
+/// The rows of an epoch in the order in which they are learnt from, decided by the seed and the epoch's number: a restart
+/// needs no other memory of it.
+fn order(rows: &[u32], seed: u64, epoch: usize) -> Vec<u32> {
+    let mut order = rows.to_vec();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(1 + epoch as u64);
+    shuffle(&mut order, &mut rng);
+    order
+}
+
+/// All rows in the order in which they are needed first: as the first epoch takes them, then those that are watched.
+pub(crate) fn first_pass(split: &Split, seed: u64) -> Vec<u32> {
+    let mut rows = order(&split.train, seed, 0);
+    rows.extend(&split.test);
+    rows
+}
+
+/// The rows by which features are standardised: the first of the first epoch, a random sample that is there before the
+/// others.
+pub(crate) fn sample(split: &Split, seed: u64) -> Vec<u32> {
+    let mut rows = order(&split.train, seed, 0);
+    rows.truncate(4096);
+    rows
 }
 
 impl Feed for &Task<'_> {
@@ -155,21 +162,33 @@ impl Feed for &Task<'_> {
     }
 
     fn mean_loss(&mut self, mlp: &Mlp, rows: &[u32]) -> Result<Option<f64>> {
-        let (sum, total) = loss_sum(mlp, self.x, rows, self.weights, &self.loss);
-        Ok((total > 0.0).then(|| sum / total))
+        let mut mean = Mean::default();
+        mean.add(mlp, self.x, rows, self.weights, &self.loss);
+        Ok(mean.get())
     }
 }
 
-/// Sum of losses times weights, and of weights.
-pub(crate) fn loss_sum(mlp: &Mlp, x: &Matrix, rows: &[u32], weights: &[f64], loss: &Loss) -> (f64, f64) {
-    let mut logits = mlp.logits(x, rows);
-    let (mut sum, mut total) = (0.0, 0.0);
-    for (&row, logits) in rows.iter().zip(logits.chunks_exact_mut(mlp.outputs())) {
-        let weight = weights[row as usize];
-        sum += weight * loss.row(row as usize, logits);
-        total += weight;
+/// A mean loss by weight, gathered row by row: the same bits whatever the pieces.
+#[derive(Default)]
+pub(crate) struct Mean {
+    sum: f64,
+    weight: f64,
+}
+
+impl Mean {
+    pub(crate) fn add(&mut self, mlp: &Mlp, x: &Matrix, rows: &[u32], weights: &[f64], loss: &Loss) {
+        let mut logits = mlp.logits(x, rows);
+        for (&row, logits) in rows.iter().zip(logits.chunks_exact_mut(mlp.outputs())) {
+            let weight = weights[row as usize];
+            self.sum += weight * loss.row(row as usize, logits);
+            self.weight += weight;
+        }
     }
-    (sum, total)
+
+    /// None without rows that count.
+    pub(crate) fn get(&self) -> Option<f64> {
+        (self.weight > 0.0).then(|| self.sum / self.weight)
+    }
 }
 
 /// Rows to learn from and rows to watch, of those named; nothing to watch where they are too few for it.
@@ -194,33 +213,7 @@ impl Task<'_> {
     fn split(&self, options: &MlpOptions) -> Split {
         watch_some(self.rows, self.strata, self.groups, options, self.seed)
     }
-
-    /// The hash of everything that decides the result.
-    fn identity(&self, options: &MlpOptions) -> String {
-        let mut hash = Sha256::new();
-        hash.update(format!("{options:?} {} {} {:?}", self.seed, self.x.columns(), self.groups));
-        for &row in self.rows {
-            hash.update(bytemuck::cast_slice::<f32, u8>(self.x.row(row as usize)));
-            hash.update(self.weights[row as usize].to_le_bytes());
-            for output in 0..self.loss.outputs() {
-                hash.update(self.loss.target(row as usize, output).to_le_bytes());
-            }
-        }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-    }
 }
-
-/// What a checkpoint says of itself.
-#[derive(Serialize, Deserialize)]
-struct Header {
-    identity: String,
-    epoch: usize,
-    steps: u64,
-    best: Option<(f64, usize)>,
-}
-
-/// Key of the header in the file's metadata.
-const HEADER: &str = "frostbert_mlp_checkpoint";
 
 impl State {
     /// An MLP that has learnt nothing but how frequent the targets are among `rows`.
@@ -247,75 +240,6 @@ impl State {
         let mlp = Mlp::new(widths, options.activation, &biases, seed);
         State { adam: AdamW::new(mlp.parameters.len()), mlp, epoch: 0, best: None }
     }
-
-    fn is_tired(&self, options: &MlpOptions) -> bool {
-        self.best.as_ref().is_some_and(|(_, epoch, _)| self.epoch - epoch >= options.patience.max(1))
-    }
-
-    fn save(&self, path: &Path, identity: &str) -> Result<()> {
-        let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-            Error::io(format!("cannot write the checkpoint {}", path.display())).with_source(error)
-        };
-        let header = Header {
-            identity: identity.to_owned(),
-            epoch: self.epoch,
-            steps: self.adam.steps,
-            best: self.best.as_ref().map(|(loss, epoch, _)| (*loss, *epoch)),
-        };
-        let json = serde_json::to_string(&header).map_err(|error| failed(error.into()))?;
-        let n = self.mlp.parameters.len();
-        let mut tensors = vec![
-            ("parameters", Tensor::f64(&[n], &self.mlp.parameters)),
-            ("adam.first", Tensor::f64(&[n], &self.adam.first)),
-            ("adam.second", Tensor::f64(&[n], &self.adam.second)),
-        ];
-        if let Some((_, _, parameters)) = &self.best {
-            tensors.push(("best", Tensor::f64(&[n], parameters)));
-        }
-        let bytes = safetensors::serialize(tensors, Some([(HEADER.to_owned(), json)].into()))
-            .map_err(|error| failed(error.into()))?;
-        disk::write(path, &bytes).map_err(|error| failed(error.into()))
-    }
-}
-
-/// The state in a checkpoint; `start` when there is none.
-fn resume(path: &Path, identity: &str, start: State) -> Result<State> {
-    let bytes = match disk::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(start),
-        Err(error) => {
-            return Err(
-                Error::io(format!("cannot read the checkpoint {}", path.display())).with_source(error)
-            );
-        }
-    };
-    let damaged = || {
-        Error::model_file(format!(
-            "{} is no checkpoint of an MLP's training, or is damaged: remove it to start anew",
-            path.display()
-        ))
-    };
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged().with_source(error))?;
-    let json = metadata.metadata().as_ref().and_then(|all| all.get(HEADER)).ok_or_else(damaged)?;
-    let header: Header = serde_json::from_str(json).map_err(|error| damaged().with_source(error))?;
-    if header.identity != identity {
-        return Err(Error::input(format!(
-            "the checkpoint {} belongs to a training with other data or options: remove it, or name another file",
-            path.display()
-        )));
-    }
-    let tensors = Tensors::open(&bytes).map_err(|error| damaged().with_source(error))?;
-    let n = start.mlp.parameters.len();
-    let get = |name: &str| tensors.f64(name, &[n]).map_err(|error| damaged().with_source(error));
-    Ok(State {
-        mlp: Mlp { parameters: get("parameters")?, ..start.mlp },
-        adam: AdamW { first: get("adam.first")?, second: get("adam.second")?, steps: header.steps },
-        epoch: header.epoch,
-        best: match header.best {
-            Some((loss, epoch)) => Some((loss, epoch, get("best")?)),
-            None => None,
-        },
-    })
 }
 
 #[cfg(test)]
@@ -383,10 +307,36 @@ mod tests {
         assert!(killed.is_err() && path.exists());
         let resumed = run(&options, Some(&path), 0).unwrap();
         assert_eq!(resumed, run(&options, None, 0).unwrap());
-        let other = MlpOptions { dropout: 0.3, ..options.clone() };
-        let message = run(&other, Some(&path), 0).unwrap_err().to_string();
-        assert!(message.contains("other data or options"), "{message}");
         std::fs::write(&path, b"nonsense").unwrap();
+        assert!(run(&options, Some(&path), 0).unwrap_err().is_model_file());
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_training_or_with_one_bit_flipped_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let options = MlpOptions { epochs: 3, ..options() };
+        run(&options, Some(&path), 0).unwrap();
+        let other = MlpOptions { dropout: 0.3, hidden: vec![5], ..options.clone() };
+        let message = run(&other, Some(&path), 0).unwrap_err().to_string();
+        assert!(message.contains("hidden [16,8] instead of [5], dropout 0.2 instead of 0.3;"), "{message}");
+        let (x, mut labels) = moons();
+        let rows: Vec<u32> = (0..240).collect();
+        labels[7] = 1 - labels[7];
+        let loss = Loss::Logistic { labels: &labels };
+        let task =
+            Task { x: &x, rows: &rows, weights: &[2.0; 240], loss, strata: &labels, groups: None, seed: 4 };
+        let message = train(&task, &options, Some(&path), |_, _| {}).unwrap_err().to_string();
+        assert!(message.contains("it has other targets, other weights;"), "{message}");
+        let sound = std::fs::read(&path).unwrap();
+        for at in (0..sound.len()).step_by(97) {
+            let mut damaged = sound.clone();
+            damaged[at] ^= 1 << (at % 8);
+            std::fs::write(&path, damaged).unwrap();
+            let error = run(&options, Some(&path), 0).unwrap_err();
+            assert!(error.is_model_file() && error.to_string().contains("delete it"), "byte {at}: {error}");
+        }
+        std::fs::write(&path, &sound[..sound.len() / 2]).unwrap();
         assert!(run(&options, Some(&path), 0).unwrap_err().is_model_file());
     }
 

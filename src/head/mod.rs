@@ -30,6 +30,7 @@ mod learning;
 mod linear;
 mod loss;
 mod mlp;
+mod mlp_checkpoint;
 mod mlp_train;
 mod model;
 mod neighbours;

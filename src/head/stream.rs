@@ -1,22 +1,22 @@
 //! Training on rows that are not in memory together, and may still be on their way.
 //!
-//! An MLP learns by mini-batches, so it needs a batch at a time. Its first epoch takes the rows in their order, as an
-//! encoder gives them; later ones in a random order.
+//! An MLP learns by mini-batches, so it needs a batch at a time. The order in which it asks for rows is random but known
+//! beforehand: an encoder that computes them in that order feeds the first epoch while it goes on.
 
 use super::calibrate::Calibration;
 use super::data::{Matrix, Targets, TrainData};
 use super::fit::{joint_loss, row_weights};
 use super::mlp::{Dropout, Mlp};
-use super::mlp_train::{Course, Feed, State, loss_sum, watch_some};
+use super::mlp_checkpoint::{self, Checkpoint, Facts, State};
+use super::mlp_train::{self, Course, Feed, Mean, watch_some};
 use super::model::{Head, Model, Record};
-use super::options::{ClassWeight, Kind, TrainOptions};
+use super::options::{ClassWeight, Kind, MlpOptions, TrainOptions};
+use super::split::Split;
 use super::standardise::Standardisation;
 use super::train::{Progress, Training};
 use crate::head::Problem;
 use crate::{Error, Result};
 
-/// Rows that features are standardised by: the first ones, since the others may not be there yet.
-const STATISTICS: usize = 4096;
 /// Rows that are read at once to measure a loss or to predict.
 const CHUNK: usize = 1024;
 
@@ -59,17 +59,21 @@ pub struct StreamRows {
     pub weights: Option<Vec<f64>>,
     /// Group of each row, of all rows.
     pub groups: Option<Vec<u32>>,
+    /// What stands for the embeddings, which a checkpoint has to know before they are there: a hash of the texts and the
+    /// encoder, say. Needed with [`TrainOptions::checkpoint`] alone.
+    pub fingerprint: Option<String>,
 }
 
 impl Head {
     /// Trains an MLP on rows that are read a batch at a time: memory holds no more of them, and training starts with the
-    /// first ones. Features are standardised by the first 4,096 of the rows to learn from.
+    /// first ones of [`StreamRows::first_pass`].
     ///
-    /// The result depends on the rows and the seed, not on where the rows are or when they come.
+    /// The result depends on the rows and the seed, not on where the rows are or when they come: it has the bits that
+    /// [`train`](Self::train) gives on a matrix of the same rows. [`TrainOptions::cross_validate`] is not looked at.
     ///
     /// # Errors
     /// Another kind than [`Kind::Mlp`], options that need all rows at once (calibration), targets that do not fit
-    /// together, and what `source` returns.
+    /// together, a checkpoint that cannot be read or written or is another training's, and what `source` returns.
     pub fn train_on_stream(
         source: &mut dyn RowSource,
         rows: &StreamRows,
@@ -82,10 +86,8 @@ impl Head {
                 options.kind.name()
             )));
         };
-        if options.calibration != super::CalibrationKind::None || options.checkpoint.is_some() {
-            return Err(Error::input(
-                "training on a stream has no out-of-fold predictions to calibrate on, and keeps no checkpoint",
-            ));
+        if options.calibration != super::CalibrationKind::None {
+            return Err(Error::input("training on a stream has no out-of-fold predictions to calibrate on"));
         }
         if options.class_weight == ClassWeight::Balanced && rows.targets.problem() == Problem::MultiLabel {
             return Err(Error::input("balanced weights of several labels need a linear head, found an MLP"));
@@ -93,10 +95,11 @@ impl Head {
         options.check()?;
         rows.check()?;
         let columns = source.columns();
-        let first: Vec<u32> = sorted(&rows.train).into_iter().take(STATISTICS).collect();
+        let seed = options.folds.seed;
+        let split = rows.split(mlp, seed);
         let standardisation = {
-            let x = matrix(source, &first)?;
-            Standardisation::fit(&x, &all(first.len()))
+            let x = matrix(source, &mlp_train::sample(&split, seed))?;
+            Standardisation::fit(&x, &all(x.rows()))
         };
         let (mean, scale) = rows.target_scale();
         let targets = scaled(&rows.targets, mean, scale);
@@ -108,18 +111,36 @@ impl Head {
         };
         let loss = joint_loss(&targets);
         let weights = row_weights(&data, &rows.train, &loss, options.class_weight);
-        let seed = options.folds.seed;
-        let split = watch_some(&rows.train, &targets.strata(), rows.groups.as_deref(), mlp, seed);
-        let state = State::new(columns, &loss, &weights, mlp, seed, &split.train);
+        let start = State::new(columns, &loss, &weights, mlp, seed, &split.train);
         let mut feed =
             Streamed { source, standardisation: &standardisation, targets: &targets, weights: &weights };
-        let course = Course { options: mlp, seed, first_in_order: true };
+        let facts = |fingerprint: &str| Facts {
+            seed,
+            columns,
+            embeddings: fingerprint.to_owned(),
+            rows: &rows.train,
+            loss: &loss,
+            weights: &weights,
+            groups: rows.groups.as_deref(),
+        };
+        let checkpoint = match (&options.checkpoint, &rows.fingerprint) {
+            (None, _) => None,
+            (Some(path), Some(fingerprint)) => Some(Checkpoint::new(path, mlp, &facts(fingerprint))),
+            (Some(_), None) => {
+                return Err(Error::input(
+                    "a checkpoint of training on a stream needs a fingerprint of the rows: they cannot be compared before \
+                     they are there",
+                ));
+            }
+        };
+        let course = Course { options: mlp, seed, checkpoint: checkpoint.as_ref() };
         let mut epochs = 0;
         let seen = |epoch, _| {
             epochs = epoch;
             progress(Progress { stage: "fitting", done: epoch, total: mlp.epochs });
         };
-        let mut model = course.run(&mut feed, state, &split, |_| Ok(()), seen)?;
+        let mut model = course.run(&mut feed, start, &split, seen)?;
+        options.checkpoint.as_deref().map_or(Ok(()), mlp_checkpoint::remove)?;
         model.rescale_output(mean, scale);
         let labels =
             if rows.targets.problem() == Problem::MultiLabel { rows.targets.names().len() } else { 0 };
@@ -197,19 +218,34 @@ impl Feed for Streamed<'_> {
     }
 
     fn mean_loss(&mut self, mlp: &Mlp, rows: &[u32]) -> Result<Option<f64>> {
-        let (mut sum, mut total) = (0.0, 0.0);
+        let mut mean = Mean::default();
         for rows in rows.chunks(CHUNK) {
             let batch = self.batch(rows)?;
-            let loss = joint_loss(&batch.targets);
-            let (more, weight) = loss_sum(mlp, &batch.x, &batch.rows, &batch.weights, &loss);
-            sum += more;
-            total += weight;
+            mean.add(mlp, &batch.x, &batch.rows, &batch.weights, &joint_loss(&batch.targets));
         }
-        Ok((total > 0.0).then(|| sum / total))
+        Ok(mean.get())
     }
 }
 
 impl StreamRows {
+    /// The order in which training with these options asks for rows for the first time, each once. Whoever computes the
+    /// rows should do so in this order: a sorted table's would give the first epoch one class after the other.
+    ///
+    /// # Errors
+    /// Rows, targets, weights and groups that do not fit together.
+    pub fn first_pass(&self, options: &TrainOptions) -> Result<Vec<u32>> {
+        self.check()?;
+        let seed = options.folds.seed;
+        Ok(match &options.kind {
+            Kind::Mlp(mlp) => mlp_train::first_pass(&self.split(mlp, seed), seed),
+            _ => self.train.clone(),
+        })
+    }
+
+    fn split(&self, mlp: &MlpOptions, seed: u64) -> Split {
+        watch_some(&self.train, &self.targets.strata(), self.groups.as_deref(), mlp, seed)
+    }
+
     fn check(&self) -> Result<()> {
         let rows = self.targets.rows();
         if let Some(row) = self.train.iter().find(|&&row| row as usize >= rows) {
@@ -253,12 +289,6 @@ fn scaled(targets: &Targets, mean: f64, scale: f64) -> Targets {
         values.iter_mut().for_each(|value| *value = (*value - mean) / scale);
     }
     targets
-}
-
-fn sorted(rows: &[u32]) -> Vec<u32> {
-    let mut rows = rows.to_vec();
-    rows.sort_unstable();
-    rows
 }
 
 fn all(rows: usize) -> Vec<u32> {

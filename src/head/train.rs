@@ -3,14 +3,14 @@
 use super::calibrate::Calibration;
 use super::cross::{CrossValidation, Order, Path, Search, within_one_error};
 use super::data::{Problem, TrainData};
-use super::disk;
 use super::evaluate::Estimate;
 use super::fit::{Curvatures, Fitted, Help};
 use super::layers::{LayerChoice, compare_layers, nearest};
 use super::linear::Tolerance;
+use super::mlp_checkpoint;
 use super::model::{Head, Record};
 use super::options::{Kind, MlpOptions, Strength, TrainOptions};
-use crate::{Error, Result};
+use crate::Result;
 
 /// How far training has come.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -174,9 +174,7 @@ fn fit_all(
     })?;
     progress(Progress { stage: "fitting", done: total, total });
     if let (Kind::Mlp(_), Some(path)) = (&options.kind, &options.checkpoint) {
-        disk::remove(path).map_err(|error| {
-            Error::io(format!("cannot remove the checkpoint {}", path.display())).with_source(error)
-        })?;
+        mlp_checkpoint::remove(path)?;
     }
     Ok(fitted)
 }

@@ -87,7 +87,7 @@ pub struct Args {
     checkpoint: Option<PathBuf>,
     /// Learn from the first embeddings while the others are computed, a batch at a time in memory (--head mlp), however many
     /// rows there are; without cross-validation
-    #[arg(long, conflicts_with = "test")]
+    #[arg(long)]
     stream: bool,
     /// Decides splits and folds
     #[arg(long, default_value_t = 0)]
@@ -249,13 +249,7 @@ pub fn run(args: &Args) -> Result<()> {
     bind_head(&mut training.head, &encoder, &embed_options, &args.model.model)?;
     training.head.record.test.clone_from(&test_metrics);
     training.head.save(&args.out)?;
-    if let Some(path) = &args.card {
-        let name = args.out.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let recipe = encoder.recipe(&embed_options)?;
-        let card = model_card(&card::of_head(&training.head, &recipe, name, false));
-        write_whole(path, &card)?;
-        eprintln!("model card written to {}", path.display());
-    }
+    write_card(args, &training.head, &encoder, &embed_options)?;
     if let Some(path) = &args.report {
         let spinner = progress::spinner("writing the report");
         let story = Story {
@@ -335,6 +329,16 @@ fn check_out(out: &std::path::Path) -> Result<()> {
         _ if out.is_dir() => Err(Error::input(format!("cannot write {}: it is a folder", out.display()))),
         _ => Ok(()),
     }
+}
+
+/// The model card, where one is wanted.
+fn write_card(args: &Args, head: &Head, encoder: &Encoder, options: &EmbedOptions) -> Result<()> {
+    let Some(path) = &args.card else { return Ok(()) };
+    let name = args.out.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let card = model_card(&card::of_head(head, &encoder.recipe(options)?, name, false));
+    write_whole(path, &card)?;
+    eprintln!("model card written to {}", path.display());
+    Ok(())
 }
 
 /// Writes a text, or leaves the file as it was.

@@ -1,49 +1,71 @@
 //! `frostbert train --stream`: an MLP learns from the first embeddings while the others are computed, and memory holds a
 //! batch of them at a time.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use frostbert::cache::{BestEffort, RowWriter, row_file};
 use frostbert::head::{Head, Metrics, Progress, StreamRows, train_test_split};
-use frostbert::{EmbedOptions, Encoder, Error, Result, bind_head};
+use frostbert::{CancelToken, EmbedOptions, Encoder, Error, Result, Text, bind_head};
+use sha2::{Digest, Sha256};
 
-use super::{Args, CalibrateArg, KindArg, check_out, numbered, report, strata};
-use crate::args::{EmbedArgs, Labelled, RowArgs};
+use super::{Args, CalibrateArg, KindArg, check_out, numbered, report, strata, write_card};
+use crate::args::{EmbedArgs, RowArgs, renamed};
 use crate::progress::{self, EncodeBar};
+use crate::report_data::warnings;
 
 /// Texts that go through the cache at once.
 const CHUNK: usize = 4096;
 
 pub fn run(args: &Args) -> Result<()> {
     refuse(args)?;
-    let options = args.embed.options()?;
+    let options = EmbedOptions { cancel: Some(CancelToken::new()), ..args.embed.options()? };
     let every_row = RowArgs { limit: None, ..args.rows.clone() };
     let (group, weight) = (args.group_column.as_deref(), args.weight_column.as_deref());
     let data = args.labels.read(&args.data, &every_row, group, weight)?.drawn(args.rows.limit, args.seed)?;
+    let other = args.test.as_ref().map(|test| args.labels.read(test, &every_row, None, None)).transpose()?;
     check_out(&args.out)?;
+    args.card.as_deref().map_or(Ok(()), check_out)?;
     let targets = data.targets();
     let groups = (!data.groups.is_empty()).then(|| numbered(&data.groups));
-    let (train, test) = if args.test_fraction == 0.0 {
-        ((0..data.texts.len() as u32).collect(), Vec::new())
-    } else {
-        let split = train_test_split(&strata(&targets), groups.as_deref(), args.test_fraction, args.seed)?;
-        (split.train, split.test)
-    };
-    let rows = StreamRows {
-        train,
-        targets,
-        weights: (!data.weights.is_empty()).then(|| data.weights.clone()),
-        groups,
+    let mut texts = data.texts;
+    let all = texts.len() as u32;
+    let (train, test, test_targets) = match other {
+        Some(other) => {
+            let test_targets = renamed(other.targets(), targets.names())?;
+            texts.extend(other.texts);
+            ((0..all).collect(), (all..texts.len() as u32).collect(), test_targets)
+        }
+        None if args.test_fraction == 0.0 => ((0..all).collect(), vec![], targets.select_rows(&[])),
+        None => {
+            let split =
+                train_test_split(&strata(&targets), groups.as_deref(), args.test_fraction, args.seed)?;
+            let test_targets = targets.select_rows(&split.test);
+            (split.train, split.test, test_targets)
+        }
     };
 
     let encoder = args.model.load()?;
     let cache = args.cache.open();
-    let (writer, mut reader) = row_file(None, encoder.dim(&options)?)?;
     let train_options = args.train_options();
+    let fingerprint = train_options
+        .checkpoint
+        .is_some()
+        .then(|| fingerprint(&encoder, &options, train.iter().map(|row| &texts[*row as usize])))
+        .transpose()?;
+    let weights = (!data.weights.is_empty()).then_some(data.weights);
+    let rows = StreamRows { train, targets, weights, groups, fingerprint };
+    // Computed in the order in which they are asked for.
+    let order = [rows.first_pass(&train_options)?, test.clone()].concat();
+    // Beside the head: where temporary files go is often memory.
+    let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let (writer, reader) = row_file(Some(folder.unwrap_or(Path::new("."))), encoder.dim(&options)?)?;
+    let mut reader = reader.in_order(&order);
     let encoded = AtomicBool::new(false);
-    let (training, predictions) = std::thread::scope(|scope| {
+    let (mut training, predictions) = std::thread::scope(|scope| {
         let encoding = scope.spawn(|| {
-            let done = encode(&encoder, &data, &options, &args.embed, &cache, writer);
+            let ordered = order.iter().map(|row| &texts[*row as usize]);
+            let done = encode(&encoder, ordered, &options, &args.embed, &cache, writer);
             encoded.store(true, Ordering::Relaxed);
             done
         });
@@ -60,23 +82,49 @@ pub fn run(args: &Args) -> Result<()> {
                 let predictions = training.head.predict_stream(&mut reader, &test)?;
                 Ok((training, predictions))
             });
-        // A head that fails wants no more rows; the texts embedded by then are in the cache.
-        drop(reader);
         if let Some(spinner) = spinner {
             spinner.finish_and_clear();
         }
-        // What stopped the encoder is why rows did not come.
-        encoding.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        learned
+        if learned.is_err() {
+            // A head that fails wants no more rows; those embedded by now are in the cache.
+            options.cancel.iter().for_each(CancelToken::cancel);
+        }
+        match encoding.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
+            // What stopped the encoder is why rows did not come.
+            Err(error) if !error.is_cancelled() => Err(error),
+            _ => learned,
+        }
     })?;
-    let mut training = training;
-    let test_metrics = (!test.is_empty()).then(|| {
-        Metrics::of(&rows.targets.select_rows(&test), &predictions, Some(training.head.thresholds()))
-    });
+    let named = |rows: &[u32]| rows.iter().map(|row| &texts[*row as usize]).collect::<Vec<&Text>>();
+    let train_targets = rows.targets.select_rows(&rows.train);
+    for warning in warnings(&named(&rows.train), &named(&test), &train_targets, &training) {
+        eprintln!("warning: {warning}");
+    }
+    let test_metrics = (!test.is_empty())
+        .then(|| Metrics::of(&test_targets, &predictions, Some(training.head.thresholds())));
     bind_head(&mut training.head, &encoder, &options, &args.model.model)?;
     training.head.record.test.clone_from(&test_metrics);
     training.head.save(&args.out)?;
+    write_card(args, &training.head, &encoder, &options)?;
     report(args, &encoder, &training, &[], &[], test_metrics.as_ref())
+}
+
+/// What stands for the embeddings of these texts before they are there.
+fn fingerprint<'a>(
+    encoder: &Encoder,
+    options: &EmbedOptions,
+    texts: impl Iterator<Item = &'a Text>,
+) -> Result<String> {
+    let mut hash = Sha256::new();
+    hash.update(format!("{} {:?}", encoder.recipe(options)?.fingerprint(), encoder.weight_type()));
+    for text in texts {
+        for part in std::iter::once(&text.first).chain(&text.second) {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        hash.update([u8::from(text.second.is_some())]);
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// What needs all rows at once.
@@ -96,28 +144,30 @@ fn refuse(args: &Args) -> Result<()> {
     if args.report.is_some() || args.label_errors.is_some() {
         return no("--report and --label-errors need out-of-fold predictions", "leave them out");
     }
-    if args.checkpoint.is_some() {
-        return no("--checkpoint knows its data by a hash of all rows", "leave it out");
-    }
     Ok(())
 }
 
 /// Embeds the texts in their order, through the cache, into the file.
-fn encode(
+fn encode<'a>(
     encoder: &Encoder,
-    data: &Labelled,
+    mut texts: impl ExactSizeIterator<Item = &'a Text>,
     options: &EmbedOptions,
     args: &EmbedArgs,
     cache: &BestEffort,
     mut rows: RowWriter,
 ) -> Result<()> {
-    let bar = EncodeBar::new(Some(data.texts.len() as u64), "embedding");
+    let bar = EncodeBar::new(Some(texts.len() as u64), "embedding");
     let (mut done, mut tokens, mut from_cache, mut truncated) = (0, 0, 0, 0);
-    for chunk in data.texts.chunks(CHUNK) {
+    loop {
+        let chunk: Vec<Text> = texts.by_ref().take(CHUNK).cloned().collect();
+        if chunk.is_empty() {
+            break;
+        }
+        let count = chunk.len() as u64;
         let options = bar.attach_after(options.clone(), done, tokens);
-        let found = encoder.embed_cached_blocking(chunk.iter().cloned(), &options, cache)?;
+        let found = encoder.embed_cached_blocking(chunk, &options, cache)?;
         rows.write(&found.embeddings.values)?;
-        done += chunk.len() as u64;
+        done += count;
         tokens += found.report.real_tokens;
         from_cache += found.from_cache;
         truncated += found.embeddings.truncated.iter().filter(|cut| **cut).count() as u64;
