@@ -1,10 +1,13 @@
-//! Seconds that a linear head takes on 8,530 x 384 synthetic embeddings, beside scikit-learn on the same matrix.
+//! Seconds that a linear head takes on 8,530 x 384 synthetic embeddings, or on real ones, beside scikit-learn on the same
+//! matrix.
 //!
-//! `cargo bench --profile dev --bench head [-- [WORDS] [--sklearn PYTHON]]`: only the lines whose name holds WORDS;
-//! PYTHON is an interpreter that has scikit-learn.
+//! `cargo bench --profile dev --bench head [-- [WORDS] [--sklearn PYTHON] [--rows STEM]]`: only the lines whose name holds
+//! WORDS; PYTHON is an interpreter that has scikit-learn; STEM.x holds embeddings (f32, row after row), STEM.y their classes
+//! (u32).
 
 use std::error::Error;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -18,14 +21,21 @@ const REPEATS: usize = 5;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().collect();
-    let python =
-        arguments.iter().position(|argument| argument == "--sklearn").and_then(|at| arguments.get(at + 1));
+    let option = |name: &str| {
+        arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1))
+    };
+    let python = option("--sklearn");
     let words = arguments.get(1).filter(|word| !word.starts_with("--")).map_or("", String::as_str);
     let folder = tempfile::tempdir()?;
-    for classes in [2, 5] {
-        let (x, labels) = synthetic(classes);
+    let problems = match option("--rows") {
+        Some(stem) => vec![real(Path::new(stem))?],
+        None => vec![synthetic(2), synthetic(5)],
+    };
+    for (x, labels) in problems {
+        let classes = labels.iter().max().map_or(0, |last| last + 1);
+        let columns = x.len() / labels.len();
         let data = TrainData::new(
-            Matrix::new(ROWS, COLUMNS, &x[..])?,
+            Matrix::new(labels.len(), columns, &x[..])?,
             Targets::Classes { labels: labels.clone(), names: (0..classes).map(|k| k.to_string()).collect() },
         );
         for c in [1.0, 100.0] {
@@ -45,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             fs::write(path.with_extension("x"), bytemuck::cast_slice(&x))?;
             fs::write(path.with_extension("y"), bytemuck::cast_slice(&labels))?;
             let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/head_sklearn.py");
-            let status = Command::new(python).arg(script).arg(&path).arg(COLUMNS.to_string()).status()?;
+            let status = Command::new(python).arg(script).arg(&path).arg(columns.to_string()).status()?;
             if !status.success() {
                 return Err("scikit-learn's run failed".into());
             }
@@ -72,6 +82,12 @@ fn report(
     seconds.sort_by(f64::total_cmp);
     println!("{what}: {:.4} s (best), {:.4} s (median); {note}", seconds[0], seconds[REPEATS / 2]);
     Ok(())
+}
+
+fn real(stem: &Path) -> Result<(Vec<f32>, Vec<u32>), Box<dyn Error>> {
+    let x = fs::read(stem.with_extension("x"))?;
+    let labels = fs::read(stem.with_extension("y"))?;
+    Ok((bytemuck::pod_collect_to_vec(&x), bytemuck::pod_collect_to_vec(&labels)))
 }
 
 /// Unit vectors whose variance falls along the columns, as sentence embeddings' does, and noisy linear labels.

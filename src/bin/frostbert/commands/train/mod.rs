@@ -1,5 +1,6 @@
 //! `frostbert train`
 
+mod mlp_args;
 mod stream;
 
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use frostbert::cache::BestEffort;
 use frostbert::export::model_card;
 use frostbert::head::{
     Baseline, CalibrationKind, ClassWeight, Estimate, Folds, Head, Kind, LabelIssue, Matrix, Metrics,
-    MlpOptions, Problem, Progress, SelectBy, Strength, Targets, TrainData, TrainOptions, Training, baselines,
+    Problem, Progress, SelectBy, Strength, Targets, TrainData, TrainOptions, Training, baselines,
     label_issues, train_test_split,
 };
 use frostbert::{
@@ -17,6 +18,7 @@ use frostbert::{
 };
 use serde_json::json;
 
+use self::mlp_args::MlpArgs;
 use super::{print, print_json};
 use crate::args::{CacheArgs, EmbedArgs, LabelArgs, Labelled, ModelArgs, RowArgs, renamed};
 use crate::card;
@@ -49,9 +51,6 @@ pub struct Args {
     /// Share of the L1 norm in the elastic net's penalty, 0 to 1; 1 is the lasso
     #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
     l1_ratio: f64,
-    /// Widths of an MLP's hidden layers [default: the library's]
-    #[arg(long, value_name = "N,M", value_delimiter = ',')]
-    hidden: Vec<usize>,
     /// How many neighbours vote
     #[arg(long, value_name = "K", default_value_t = 15)]
     neighbours: usize,
@@ -112,6 +111,8 @@ pub struct Args {
     /// JSON instead of tables
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    mlp: MlpArgs,
 }
 
 /// `--head`.
@@ -288,10 +289,7 @@ impl Args {
             kind: match self.head {
                 KindArg::Linear => Kind::Linear,
                 KindArg::Elastic => Kind::ElasticNet { l1_ratio: self.l1_ratio },
-                KindArg::Mlp if self.hidden.is_empty() => Kind::Mlp(MlpOptions::default()),
-                KindArg::Mlp => {
-                    Kind::Mlp(MlpOptions { hidden: self.hidden.clone(), ..MlpOptions::default() })
-                }
+                KindArg::Mlp => Kind::Mlp(self.mlp.options()),
                 KindArg::Centroid => Kind::NearestCentroid,
                 KindArg::Neighbours => Kind::Neighbours { k: self.neighbours },
                 KindArg::Auto => Kind::Auto,

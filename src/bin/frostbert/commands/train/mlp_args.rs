@@ -1,0 +1,57 @@
+//! How an MLP is built and trained, on the command line.
+
+use clap::ValueEnum;
+use frostbert::head::{HeadActivation, MlpOptions};
+
+/// What is not given is as the library has it.
+#[derive(clap::Args)]
+#[command(next_help_heading = "MLP")]
+pub struct MlpArgs {
+    /// Widths of an MLP's hidden layers [default: 128]
+    #[arg(long, value_name = "N,M", value_delimiter = ',')]
+    hidden: Vec<usize>,
+    /// The function between its layers [default: gelu]
+    #[arg(long, value_enum)]
+    activation: Option<ActivationArg>,
+    /// Share of its hidden values that is zeroed while it learns [default: 0.2]
+    #[arg(long, value_name = "SHARE")]
+    dropout: Option<f64>,
+    /// Its largest learning rate [default: 0.001]
+    #[arg(long, value_name = "RATE")]
+    learning_rate: Option<f64>,
+    /// Rows of a step [default: 64]
+    #[arg(long, value_name = "N")]
+    batch_rows: Option<usize>,
+    /// Most passes over the rows [default: 20]
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// Epochs without a lower loss on the rows it watches after which it stops [default: 4]
+    #[arg(long, value_name = "N")]
+    patience: Option<usize>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ActivationArg {
+    Gelu,
+    Relu,
+}
+
+impl MlpArgs {
+    pub fn options(&self) -> MlpOptions {
+        let usual = MlpOptions::default();
+        MlpOptions {
+            hidden: if self.hidden.is_empty() { usual.hidden } else { self.hidden.clone() },
+            activation: match self.activation {
+                None => usual.activation,
+                Some(ActivationArg::Gelu) => HeadActivation::Gelu,
+                Some(ActivationArg::Relu) => HeadActivation::Relu,
+            },
+            dropout: self.dropout.unwrap_or(usual.dropout),
+            learning_rate: self.learning_rate.unwrap_or(usual.learning_rate),
+            batch: self.batch_rows.unwrap_or(usual.batch),
+            epochs: self.epochs.unwrap_or(usual.epochs),
+            patience: self.patience.unwrap_or(usual.patience),
+            ..usual
+        }
+    }
+}
