@@ -9,7 +9,8 @@ use crate::text::Truncate;
 
 /// One text's logits, taken apart into its tokens.
 ///
-/// `logits[name] = base[name] + sum over tokens of shares[token][name]`, to rounding. Where embeddings are not scaled to unit
+/// `logits[name] = base[name] + sum over tokens of shares[token][name]`, to rounding; of two classes these are the log-odds of
+/// each against the other. Where embeddings are not scaled to unit
 /// length a share is exactly what its token adds. Where they are, all tokens together decide the length that each is divided
 /// by; shares hold that length fixed: they still sum to the logit, but what would happen without a token they tell to first
 /// order only. `exact` says which.

@@ -111,7 +111,9 @@ fn shares_of_tokens_sum_to_the_logit() {
             let sum: f64 = shares.iter().map(|token| numbers(token)[name]).sum();
             assert!((base[name] + sum - logits[name]).abs() <= 1e-9, "{model} {more:?}: {sum}");
         }
-        let probability = 1.0 / (1.0 + (logits[0] - logits[1]).exp());
+        // Of two classes, log-odds: one is the other's negative.
+        assert_eq!(logits[0], -logits[1]);
+        let probability = 1.0 / (1.0 + logits[0].exp());
         let labels = found["probabilities"].as_object().unwrap();
         let second = labels.values().nth(1).unwrap().as_f64().unwrap();
         // The vector that was pooled on the device, and the sum taken here, agree to f32's rounding.

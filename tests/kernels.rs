@@ -442,6 +442,14 @@ fn an_adapter_that_is_not_there_is_an_error() {
 }
 
 #[test]
+fn cooperative_matrices_have_a_peak() {
+    if let Some(engine) = tensor() {
+        let peak = pollster::block_on(engine.peak()).unwrap();
+        assert!(peak.cooperative.is_some_and(|flops| flops.is_finite() && flops > 0.0), "{peak:?}");
+    }
+}
+
+#[test]
 fn kernels_can_be_timed() {
     let plan = bert();
     let engine = engine(Class::Software);

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use frostbert::plan::Plan;
 use frostbert::plan::kernels::{
-    Access, Class, Cooperative, Count, Dispatch, Groups, KERNELS, Limits, PEAK_COPY, PEAK_FMA, Resource,
-    Tile, Tuning, WeightLayout, WeightType, Word, lower,
+    Access, Class, Cooperative, Count, Dispatch, Groups, KERNELS, Limits, PEAK_COOPERATIVE, PEAK_COPY,
+    PEAK_FMA, Resource, Tile, Tuning, WeightLayout, WeightType, Word, lower,
 };
 use naga::back::pipeline_constants::process_overrides;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
@@ -19,6 +19,9 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 const MAX_WORKGROUP_BYTES: u32 = 16_384;
 /// What every GPU with cooperative matrices has.
 const MAX_TENSOR_WORKGROUP_BYTES: u32 = 49_152;
+/// What the kernels for cooperative matrices need.
+const TENSOR_CAPABILITIES: Capabilities =
+    Capabilities::SHADER_FLOAT16.union(Capabilities::SUBGROUP).union(Capabilities::COOPERATIVE_MATRIX);
 const MAX_INVOCATIONS: u32 = 256;
 const MAX_STORAGE_BUFFERS: usize = 8;
 
@@ -71,13 +74,17 @@ fn cases_reach_every_kernel() {
 /// The kernels that measure a device's peaks belong to no plan.
 #[test]
 fn peak_kernels_validate_and_translate() {
-    for kernel in [&PEAK_FMA, &PEAK_COPY] {
+    for kernel in [&PEAK_FMA, &PEAK_COPY].into_iter().chain(&PEAK_COOPERATIVE) {
         let module = naga::front::wgsl::parse_str(&kernel.source()).unwrap();
-        let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module).unwrap();
+        let tensor = kernel.variant.starts_with("cooperative");
+        let allowed = if tensor { TENSOR_CAPABILITIES } else { Capabilities::empty() };
+        let info = Validator::new(ValidationFlags::all(), allowed).validate(&module).unwrap();
         let constants = [("workgroup_size".to_owned(), 64.0)].into_iter().collect();
         let entry = (naga::ShaderStage::Compute, "main");
         let (module, info) = process_overrides(&module, &info, Some(entry), &constants).unwrap();
-        naga::back::spv::write_vec(&module, &info, &naga::back::spv::Options::default(), None).unwrap();
+        let lang_version = if tensor { (1, 6) } else { naga::back::spv::Options::default().lang_version };
+        let options = naga::back::spv::Options { lang_version, ..Default::default() };
+        naga::back::spv::write_vec(&module, &info, &options, None).unwrap();
     }
 }
 
@@ -90,7 +97,7 @@ fn every_variant_validates_and_translates() {
         let module = parse(dispatch);
         let tensor = dispatch.kernel.variant.starts_with("tensor");
         let allowed = if tensor {
-            Capabilities::SHADER_FLOAT16 | Capabilities::SUBGROUP | Capabilities::COOPERATIVE_MATRIX
+            TENSOR_CAPABILITIES
         } else {
             Capabilities::SHADER_FLOAT16_IN_FLOAT32 // unpack2x16float
         };

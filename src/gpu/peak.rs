@@ -7,7 +7,7 @@ use super::engine::GpuEngine;
 use super::readback::{InFlight, Staging};
 use crate::error::Result;
 use crate::plan::Peak;
-use crate::plan::kernels::{Class, PEAK_COPY, PEAK_FMA};
+use crate::plan::kernels::{Class, Cooperative, PEAK_COOPERATIVE, PEAK_COPY, PEAK_FMA};
 
 /// Invocations in flight: enough for every lane of a large GPU, several times over.
 const INVOCATIONS: u32 = 1 << 18;
@@ -20,14 +20,18 @@ const LONG_ENOUGH: f64 = 0.05;
 const TRIES: usize = 3;
 
 impl GpuEngine {
-    /// Measures the device's peaks: f32 multiply-adds and a copy through its memory. Takes about half a second.
+    /// Measures the device's peaks: f32 multiply-adds, those of cooperative matrices, and a copy through its memory. Takes about half a second.
     ///
     /// # Errors
     /// `is_device`: the device was lost, or the driver refuses something.
     pub async fn peak(&self) -> Result<Peak> {
         let fma = self.probe(&PEAK_FMA, 16).await?;
         let copy = self.probe(&PEAK_COPY, 1).await?;
-        Ok(Peak { flops: fma, bytes: copy })
+        let cooperative = match self.report().cooperative.filter(|_| self.has_cooperative_kernels()) {
+            Some(found) => Some(self.probe(&PEAK_COOPERATIVE[usize::from(found.side != 16)], 1).await?),
+            None => None,
+        };
+        Ok(Peak { flops: fma, cooperative, bytes: copy })
     }
 
     /// Units of work per second of one kernel, with as much work as it takes to fill [`LONG_ENOUGH`].
@@ -46,9 +50,12 @@ impl GpuEngine {
     }
 }
 
-/// One of the two kernels, ready to run.
+/// One of the kernels, ready to run.
 struct Probe {
     is_copy: bool,
+    /// Operations of a round over all invocations.
+    round: f64,
+    workgroups: u32,
     pipeline: wgpu::ComputePipeline,
     params: wgpu::Buffer,
     /// What is read (copies only) and what is written.
@@ -60,6 +67,19 @@ impl Probe {
     fn new(engine: &GpuEngine, kernel: &'static crate::plan::kernels::Kernel) -> Self {
         let context = engine.context();
         let is_copy = std::ptr::eq(kernel, &PEAK_COPY);
+        let cooperative = context
+            .report
+            .cooperative
+            .filter(|_| PEAK_COOPERATIVE.iter().any(|peak| std::ptr::eq(peak, kernel)));
+        let workgroup = cooperative.map_or(WORKGROUP, |found| found.invocations);
+        let workgroups = INVOCATIONS / workgroup;
+        let round = match cooperative {
+            // Eight multiply-adds in each of the workgroup's rounds.
+            Some(found) => {
+                f64::from(workgroups * Cooperative::SUBGROUPS * 8) * 2.0 * f64::from(found.side).powi(3)
+            }
+            None => f64::from(INVOCATIONS) * f64::from(FLOPS_A_ROUND),
+        };
         // Larger than any cache; what a software adapter has is the machine's own.
         let wanted = if engine.class() == Class::Software { 64 << 20 } else { 512 << 20 };
         let limits = &context.report.limits;
@@ -81,7 +101,7 @@ impl Probe {
             module: &module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &[("workgroup_size", f64::from(WORKGROUP))],
+                constants: &[("workgroup_size", f64::from(workgroup))],
                 zero_initialize_workgroup_memory: false,
             },
             cache: None,
@@ -89,6 +109,8 @@ impl Probe {
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         Probe {
             is_copy,
+            round,
+            workgroups,
             pipeline,
             params: context.buffer("peak", 16, usage),
             buffers,
@@ -98,11 +120,7 @@ impl Probe {
 
     /// Operations, or bytes read and written, of this amount of rounds or copies.
     fn work(&self, amount: u32) -> f64 {
-        let each = if self.is_copy {
-            2.0 * self.buffers[0].size() as f64
-        } else {
-            f64::from(INVOCATIONS) * f64::from(FLOPS_A_ROUND)
-        };
+        let each = if self.is_copy { 2.0 * self.buffers[0].size() as f64 } else { self.round };
         each * f64::from(amount)
     }
 
@@ -132,7 +150,7 @@ impl Probe {
             pass.set_pipeline(&self.pipeline);
             pass.set_bind_group(0, &bind_group, &[]);
             for _ in 0..if self.is_copy { amount } else { 1 } {
-                pass.dispatch_workgroups(INVOCATIONS / WORKGROUP, 1, 1);
+                pass.dispatch_workgroups(self.workgroups, 1, 1);
             }
         }
         let target = self.staging.take(context, 16);

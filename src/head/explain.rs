@@ -2,10 +2,13 @@
 
 use super::data::{Matrix, Problem};
 use super::dense;
-use super::model::{Head, expand};
+use super::model::Head;
 use crate::{Error, Result};
 
 /// A logit taken apart: `logit = base + sum over tokens of share`.
+///
+/// Of two classes each has its log-odds against the other here: one is the other's negative, so that what speaks for the first
+/// class shows as well as what speaks for the second.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenShares {
     /// Each token's share of each name's logit, `[tokens, names]`.
@@ -68,8 +71,10 @@ impl Head {
         let logits: Vec<f64> = (0..outputs)
             .map(|output| base[output] + shares.iter().skip(output).step_by(outputs).sum::<f64>())
             .collect();
-        let all = |values: &[f64]| expand(values, self.problem(), self.names().len());
-        debug_assert!(self.problem() != Problem::Regression || outputs == 1);
+        let odds = self.problem() == Problem::SingleLabel && outputs == 1;
+        let all = |values: &[f64]| -> Vec<f64> {
+            if odds { values.iter().flat_map(|logit| [-logit, *logit]).collect() } else { values.to_vec() }
+        };
         Ok(TokenShares { shares: all(&shares), base: all(&base), logits: all(&logits) })
     }
 }

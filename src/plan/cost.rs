@@ -96,8 +96,17 @@ pub struct KernelTime {
 pub struct Peak {
     /// Fused multiply-adds in registers: f32 operations per second, two an instruction and lane.
     pub flops: f64,
+    /// Multiply-adds of cooperative matrices, f16 in and f32 out, likewise; where kernels use them.
+    pub cooperative: Option<f64>,
     /// Bytes per second of a copy, read and written.
     pub bytes: f64,
+}
+
+impl Peak {
+    /// The operations per second that a kernel is measured against.
+    pub fn of(&self, kernel: &str) -> f64 {
+        self.cooperative.filter(|_| kernel.contains(".tensor")).unwrap_or(self.flops)
+    }
 }
 
 #[cfg(test)]

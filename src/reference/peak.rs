@@ -42,6 +42,7 @@ impl CpuEngine {
             }
         });
         Peak {
+            cooperative: None,
             flops: (2 * ROUNDS * ACCUMULATORS * lanes * threads) as f64 / fma,
             bytes: (2 * 4 * COPY * threads) as f64 / copy,
         }

@@ -58,7 +58,7 @@ export function reliability(bins: ReliabilityBin[]): Element {
   const words = used.map((bin) => `sure to ${percent(bin.confidence, 0)}: right in ${percent(bin.accuracy, 0)} of ${bin.count}`).join("; ");
   return svg(
     "svg",
-    { viewBox: `0 0 ${left + size + 12} ${size + bottom + 10}`, class: "plot", role: "img", "aria-label": `Reliability diagram. ${words}.` },
+    { viewBox: `0 0 ${left + size + 22} ${size + bottom + 10}`, class: "plot", role: "img", "aria-label": `Reliability diagram. ${words}.` },
     ...[0, 0.25, 0.5, 0.75, 1].flatMap(tick),
     svg("line", { x1: x(0), y1: y(0), x2: x(1), y2: y(1), class: "diagonal" }),
     svg("path", { d: line, class: "curve" }),

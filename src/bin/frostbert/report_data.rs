@@ -118,7 +118,12 @@ impl Story<'_> {
             head::Metrics::of(targets, &cv.predictions, thresholds)
         });
         let mut data = ReportData {
-            title: self.head_file.display().to_string(),
+            title: self
+                .head_file
+                .file_name()
+                .unwrap_or(self.head_file.as_os_str())
+                .to_string_lossy()
+                .into_owned(),
             warnings: self.warnings.clone(),
             model: Some(self.model()?),
             data: Some(self.summary()),
@@ -392,7 +397,7 @@ impl Story<'_> {
         let mut rows = vec![("head".to_owned(), head.kind().to_owned())];
         rows.extend(head.record.c.map(|c| ("C".to_owned(), c.to_string())));
         if let Some(settings) = &head.record.settings {
-            rows.push(("standardised".into(), settings.standardise.to_string()));
+            rows.push(("standardised".into(), yes_or_no(settings.standardise)));
             rows.push(("class weight".into(), format!("{:?}", settings.class_weight).to_lowercase()));
             rows.push(("calibration".into(), format!("{:?}", settings.calibration).to_lowercase()));
             rows.push(("seed".into(), settings.folds.seed.to_string()));
@@ -425,6 +430,10 @@ impl Story<'_> {
     }
 }
 
+fn yes_or_no(value: bool) -> String {
+    if value { "yes" } else { "no" }.to_owned()
+}
+
 fn interval(estimate: Estimate) -> Interval {
     Interval::new(estimate.mean, estimate.mean - estimate.half_width, estimate.mean + estimate.half_width)
 }
@@ -433,10 +442,10 @@ fn layers(choice: &head::LayerChoice) -> Comparison {
     let best = choice.best();
     let candidate = |candidate: &head::LayerCandidate| {
         let numbers: Vec<String> = candidate.layers.iter().map(ToString::to_string).collect();
-        let mut settings = vec![("standardised".to_owned(), candidate.standardise.to_string())];
+        let mut settings = vec![("standardised".to_owned(), yes_or_no(candidate.standardise))];
         settings.extend(candidate.c.map(|c| ("C".to_owned(), c.to_string())));
         Candidate {
-            name: format!("layers {}", numbers.join(", ")),
+            name: format!("layer{} {}", if numbers.len() == 1 { "" } else { "s" }, numbers.join(", ")),
             score: interval(candidate.score),
             settings,
             seconds: None,

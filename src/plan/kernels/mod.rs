@@ -8,7 +8,7 @@ mod shaders;
 mod tiles;
 
 pub use lower::{Limits, lower, relative_bucket};
-pub use shaders::{KERNELS, Kernel, PEAK_COPY, PEAK_FMA};
+pub use shaders::{KERNELS, Kernel, PEAK_COOPERATIVE, PEAK_COPY, PEAK_FMA};
 pub use tiles::{Tile, Tuning};
 
 use super::{BufferId, Rows, WeightId};

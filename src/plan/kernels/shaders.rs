@@ -45,6 +45,25 @@ macro_rules! kernels {
 /// Multiply-adds in registers: not a step of any plan, but what a device is measured with.
 pub static PEAK_FMA: Kernel =
     Kernel { name: "peak", variant: "fma", pieces: &[include_str!("../../../shaders/peak/fma.wgsl")] };
+/// Multiply-adds of cooperative matrices of 16 by 16, and of 8 by 8, likewise.
+pub static PEAK_COOPERATIVE: [Kernel; 2] = [
+    Kernel {
+        name: "peak",
+        variant: "cooperative-16",
+        pieces: &[
+            include_str!("../../../shaders/prelude/cooperative_16.wgsl"),
+            include_str!("../../../shaders/peak/cooperative.wgsl"),
+        ],
+    },
+    Kernel {
+        name: "peak",
+        variant: "cooperative-8",
+        pieces: &[
+            include_str!("../../../shaders/prelude/cooperative_8.wgsl"),
+            include_str!("../../../shaders/peak/cooperative.wgsl"),
+        ],
+    },
+];
 /// A copy through memory, likewise.
 pub static PEAK_COPY: Kernel =
     Kernel { name: "peak", variant: "copy", pieces: &[include_str!("../../../shaders/peak/copy.wgsl")] };

@@ -1,6 +1,6 @@
 //! What each token adds to a class's logit.
 
-use frostbert::head::Head;
+use frostbert::head::{Head, Matrix};
 use frostbert::plan::Pooling;
 use frostbert::{EmbeddingRecipe, TokenOutputs};
 use serde::Serialize;
@@ -30,39 +30,19 @@ pub(crate) fn shares(
     text: &str,
     outputs: &TokenOutputs,
 ) -> Option<Vec<TokenShare>> {
-    let (coefficients, _) = head.coefficients()?;
-    let dim = head.dimension();
     let hidden = outputs.hidden_states.first()?;
-    let tokens = hidden.len() / dim;
-    let mut mean = vec![0.0f64; dim];
-    for row in hidden.chunks_exact(dim) {
-        mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x) / tokens as f64);
-    }
-    let length = mean.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-12);
-    let scale = if normalize { 1.0 / (tokens as f64 * length) } else { 1.0 / tokens as f64 };
-    let factors = &head.calibration().scale;
+    let (dim, names) = (head.dimension(), head.names().len());
+    let tokens = Matrix::new(hidden.len() / dim, dim, hidden.as_slice()).ok()?;
+    let logits = head.token_shares(&tokens, normalize).ok()?.shares;
     let encoding = &outputs.encoding;
-    let mut shares = Vec::with_capacity(tokens);
     let mut utf16 = Utf16::new(text);
-    for (at, row) in hidden.chunks_exact(dim).enumerate() {
-        if encoding.special_tokens_mask[at] {
-            continue;
-        }
-        let mut logits: Vec<f64> = coefficients
-            .chunks_exact(dim)
-            .zip(factors)
-            .map(|(w, factor)| {
-                factor * scale * w.iter().zip(row).map(|(w, h)| w * f64::from(*h)).sum::<f64>()
-            })
-            .collect();
-        // Two classes have one output, the second's: what speaks for one speaks against the other.
-        if logits.len() == 1 {
-            logits.insert(0, -logits[0]);
-        }
+    let ordinary = (0..tokens.rows()).filter(|at| !encoding.special_tokens_mask[*at]);
+    let share = |at: usize| {
         let (start, end) = encoding.offsets[at];
-        shares.push(TokenShare { start: utf16.at(start), end: utf16.at(end), logits });
-    }
-    Some(shares)
+        let logits = logits[at * names..(at + 1) * names].to_vec();
+        TokenShare { start: utf16.at(start), end: utf16.at(end), logits }
+    };
+    Some(ordinary.map(share).collect())
 }
 
 /// Byte offsets to UTF-16 offsets, in one pass over the text.

@@ -25,8 +25,11 @@ pub fn render(found: &Measured) -> String {
         found.batch_tokens,
     );
     if let Some(peak) = &found.peak {
+        let cooperative = peak
+            .cooperative
+            .map_or(String::new(), |flops| format!("{:.1} GFLOP/s in cooperative matrices, ", flops / 1e9));
         text += &format!(
-            "  peak         {:.1} GFLOP/s multiply-add in registers, {:.1} GB/s copy\n",
+            "  peak         {:.1} GFLOP/s multiply-add in registers, {cooperative}{:.1} GB/s copy\n",
             peak.flops / 1e9,
             peak.bytes / 1e9
         );
@@ -61,7 +64,7 @@ pub fn render(found: &Measured) -> String {
             mix.texts_per_second,
             mix.tokens_per_second,
             mix.gflops,
-            share(mix.gflops * 1e9, found.peak.map(|peak| peak.flops)),
+            share(mix.gflops * 1e9, found.peak.map(|peak| peak.cooperative.unwrap_or(peak.flops))),
             mix.real_of_computed_tokens
         );
     }
@@ -89,7 +92,7 @@ pub fn render(found: &Measured) -> String {
                 },
                 share(
                     kernel.flops as f64 / kernel.nanoseconds * 1e9,
-                    found.peak.filter(|_| kernel.flops > 0).map(|peak| peak.flops)
+                    found.peak.filter(|_| kernel.flops > 0).map(|peak| peak.of(&kernel.kernel))
                 ),
                 kernel.bytes as f64 / kernel.nanoseconds,
             );
