@@ -29,8 +29,8 @@ export function harness(options = {}) {
   return shared;
 }
 
-/** Devices that a page's workers open, so that a test can lose one. Call it before the model is loaded. Other workers have none. */
-export function watchDevices(page, server) {
+/** Lets tests see the devices that workers open. Call it before a page is opened: a service worker may keep the script. */
+export function exposeDevices(server) {
   server.inject(WORKER_SCRIPT, `{
     self.devices = [];
     const request = GPUAdapter.prototype.requestDevice;
@@ -40,10 +40,18 @@ export function watchDevices(page, server) {
       return device;
     };
   }`);
+}
+
+/** The exposed devices of a page's workers, so that a test can lose one. Workers that open none have none. */
+export function devicesOf(page) {
   const all = () => Promise.all(page.workers().map((worker) => worker.evaluate(() => self.devices?.length ?? 0).then((count) => ({ worker, count }))));
   return {
     opened: async () => (await all()).reduce((sum, { count }) => sum + count, 0),
-    lose: async () => (await all()).find(({ count }) => count > 0).worker.evaluate(() => self.devices.at(-1).destroy()),
+    lose: async () => {
+      const found = (await all()).find(({ count }) => count > 0);
+      if (!found) throw new Error("no worker of the page has opened a device");
+      await found.worker.evaluate(() => self.devices.at(-1).destroy());
+    },
   };
 }
 

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { join } from "node:path";
 import { readFileSync, writeFileSync } from "node:fs";
 import { frostbert, goldens, json, largestDifference, minilm, root, tensors } from "./files.mjs";
-import { harness, openPackage, WORKER_SCRIPT, watchDevices } from "./harness.mjs";
+import { devicesOf, exposeDevices, harness, openPackage, WORKER_SCRIPT } from "./harness.mjs";
 
 const shared = harness();
 
@@ -266,7 +266,8 @@ inPage("a model that is too large for the device is refused in words", async (pa
 });
 
 inPage("a lost device is opened again, and the pass goes on", async (page, t) => {
-  const devices = watchDevices(page, shared.server);
+  exposeDevices(shared.server);
+  const devices = devicesOf(page);
   const texts = Array.from({ length: 40 }, (_, i) => cases.texts[3 + (i % 2)]);
   const address = `${shared.server.origin}/minilm`;
   await page.evaluate((address) => load(address, { device: "webgpu", batchTokens: 64 }), address);

@@ -4,13 +4,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { join } from "node:path";
 import { frostbert, largestDifference, minilm, root, tensors } from "./files.mjs";
-import { harness, watchDevices } from "./harness.mjs";
+import { devicesOf, exposeDevices, harness } from "./harness.mjs";
 
 const shared = harness();
 
-async function open(t, options = {}, query = "") {
+async function open(t, options = {}, query = "", prepare = (_server) => {}) {
   const { server, chrome } = shared;
   server.restore();
+  prepare(server);
   const context = await chrome.context({ viewport: { width: 1100, height: 900 }, ...options });
   t.after(() => context.close());
   const page = await context.newPage();
@@ -142,8 +143,8 @@ test("the page opens without a network, and computes with a stored model", async
 });
 
 test("a graphics adapter that is lost in the middle", async (t) => {
-  const { page } = await open(t);
-  const devices = watchDevices(page, shared.server);
+  const { page } = await open(t, {}, "", exposeDevices);
+  const devices = devicesOf(page);
   await loadModel(page, "webgpu");
   await page.getByRole("button", { name: "Take 60 short film remarks" }).click();
   await page.getByText("2 labels in 60 rows").waitFor();
