@@ -58,7 +58,7 @@ function wasmBindgen() {
   const tool = join(place, "bin/wasm-bindgen");
   if (!existsSync(tool)) {
     say(`installing wasm-bindgen-cli ${version} (once, some minutes)`);
-    run("cargo", ["install", "wasm-bindgen-cli", "--version", version, "--locked", "--bin", "wasm-bindgen", "--root", place], root);
+    run("cargo", ["install", "wasm-bindgen-cli", "--version", version, "--bin", "wasm-bindgen", "--root", place], root);
   }
   return tool;
 }
