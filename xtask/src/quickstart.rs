@@ -11,8 +11,8 @@ use crate::{Result, fetch, install, root};
 const REVIEWS: &str = "1000";
 /// Three sentences that no review holds.
 const SENTENCES: [&str; 3] = [
-    "A warm, funny film that I did not want to end.",
-    "Two hours of my life that nobody will give back.",
+    "A warm and funny film with a wonderful cast.",
+    "A dull, lifeless mess that wastes two hours of your life.",
     "The cast is fine, the plot less so, and yet it stayed with me.",
 ];
 
