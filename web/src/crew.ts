@@ -9,8 +9,10 @@ type LoadArgs = Calls["load"][0];
 type Loaded = Calls["load"][1];
 type Rows = Calls["embed"][1];
 
-/** Fewer texts than this are done before another worker has read its weights. */
-const WORTH_A_WORKER = 24;
+/** Fewer characters than this are done before another worker has read its weights. */
+const WORTH_A_WORKER = 3_000;
+/** Of a longer text the model as a rule reads no more. */
+const READ_CHARS = 1_200;
 /** Texts of one call to a worker, and their characters: whoever is done first takes the next. */
 const SHARE_TEXTS = 64;
 const SHARE_CHARS = 16_000;
@@ -32,7 +34,7 @@ export class Crew {
 
   /** Embeds with as many workers as are worth it. */
   async embed(texts: string[], options: EmbedOptions, task: Task<EmbedProgress>): Promise<Rows> {
-    const workers = await this.#wanted(texts.length);
+    const workers = await this.#wanted(texts);
     if (workers.length === 1) return this.#leader.call("embed", { texts, options }, task);
     const started = performance.now();
     const shares = cut(texts);
@@ -67,8 +69,9 @@ export class Crew {
     for (const other of this.#others) other.then((worker) => worker.end(reason)).catch(() => undefined);
   }
 
-  async #wanted(texts: number): Promise<WorkerClient[]> {
-    const wanted = Math.min(this.#size, Math.floor(texts / WORTH_A_WORKER));
+  async #wanted(texts: string[]): Promise<WorkerClient[]> {
+    const chars = texts.reduce((sum, text) => sum + Math.min(text.length, READ_CHARS), 0);
+    const wanted = Math.min(this.#size, texts.length, Math.floor(chars / WORTH_A_WORKER));
     while (this.#others.length + 1 < wanted) this.#others.push(this.#another());
     // A worker that cannot be had (no memory, say) is one fewer.
     const others = await Promise.allSettled(this.#others.slice(0, Math.max(0, wanted - 1)));
