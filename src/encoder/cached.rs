@@ -6,7 +6,6 @@ use super::{EmbedOptions, EncodeProgress, EncodeReport, Encoder, Text};
 use crate::cache::{BestEffort, Entry, Key, KeySpace};
 use crate::embeddings::Embeddings;
 use crate::error::Result;
-use crate::plan::kernels::WeightType;
 use crate::text::Truncate;
 
 /// Keys looked up in one transaction.
@@ -31,11 +30,7 @@ impl Encoder {
     pub fn key_space(&self, options: &EmbedOptions) -> Result<KeySpace> {
         let recipe = self.recipe(options)?;
         // The recipe repeats the weights' hash; alone it names the table, so that `cache clear` can take one model.
-        let dtype = match self.weight_type() {
-            WeightType::F32 => "f32",
-            WeightType::F16 => "f16",
-        };
-        KeySpace::new(&recipe.checkpoint.weights, dtype, &recipe)
+        KeySpace::new(&recipe.checkpoint.weights, self.weight_type().name(), &recipe)
     }
 
     /// Embeds texts; rows that `cache` has are taken from it, the others are put into it window by window as they come,

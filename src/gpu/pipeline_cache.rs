@@ -43,16 +43,18 @@ impl PipelineCache {
     /// Writes the cache. A failure costs the next process some time, and is not worth a word.
     pub(super) fn save(&self) {
         let Some(data) = self.cache.get_data() else { return };
-        let Some(folder) = self.path.parent() else { return };
-        let write = || -> std::io::Result<()> {
-            std::fs::create_dir_all(folder)?;
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
-            std::io::Write::write_all(&mut file, &seal(&data))?;
-            file.persist(&self.path)?;
-            Ok(())
-        };
-        let _ = write();
+        let _ = keep(&self.path, &seal(&data));
     }
+}
+
+/// Writes a file whole, or leaves it as it was.
+pub(super) fn keep(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let Some(folder) = path.parent() else { return Ok(()) };
+    std::fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    std::io::Write::write_all(&mut file, bytes)?;
+    file.persist(path)?;
+    Ok(())
 }
 
 /// A name that changes with whatever makes compiled kernels and measurements of them useless: adapter, driver, kernels, and

@@ -1,7 +1,7 @@
 //! Measured tiles on disk, beside the compiled kernels of the same adapter.
 
 use super::adapter::AdapterReport;
-use super::pipeline_cache::key;
+use super::pipeline_cache::{keep, key};
 use crate::plan::kernels::{Tile, Tuning};
 use std::path::{Path, PathBuf};
 
@@ -19,14 +19,9 @@ pub(super) fn load(folder: &Path, report: &AdapterReport) -> Tuning {
 /// A failure costs the next process a second, and is not worth a word.
 pub(super) fn save(folder: &Path, report: &AdapterReport, tuning: &Tuning) {
     let kept: Vec<_> = tuning.iter().map(|((k, n), tile)| (k, n, tile)).collect();
-    let write = || -> std::io::Result<()> {
-        std::fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        serde_json::to_writer(&mut file, &kept)?;
-        file.persist(path(folder, report))?;
-        Ok(())
-    };
-    let _ = write();
+    if let Ok(json) = serde_json::to_vec(&kept) {
+        let _ = keep(&path(folder, report), &json);
+    }
 }
 
 fn path(folder: &Path, report: &AdapterReport) -> PathBuf {

@@ -224,6 +224,25 @@ impl Targets {
         }
     }
 
+    /// Mean and spread of the numbers to predict among the rows named: an MLP's learning rate is made for targets of size
+    /// one. Classes and labels are that already.
+    pub(crate) fn size(&self, rows: &[u32]) -> (f64, f64) {
+        let Targets::Values { values, .. } = self else { return (0.0, 1.0) };
+        let count = rows.len() as f64;
+        let mean = rows.iter().map(|&row| values[row as usize]).sum::<f64>() / count;
+        let square = |&row: &u32| (values[row as usize] - mean).powi(2);
+        let spread = rows.iter().map(square).sum::<f64>() / count;
+        (mean, if spread > 0.0 { spread.sqrt() } else { 1.0 })
+    }
+
+    /// The same with numbers `(number - mean) / scale`.
+    pub(crate) fn scaled(mut self, mean: f64, scale: f64) -> Targets {
+        if let Targets::Values { values, .. } = &mut self {
+            values.iter_mut().for_each(|value| *value = (*value - mean) / scale);
+        }
+        self
+    }
+
     /// What stratified splits keep in proportion: the class, or the set of labels. Numbers have no strata.
     pub(crate) fn strata(&self) -> Vec<u32> {
         match self {

@@ -157,18 +157,9 @@ impl Fitted {
         checkpoint: Option<&Path>,
         epoch: impl FnMut(usize, Option<f64>),
     ) -> Result<Self> {
-        if options.class_weight == ClassWeight::Balanced && data.targets.problem() == Problem::MultiLabel {
-            return Err(Error::input("balanced weights of several labels need a linear head, found an MLP"));
-        }
-        let mut targets = data.targets.select_rows(rows);
-        let (mut mean, mut scale) = (0.0, 1.0);
-        if let Targets::Values { values, .. } = &mut targets {
-            // The learning rate is made for targets of size one.
-            mean = values.iter().sum::<f64>() / values.len() as f64;
-            let spread = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64;
-            scale = if spread > 0.0 { spread.sqrt() } else { 1.0 };
-            values.iter_mut().for_each(|value| *value = (*value - mean) / scale);
-        }
+        mlp_train::check_weights(&data.targets, options)?;
+        let (mean, scale) = data.targets.size(rows);
+        let targets = data.targets.select_rows(rows).scaled(mean, scale);
         let all_weights = row_weights(data, rows, &joint_loss(&data.targets), options.class_weight);
         let weights: Vec<f64> = rows.iter().map(|&row| all_weights[row as usize]).collect();
         let all: Vec<u32> = (0..rows.len() as u32).collect();

@@ -7,13 +7,21 @@ use rand_chacha::rand_core::SeedableRng;
 use sha2::Digest;
 
 use super::adamw::{self, AdamW};
-use super::data::Matrix;
+use super::data::{Matrix, Problem, Targets};
 use super::loss::Loss;
 use super::mlp::{self, Dropout, Mlp, StepSettings};
 use super::mlp_checkpoint::{Checkpoint, Facts, State, digest};
-use super::options::MlpOptions;
+use super::options::{ClassWeight, MlpOptions, TrainOptions};
 use super::split::{Split, shuffle, train_test_split};
 use crate::{Error, Result};
+
+/// Refuses weights that an MLP has not: those of each label's two sides.
+pub(crate) fn check_weights(targets: &Targets, options: &TrainOptions) -> Result<()> {
+    if options.class_weight == ClassWeight::Balanced && targets.problem() == Problem::MultiLabel {
+        return Err(Error::input("balanced weights of several labels need a linear head, found an MLP"));
+    }
+    Ok(())
+}
 
 /// What is trained on.
 pub(crate) struct Task<'a> {

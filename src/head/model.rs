@@ -122,6 +122,27 @@ pub enum Decision {
 }
 
 impl Head {
+    /// A head as a fit leaves it: not calibrated, every label's threshold at a half.
+    pub(crate) fn uncalibrated(
+        kind: &'static str,
+        (problem, names): (Problem, Vec<String>),
+        dimension: usize,
+        (model, standardisation): (Model, Option<Standardisation>),
+        record: Record,
+    ) -> Self {
+        Head {
+            kind,
+            problem,
+            dimension,
+            calibration: Calibration::identity(model.outputs()),
+            thresholds: if problem == Problem::MultiLabel { vec![0.5; names.len()] } else { Vec::new() },
+            names,
+            standardisation,
+            model,
+            record,
+        }
+    }
+
     /// A linear head over embeddings as they are. Two classes have one output, the logit of the second class.
     ///
     /// Shapes: `coefficients` `[outputs, dimension]`, `intercepts` `[outputs]`.
@@ -132,18 +153,10 @@ impl Head {
         problem: Problem,
         names: Vec<String>,
     ) -> Self {
-        let outputs = intercepts.len();
-        Head {
-            kind: super::Kind::Linear.name(),
-            dimension: coefficients.len().checked_div(outputs).unwrap_or(0),
-            model: Model::Linear(Linear { coefficients, intercepts }),
-            problem,
-            thresholds: if problem == Problem::MultiLabel { vec![0.5; names.len()] } else { Vec::new() },
-            names,
-            standardisation: None,
-            calibration: Calibration::identity(outputs),
-            record: Record::default(),
-        }
+        let dimension = coefficients.len().checked_div(intercepts.len()).unwrap_or(0);
+        let model = Model::Linear(Linear { coefficients, intercepts });
+        let kind = super::Kind::Linear.name();
+        Self::uncalibrated(kind, (problem, names), dimension, (model, None), Record::default())
     }
 
     /// Names of what comes out: classes, labels, or the one number.

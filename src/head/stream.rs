@@ -3,18 +3,16 @@
 //! An MLP learns by mini-batches, so it needs a batch at a time. The order in which it asks for rows is random but known
 //! beforehand: an encoder that computes them in that order feeds the first epoch while it goes on.
 
-use super::calibrate::Calibration;
 use super::data::{Matrix, Targets, TrainData};
 use super::fit::{joint_loss, row_weights};
 use super::mlp::{Dropout, Mlp};
 use super::mlp_checkpoint::{self, Checkpoint, Facts, State};
 use super::mlp_train::{self, Course, Feed, Mean, watch_some};
 use super::model::{Head, Model, Record};
-use super::options::{ClassWeight, Kind, MlpOptions, TrainOptions};
+use super::options::{Kind, MlpOptions, TrainOptions};
 use super::split::Split;
 use super::standardise::Standardisation;
 use super::train::{Progress, Training};
-use crate::head::Problem;
 use crate::{Error, Result};
 
 /// Rows that are read at once to measure a loss or to predict.
@@ -89,9 +87,7 @@ impl Head {
         if options.calibration != super::CalibrationKind::None {
             return Err(Error::input("training on a stream has no out-of-fold predictions to calibrate on"));
         }
-        if options.class_weight == ClassWeight::Balanced && rows.targets.problem() == Problem::MultiLabel {
-            return Err(Error::input("balanced weights of several labels need a linear head, found an MLP"));
-        }
+        mlp_train::check_weights(&rows.targets, options)?;
         options.check()?;
         rows.check()?;
         let columns = source.columns();
@@ -101,8 +97,8 @@ impl Head {
             let x = matrix(source, &mlp_train::sample(&split, seed))?;
             Standardisation::fit(&x, &all(x.rows()))
         };
-        let (mean, scale) = rows.target_scale();
-        let targets = scaled(&rows.targets, mean, scale);
+        let (mean, scale) = rows.targets.size(&rows.train);
+        let targets = rows.targets.clone().scaled(mean, scale);
         let data = TrainData {
             embeddings: Matrix::from_parts(vec![], rows.targets.rows(), 0),
             targets: targets.clone(),
@@ -142,23 +138,13 @@ impl Head {
         let mut model = course.run(&mut feed, start, &split, seen)?;
         options.checkpoint.as_deref().map_or(Ok(()), mlp_checkpoint::remove)?;
         model.rescale_output(mean, scale);
-        let labels =
-            if rows.targets.problem() == Problem::MultiLabel { rows.targets.names().len() } else { 0 };
-        let head = Head {
-            kind: options.kind.name(),
-            problem: rows.targets.problem(),
-            names: rows.targets.names().to_vec(),
-            dimension: columns,
-            calibration: Calibration::identity(model.outputs()),
-            thresholds: vec![0.5; labels],
-            standardisation: Some(standardisation),
-            model: Model::Mlp(model),
-            record: Record {
-                train_rows: rows.train.len(),
-                settings: Some(options.clone()),
-                ..Record::default()
-            },
-        };
+        let head = Head::uncalibrated(
+            options.kind.name(),
+            (rows.targets.problem(), rows.targets.names().to_vec()),
+            columns,
+            (Model::Mlp(model), Some(standardisation)),
+            Record { train_rows: rows.train.len(), settings: Some(options.clone()), ..Record::default() },
+        );
         Ok(Training {
             head,
             cross_validation: None,
@@ -271,24 +257,6 @@ impl StreamRows {
         }
         .check()
     }
-
-    /// Mean and spread of the numbers to predict: the learning rate is made for targets of size one.
-    fn target_scale(&self) -> (f64, f64) {
-        let Targets::Values { values, .. } = &self.targets else { return (0.0, 1.0) };
-        let count = self.train.len() as f64;
-        let mean = self.train.iter().map(|&row| values[row as usize]).sum::<f64>() / count;
-        let square = |&row: &u32| (values[row as usize] - mean).powi(2);
-        let spread = self.train.iter().map(square).sum::<f64>() / count;
-        (mean, if spread > 0.0 { spread.sqrt() } else { 1.0 })
-    }
-}
-
-fn scaled(targets: &Targets, mean: f64, scale: f64) -> Targets {
-    let mut targets = targets.clone();
-    if let Targets::Values { values, .. } = &mut targets {
-        values.iter_mut().for_each(|value| *value = (*value - mean) / scale);
-    }
-    targets
 }
 
 fn all(rows: usize) -> Vec<u32> {

@@ -1,6 +1,5 @@
 //! Training: choose by cross-validation, fit on all rows, calibrate on out-of-fold predictions.
 
-use super::calibrate::Calibration;
 use super::cross::{CrossValidation, Order, Path, Search, within_one_error};
 use super::data::{Problem, TrainData};
 use super::evaluate::Estimate;
@@ -134,19 +133,13 @@ impl Head {
             _ => None,
         };
         let fitted = fit_all(data, &options, c, curvatures, progress)?;
-        let problem = data.targets.problem();
-        let labels = if problem == Problem::MultiLabel { data.targets.names().len() } else { 0 };
-        let mut head = Head {
-            kind: options.kind.name(),
-            problem,
-            names: data.targets.names().to_vec(),
-            dimension: data.embeddings.columns(),
-            calibration: Calibration::identity(fitted.model.outputs()),
-            thresholds: vec![0.5; labels],
-            standardisation: fitted.standardisation,
-            model: fitted.model,
-            record: Record { train_rows: data.rows(), c, ..Record::default() },
-        };
+        let mut head = Head::uncalibrated(
+            options.kind.name(),
+            (data.targets.problem(), data.targets.names().to_vec()),
+            data.embeddings.columns(),
+            (fitted.model, fitted.standardisation),
+            Record { train_rows: data.rows(), c, ..Record::default() },
+        );
         let cross_validation = path.map(|path| path.finish(data, options.calibration, &mut head));
         head.record.cross_validation =
             cross_validation.as_ref().map_or(vec![], |folds| folds.summary.clone());

@@ -67,6 +67,14 @@ pub enum WeightType {
 }
 
 impl WeightType {
+    /// The name that cache keys and reports use.
+    pub fn name(self) -> &'static str {
+        match self {
+            WeightType::F32 => "f32",
+            WeightType::F16 => "f16",
+        }
+    }
+
     /// Bytes of one number.
     pub fn bytes(self) -> u64 {
         match self {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use frostbert::cache::BestEffort;
 use frostbert::data::{EmbeddingFormat, EmbeddingWriter, QuantizingWriter};
 use frostbert::quantize::{Precision, Ranges};
 use frostbert::{EmbedOptions, Embeddings, EncodeReport, Encoder, Error, Result, Text};
@@ -65,7 +66,8 @@ pub fn run(args: &Args) -> Result<()> {
     let mut from_cache = 0;
     let mut write = |rows: Embeddings| writer.write(&rows);
     let report = if args.cache {
-        through_cache(&encoder, texts.rows, &options, &bar, &mut from_cache, &mut write)
+        let cache = open_cache(true);
+        through_cache(&encoder, texts.rows, &options, &bar, &cache, &mut from_cache, &mut write)
     } else {
         pollster::block_on(encoder.embed_stream(texts.rows, &bar.attach(options), write))
     };
@@ -121,15 +123,15 @@ fn write_ranges(path: &Path, ranges: &Ranges) -> Result<()> {
 }
 
 /// Embeds chunk by chunk; the report counts what the engine did, and every text that was cut.
-fn through_cache(
+pub fn through_cache(
     encoder: &Encoder,
     mut texts: impl Iterator<Item = Result<Text>>,
     options: &EmbedOptions,
     bar: &EncodeBar,
+    cache: &BestEffort,
     from_cache: &mut u64,
     write: &mut dyn FnMut(Embeddings) -> Result<()>,
 ) -> Result<EncodeReport> {
-    let cache = open_cache(true);
     let mut all = EncodeReport::default();
     loop {
         let chunk = texts.by_ref().take(CHUNK).collect::<Result<Vec<Text>>>()?;
@@ -137,7 +139,7 @@ fn through_cache(
             return Ok(all);
         }
         let options = bar.attach_after(options.clone(), all.texts, all.real_tokens);
-        let found = encoder.embed_cached_blocking(chunk, &options, &cache)?;
+        let found = encoder.embed_cached_blocking(chunk, &options, cache)?;
         *from_cache += found.from_cache;
         all.texts += found.embeddings.len() as u64;
         all.truncated += found.embeddings.truncated.iter().filter(|cut| **cut).count() as u64;
@@ -145,5 +147,6 @@ fn through_cache(
         all.computed_tokens += found.report.computed_tokens;
         all.batches += found.report.batches;
         write(found.embeddings)?;
+        bar.update(all.texts, all.real_tokens);
     }
 }

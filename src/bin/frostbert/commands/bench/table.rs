@@ -1,7 +1,5 @@
 //! What was measured, as text.
 
-use frostbert::plan::kernels::WeightType;
-
 use super::measure::Measured;
 
 const MIB: f64 = (1 << 20) as f64;
@@ -15,10 +13,7 @@ pub fn render(found: &Measured) -> String {
         found.layers,
         found.hidden,
         found.parameters as f64 / 1e6,
-        match found.weights {
-            WeightType::F32 => "f32",
-            WeightType::F16 => "f16",
-        },
+        found.weights.name(),
         device.name,
         device.backend,
         device.class,

@@ -6,16 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use frostbert::cache::{BestEffort, RowWriter, row_file};
 use frostbert::head::{Head, Metrics, Progress, StreamRows, train_test_split};
-use frostbert::{CancelToken, EmbedOptions, Encoder, Error, Result, Text, bind_head};
+use frostbert::{CancelToken, EmbedOptions, Embeddings, Encoder, Error, Result, Text, bind_head};
 use sha2::{Digest, Sha256};
 
 use super::{Args, CalibrateArg, KindArg, check_out, numbered, report, strata, write_card};
 use crate::args::{EmbedArgs, RowArgs, renamed};
+use crate::commands::embed::through_cache;
 use crate::progress::{self, EncodeBar};
 use crate::report_data::warnings;
-
-/// Texts that go through the cache at once.
-const CHUNK: usize = 4096;
 
 pub fn run(args: &Args) -> Result<()> {
     refuse(args)?;
@@ -150,35 +148,25 @@ fn refuse(args: &Args) -> Result<()> {
 /// Embeds the texts in their order, through the cache, into the file.
 fn encode<'a>(
     encoder: &Encoder,
-    mut texts: impl ExactSizeIterator<Item = &'a Text>,
+    texts: impl ExactSizeIterator<Item = &'a Text>,
     options: &EmbedOptions,
     args: &EmbedArgs,
     cache: &BestEffort,
     mut rows: RowWriter,
 ) -> Result<()> {
     let bar = EncodeBar::new(Some(texts.len() as u64), "embedding");
-    let (mut done, mut tokens, mut from_cache, mut truncated) = (0, 0, 0, 0);
-    loop {
-        let chunk: Vec<Text> = texts.by_ref().take(CHUNK).cloned().collect();
-        if chunk.is_empty() {
-            break;
-        }
-        let count = chunk.len() as u64;
-        let options = bar.attach_after(options.clone(), done, tokens);
-        let found = encoder.embed_cached_blocking(chunk, &options, cache)?;
-        rows.write(&found.embeddings.values)?;
-        done += count;
-        tokens += found.report.real_tokens;
-        from_cache += found.from_cache;
-        truncated += found.embeddings.truncated.iter().filter(|cut| **cut).count() as u64;
-        bar.update(done, tokens);
-    }
+    let mut from_cache = 0;
+    let texts = texts.map(|text| Ok(text.clone()));
+    let mut write = |embedded: Embeddings| rows.write(&embedded.values);
+    let report = through_cache(encoder, texts, options, &bar, cache, &mut from_cache, &mut write)?;
     bar.finish();
     eprintln!(
-        "{done} texts, {from_cache} from the cache; {tokens} tokens embedded in {:.1} s on {}",
+        "{} texts, {from_cache} from the cache; {} tokens embedded in {:.1} s on {}",
+        report.texts,
+        report.real_tokens,
         bar.seconds(),
         encoder.device().name
     );
-    args.warn_truncated(truncated, done);
+    args.warn_truncated(report.truncated, report.texts);
     Ok(())
 }
