@@ -1,4 +1,4 @@
-//! Every kernel on a software adapter against its twin on the CPU engine, with the kernels of both classes.
+//! Every kernel on a software adapter against its twin on the CPU engine, with the kernels for CPUs and for GPUs.
 #![cfg(feature = "gpu")]
 #![allow(clippy::unwrap_used)] // Helpers of tests may.
 
@@ -17,12 +17,27 @@ use frostbert::text::PackedBatch;
 use frostbert::{Error, Result, checkpoint::Config};
 use support::{POSITIONS, VOCAB};
 
-const CLASSES: [Class; 2] = [Class::Software, Class::Gpu];
+/// Which kernels run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kernels {
+    Software,
+    /// Software, with subgroups of four: any adapter that has subgroups can play four of its invocations.
+    Quads,
+    Gpu,
+    Tensor,
+}
 
-fn options(class: Class) -> GpuOptions {
+const ALL: [Kernels; 3] = [Kernels::Software, Kernels::Quads, Kernels::Gpu];
+
+fn options(kernels: Kernels) -> GpuOptions {
     GpuOptions {
         selector: AdapterSelector::Software,
-        class: Some(class),
+        class: Some(match kernels {
+            Kernels::Software | Kernels::Quads => Class::Software,
+            Kernels::Gpu => Class::Gpu,
+            Kernels::Tensor => Class::Tensor,
+        }),
+        quads: kernels == Kernels::Quads,
         poison: true,
         ..GpuOptions::default()
     }
@@ -36,10 +51,10 @@ fn open(options: GpuOptions) -> GpuEngine {
     })
 }
 
-/// One engine per class for all tests: opening a device takes longer than most of them.
-fn engine(class: Class) -> &'static GpuEngine {
-    static ENGINES: [OnceLock<GpuEngine>; 2] = [OnceLock::new(), OnceLock::new()];
-    ENGINES[usize::from(class == Class::Gpu)].get_or_init(|| open(options(class)))
+/// One engine of each for all tests: opening a device takes longer than most of them.
+fn engine(kernels: Kernels) -> &'static GpuEngine {
+    static ENGINES: [OnceLock<GpuEngine>; 4] = [const { OnceLock::new() }; 4];
+    ENGINES[kernels as usize].get_or_init(|| open(options(kernels)))
 }
 
 const WEIGHTS: RandomWeights = RandomWeights { seed: 5 };
@@ -96,11 +111,11 @@ fn difference(got: &[f32], expected: &[f32]) -> f32 {
         / largest
 }
 
-fn check_against_twins(class: Class) {
-    compare(class, engine(class), &WEIGHTS, 4e-6);
+fn check_against_twins(kernels: Kernels) {
+    compare(kernels, engine(kernels), &WEIGHTS, 4e-6);
 }
 
-fn compare(class: Class, engine: &GpuEngine, weights: &dyn WeightSource, tolerance: f32) {
+fn compare(kernels: Kernels, engine: &GpuEngine, weights: &dyn WeightSource, tolerance: f32) {
     let twin = CpuEngine::new(None).unwrap();
     let mut failures = vec![];
     let mut worst = 0f32;
@@ -119,31 +134,36 @@ fn compare(class: Class, engine: &GpuEngine, weights: &dyn WeightSource, toleran
             }
         }
     }
-    println!("{class:?}: worst difference {worst:e}");
+    println!("{kernels:?}: worst difference {worst:e}");
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 
 #[test]
 fn software_kernels_equal_their_twins() {
-    check_against_twins(Class::Software);
+    check_against_twins(Kernels::Software);
+}
+
+#[test]
+fn kernels_for_quads_equal_their_twins() {
+    check_against_twins(Kernels::Quads);
 }
 
 #[test]
 fn gpu_kernels_equal_their_twins() {
-    check_against_twins(Class::Gpu);
+    check_against_twins(Kernels::Gpu);
 }
 
 #[test]
 fn kernels_with_f16_weights_equal_their_twins() {
-    for class in CLASSES {
-        let engine = open(GpuOptions { weights: WeightType::F16, ..options(class) });
-        compare(class, &engine, &HalfWeights, 4e-6);
+    for kernels in ALL {
+        let engine = open(GpuOptions { weights: WeightType::F16, ..options(kernels) });
+        compare(kernels, &engine, &HalfWeights, 4e-6);
     }
 }
 
 /// An engine with the kernels for cooperative matrices, where the adapter has them: lavapipe does since Mesa 26.
 fn tensor() -> Option<GpuEngine> {
-    let engine = open(GpuOptions { weights: WeightType::F16, ..options(Class::Tensor) });
+    let engine = open(GpuOptions { weights: WeightType::F16, ..options(Kernels::Tensor) });
     let cooperative = engine.report().cooperative;
     if cooperative.is_none() {
         support::not_tested(&format!("{} has no cooperative matrices", engine.report().name));
@@ -157,14 +177,14 @@ fn tensor() -> Option<GpuEngine> {
 #[test]
 fn tensor_kernels_equal_their_twins_but_for_f16_inputs() {
     if let Some(engine) = tensor() {
-        compare(Class::Tensor, &engine, &HalfWeights, 2e-3);
+        compare(Kernels::Tensor, &engine, &HalfWeights, 2e-3);
     }
 }
 
 /// Tiles sum in the same order: which one a device was found to be fastest with shows in no bit.
 #[test]
 fn every_tile_gives_the_same_bits() {
-    let mut engine = open(options(Class::Gpu));
+    let mut engine = open(options(Kernels::Gpu));
     let plan = bert();
     let batch = batch(&[130, 64, 2, 63, 65]);
     let expected = run(&engine, &prepare(&engine, &plan), &batch);
@@ -178,17 +198,17 @@ fn every_tile_gives_the_same_bits() {
 fn what_was_measured_is_kept_for_the_next_process() {
     let folder = tempfile::tempdir().unwrap();
     let open =
-        |class| open(GpuOptions { pipeline_cache: Some(folder.path().to_path_buf()), ..options(class) });
-    let mut engine = open(Class::Gpu);
+        |kernels| open(GpuOptions { pipeline_cache: Some(folder.path().to_path_buf()), ..options(kernels) });
+    let mut engine = open(Kernels::Gpu);
     assert_eq!(engine.tuning().iter().count(), 0);
     let tuning = pollster::block_on(engine.tune(&bert())).unwrap();
     // q k v as one, attention's output, and the two of the feed-forward part.
     let shapes: Vec<_> = tuning.iter().map(|(shape, _)| shape).collect();
     assert_eq!(shapes, [(64, 64), (64, 136), (64, 192), (136, 64)]);
     assert!(tuning.iter().all(|(_, tile)| tile != Tile::Software && tile != Tile::Cooperative));
-    assert_eq!(*open(Class::Gpu).tuning(), tuning);
+    assert_eq!(*open(Kernels::Gpu).tuning(), tuning);
 
-    let mut software = open(Class::Software);
+    let mut software = open(Kernels::Software);
     assert_eq!(pollster::block_on(software.tune(&bert())).unwrap().iter().count(), 0);
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         let path = entry.unwrap().path();
@@ -196,7 +216,7 @@ fn what_was_measured_is_kept_for_the_next_process() {
             std::fs::write(path, "[[64,").unwrap();
         }
     }
-    assert_eq!(open(Class::Gpu).tuning().iter().count(), 0, "a damaged file is nothing kept");
+    assert_eq!(open(Kernels::Gpu).tuning().iter().count(), 0, "a damaged file is nothing kept");
 }
 
 /// A weight that f16 cannot hold is refused with its name, not computed with as infinity.
@@ -208,7 +228,7 @@ fn weights_too_large_for_f16_are_refused() {
             Ok(vec![70_000.0; spec.len()])
         }
     }
-    let engine = open(GpuOptions { weights: WeightType::F16, ..options(Class::Software) });
+    let engine = open(GpuOptions { weights: WeightType::F16, ..options(Kernels::Software) });
     let error = pollster::block_on(engine.prepare(&bert(), &Large)).map(drop).unwrap_err();
     assert!(error.is_limit() && error.to_string().contains("too large for f16"), "{error}");
 }
@@ -217,7 +237,7 @@ fn weights_too_large_for_f16_are_refused() {
 #[test]
 fn rotary_holds_at_large_positions() {
     let twin = CpuEngine::new(None).unwrap();
-    let engine = engine(Class::Software);
+    let engine = engine(Kernels::Software);
     for case in support::cases().into_iter().filter(|case| case.name.starts_with("rotary")) {
         let mut batch = batch(&[40]);
         for (row, position) in batch.position_ids.iter_mut().enumerate() {
@@ -257,14 +277,14 @@ fn a_whole_bert_equals_its_twin() {
     let twin = CpuEngine::new(None).unwrap();
     let plan = bert();
     let expected = twin.prepare(&plan, &WEIGHTS).unwrap();
-    for class in CLASSES {
-        let prepared = prepare(engine(class), &plan);
+    for kernels in ALL {
+        let prepared = prepare(engine(kernels), &plan);
         for batch in batches() {
             let expected = twin.run(&expected, &batch).unwrap();
-            let got = run(engine(class), &prepared, &batch);
+            let got = run(engine(kernels), &prepared, &batch);
             for ((output, got), expected) in plan.outputs.iter().zip(&got.buffers).zip(&expected.buffers) {
                 let error = difference(got, expected);
-                assert!(error <= 4e-6, "{class:?} {:?}, {} tokens: {error:e}", output.kind, batch.tokens());
+                assert!(error <= 4e-6, "{kernels:?} {:?}, {} tokens: {error:e}", output.kind, batch.tokens());
             }
         }
     }
@@ -273,8 +293,8 @@ fn a_whole_bert_equals_its_twin() {
 /// A text alone, among others, and in another order: the same bits.
 #[test]
 fn batches_do_not_change_a_texts_bits() {
-    for class in CLASSES {
-        texts_keep_their_bits(engine(class));
+    for kernels in ALL {
+        texts_keep_their_bits(engine(kernels));
     }
 }
 
@@ -288,7 +308,7 @@ fn batches_do_not_change_a_texts_bits_on_cooperative_matrices() {
 fn texts_keep_their_bits(engine: &GpuEngine) {
     let plan = bert();
     let lens = [5, 33, 1, 70, 8, 31, 129];
-    let class = engine.class();
+    let kernels = (engine.class(), engine.report().quads);
     let prepared = prepare(engine, &plan);
     let bits = |numbers: &[usize]| -> Vec<Vec<Vec<u32>>> {
         let mut batch = PackedBatch::new();
@@ -316,15 +336,18 @@ fn texts_keep_their_bits(engine: &GpuEngine) {
     let together = bits(&[0, 1, 2, 3, 4, 5, 6]);
     let reversed = bits(&[6, 5, 4, 3, 2, 1, 0]);
     for number in 0..lens.len() {
-        assert!(bits(&[number])[0] == together[number], "{class:?}: text {number} alone");
-        assert!(reversed[lens.len() - 1 - number] == together[number], "{class:?}: text {number} in reverse");
+        assert!(bits(&[number])[0] == together[number], "{kernels:?}: text {number} alone");
+        assert!(
+            reversed[lens.len() - 1 - number] == together[number],
+            "{kernels:?}: text {number} in reverse"
+        );
     }
 }
 
 #[test]
 fn several_batches_may_be_in_flight() {
     let plan = bert();
-    let engine = engine(Class::Software);
+    let engine = engine(Kernels::Software);
     let prepared = prepare(engine, &plan);
     let batches = batches();
     let alone: Vec<_> = batches.iter().map(|batch| run(engine, &prepared, batch)).collect();
@@ -354,14 +377,14 @@ fn a_low_binding_limit_changes_nothing() {
         b.finish(None).unwrap()
     };
     let batch = batch(&[9]);
-    for class in CLASSES {
-        let whole = run(engine(class), &prepare(engine(class), &plan), &batch);
+    for kernels in ALL {
+        let whole = run(engine(kernels), &prepare(engine(kernels), &plan), &batch);
         // The table has 40,512 bytes, the matrix 57,600; a tile of 128 columns has 24,576.
-        let limited = open(GpuOptions { max_binding_bytes: Some(25_000), ..options(class) });
+        let limited = open(GpuOptions { max_binding_bytes: Some(25_000), ..options(kernels) });
         let prepared = prepare(&limited, &plan);
-        assert!(run(&limited, &prepared, &batch) == whole, "{class:?}");
+        assert!(run(&limited, &prepared, &batch) == whole, "{kernels:?}");
 
-        let tight = open(GpuOptions { max_binding_bytes: Some(100), ..options(class) });
+        let tight = open(GpuOptions { max_binding_bytes: Some(100), ..options(kernels) });
         let error = pollster::block_on(tight.prepare(&plan, &WEIGHTS)).map(|_| ()).unwrap_err();
         assert!(error.is_limit() && error.to_string().contains("words"), "{error:?}");
     }
@@ -369,7 +392,7 @@ fn a_low_binding_limit_changes_nothing() {
 
 #[test]
 fn a_batch_that_is_too_large_is_refused() {
-    let engine = open(GpuOptions { max_binding_bytes: Some(160_000), ..options(Class::Software) });
+    let engine = open(GpuOptions { max_binding_bytes: Some(160_000), ..options(Kernels::Software) });
     let prepared = prepare(&engine, &bert());
     // The widest buffer with a row a token is qkv: 192 columns.
     assert_eq!(prepared.max_tokens(), 160_000 / (4 * 192));
@@ -381,7 +404,7 @@ fn a_batch_that_is_too_large_is_refused() {
 
 #[test]
 fn batches_that_do_not_fit_the_model_are_refused() {
-    let engine = engine(Class::Software);
+    let engine = engine(Kernels::Software);
     let prepared = prepare(engine, &bert());
     let good = batch(&[3, 4]);
     let refused = |change: &dyn Fn(&mut PackedBatch), what: &str| {
@@ -411,7 +434,7 @@ impl WeightSource for NoWeights {
 #[test]
 fn a_missing_weight_is_an_error() {
     // An engine of its own: others have uploaded weights of these specs.
-    let engine = open(options(Class::Software));
+    let engine = open(options(Kernels::Software));
     let error = pollster::block_on(engine.prepare(&bert(), &NoWeights)).map(|_| ()).unwrap_err();
     assert!(error.is_model_file(), "{error:?}");
     prepare(&engine, &bert());
@@ -419,7 +442,7 @@ fn a_missing_weight_is_an_error() {
 
 #[test]
 fn a_lost_device_is_an_error() {
-    let engine = open(options(Class::Software));
+    let engine = open(options(Kernels::Software));
     let prepared = prepare(&engine, &bert());
     let batch = batch(&[12]);
     let in_flight = engine.submit(&prepared, &batch).unwrap();
@@ -452,7 +475,7 @@ fn cooperative_matrices_have_a_peak() {
 #[test]
 fn kernels_can_be_timed() {
     let plan = bert();
-    let engine = engine(Class::Software);
+    let engine = engine(Kernels::Software);
     let times = pollster::block_on(engine.profile(&prepare(engine, &plan), &batch(&[20]))).unwrap();
     assert!(times.len() >= plan.steps.len());
     assert!(times.iter().all(|time| time.nanoseconds.is_finite() && time.nanoseconds >= 0.0));

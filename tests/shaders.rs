@@ -36,16 +36,17 @@ fn tunings(plan: &Plan) -> Vec<Tuning> {
 fn dispatches() -> Vec<Dispatch> {
     let mut found = BTreeMap::new();
     let cooperative = |side, invocations| Some(Cooperative { side, invocations });
-    for (class, cooperative) in [
-        (Class::Tensor, cooperative(16, 256)),
-        (Class::Tensor, cooperative(8, 64)),
-        (Class::Gpu, None),
-        (Class::Browser, None),
-        (Class::Software, None),
+    for (class, cooperative, quads) in [
+        (Class::Tensor, cooperative(16, 256), false),
+        (Class::Tensor, cooperative(8, 64), false),
+        (Class::Gpu, None, false),
+        (Class::Browser, None, false),
+        (Class::Software, None, false),
+        (Class::Software, None, true),
     ] {
         for case in support::cases() {
             for weights in [WeightType::F32, WeightType::F16] {
-                let limits = Limits { max_binding_bytes: 1 << 27, cooperative };
+                let limits = Limits { max_binding_bytes: 1 << 27, cooperative, quads };
                 for tuning in tunings(&case.plan) {
                     for dispatch in lower(&case.plan, class, weights, &limits, &tuning).unwrap() {
                         let key = format!("{} {:?}", dispatch.kernel.label(), dispatch.constants);
@@ -96,10 +97,11 @@ fn every_variant_validates_and_translates() {
         let label = format!("{} {:?}", dispatch.kernel.label(), dispatch.constants);
         let module = parse(dispatch);
         let tensor = dispatch.kernel.variant.starts_with("tensor");
-        let allowed = if tensor {
-            TENSOR_CAPABILITIES
-        } else {
-            Capabilities::SHADER_FLOAT16_IN_FLOAT32 // unpack2x16float
+        // unpack2x16float, and quads.
+        let allowed = match (tensor, dispatch.kernel.uses_subgroups()) {
+            (true, _) => TENSOR_CAPABILITIES,
+            (_, true) => Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SUBGROUP,
+            _ => Capabilities::SHADER_FLOAT16_IN_FLOAT32,
         };
         let info = Validator::new(ValidationFlags::all(), allowed)
             .validate(&module)
@@ -178,7 +180,9 @@ fn bindings_and_parameters_are_what_the_engine_gives() {
         let mut accesses = BTreeMap::new();
         for (_, variable) in module.global_variables.iter() {
             let Some(binding) = &variable.binding else {
-                assert_eq!(variable.space, naga::AddressSpace::WorkGroup, "{label}");
+                let own =
+                    matches!(variable.space, naga::AddressSpace::WorkGroup | naga::AddressSpace::Private);
+                assert!(own, "{label}");
                 continue;
             };
             assert_eq!(binding.group, 0, "{label}");

@@ -1,14 +1,8 @@
-// A matmul's operands where the widths of x and out are multiples of four.
+// A matmul's operands but x and the weight, where the width of out is a multiple of four.
 
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;         // [rows, k]
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;      // [n]
 @group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;  // [rows, n]
 @group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>; // [rows, n]
-
-// Four values of a row of x that starts at `base`, from `at` on; both are multiples of four.
-fn input4(base: u32, at: u32, k: u32) -> vec4<f32> {
-    return x[(base + at) / 4u];
-}
 
 fn bias4(column: u32, n: u32) -> vec4<f32> {
     return bias[column / 4u];

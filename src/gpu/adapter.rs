@@ -24,6 +24,8 @@ pub struct AdapterReport {
     pub features: Vec<&'static str>,
     /// Cooperative matrices that kernels can use.
     pub cooperative: Option<Cooperative>,
+    /// Whether it is a CPU that runs subgroups of four, and kernels can use them.
+    pub quads: bool,
     /// Sizes it allows.
     pub limits: AdapterLimits,
 }
@@ -98,10 +100,14 @@ fn report(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
     let info = adapter.get_info();
     let features = adapter.features();
     let cooperative = cooperative(adapter, &info);
+    let class = class(&info, cooperative.is_some());
     AdapterReport {
         index,
-        class: class(&info, cooperative.is_some()),
+        class,
         cooperative,
+        quads: class == Class::Software
+            && features.contains(platform::SUBGROUP)
+            && (info.subgroup_min_size, info.subgroup_max_size) == (4, 4),
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
         backend: info.backend.to_string(),
         device_type: match info.device_type {

@@ -2,6 +2,7 @@
 
 use super::adapter::{self, AdapterReport, AdapterSelector};
 use super::fault::Fault;
+use super::platform;
 use crate::error::{Error, Result};
 use std::sync::Arc;
 
@@ -14,10 +15,10 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// Opens the adapter that the selector means, with all the buffer sizes it allows, and with what kernels for
-    /// cooperative matrices need if they are wanted and there.
-    pub(super) async fn open(selector: &AdapterSelector, tensor: bool) -> Result<Self> {
-        let (adapter, report) = adapter::select(selector).await?;
+    /// Opens the adapter that the selector means, with all the buffer sizes it allows, with what kernels for
+    /// cooperative matrices need if they are wanted and there, and with subgroups if kernels for `quads` are wanted or suit it.
+    pub(super) async fn open(selector: &AdapterSelector, tensor: bool, quads: bool) -> Result<Self> {
+        let (adapter, mut report) = adapter::select(selector).await?;
         let allowed = adapter.limits();
         let wanted = wgpu::Limits {
             max_buffer_size: allowed.max_buffer_size,
@@ -36,9 +37,11 @@ impl Context {
         } else {
             (wgpu::Features::empty(), wgpu::ExperimentalFeatures::disabled())
         };
+        let quads = quads || report.quads;
+        let subgroups = if quads { platform::SUBGROUP } else { wgpu::Features::empty() };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("frostbert"),
-            required_features: (adapter.features() & optional) | cooperative,
+            required_features: (adapter.features() & optional) | cooperative | subgroups,
             experimental_features,
             required_limits: wanted.or_worse_values_from(&allowed),
             ..Default::default()
@@ -50,6 +53,7 @@ impl Context {
             ))
             .with_source(error.to_string())
         })?;
+        report.quads = quads && platform::has_subgroups(&device);
         let fault = Arc::new(Fault::default());
         let sink = fault.clone();
         device.on_uncaptured_error(Arc::new(move |error| sink.uncaptured(error)));

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::pipeline_cache::PipelineCache;
 use crate::error::{Error, Result};
-use crate::plan::kernels::Class;
+use crate::plan::kernels::{Class, Kernel};
 use rayon::prelude::*;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -13,6 +13,19 @@ pub(super) const GPU_CLASS: Class = Class::Gpu;
 
 /// Whether `auto` may take an adapter that does not say that it is hardware.
 pub(super) const TRUST_UNKNOWN: bool = false;
+
+/// What a device is asked for that talks within subgroups.
+pub(super) const SUBGROUP: wgpu::Features = wgpu::Features::SUBGROUP;
+
+/// Whether kernels may talk within subgroups.
+pub(super) fn has_subgroups(device: &wgpu::Device) -> bool {
+    device.features().contains(SUBGROUP)
+}
+
+/// A kernel as the device takes it.
+pub(super) fn source(kernel: &Kernel) -> String {
+    kernel.source()
+}
 
 /// Drives the device until this submission is done and its buffers are mapped.
 pub(super) fn wait(device: &wgpu::Device, submission: wgpu::SubmissionIndex) -> Result<()> {

@@ -75,7 +75,7 @@ impl Pipelines {
         }
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(&label),
-            source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
+            source: wgpu::ShaderSource::Wgsl(platform::source(kernel).into()),
         };
         // SAFETY: the kernels guard every index themselves: against `Params`, which the engine fills in from buffer
         // sizes, and against ids that `submit` has checked against the tables' sizes. Loops end: their bounds are

@@ -1,7 +1,8 @@
 //! What differs between a native program and a web page; the twin is native.rs.
 
 use crate::error::Result;
-use crate::plan::kernels::{Class, Tuning};
+use crate::plan::kernels::{Class, Kernel, Tuning};
+use wasm_bindgen::JsCast;
 
 /// The class of an adapter that is not a CPU.
 pub(super) const GPU_CLASS: Class = Class::Browser;
@@ -9,6 +10,25 @@ pub(super) const GPU_CLASS: Class = Class::Browser;
 /// Whether `auto` may take an adapter that does not say that it is hardware: browsers tell no device types, and offer
 /// one adapter.
 pub(super) const TRUST_UNKNOWN: bool = true;
+
+/// wgpu 30 cannot ask a browser for subgroups: the script that opens a device does (web/src/worker/webgpu.ts).
+pub(super) const SUBGROUP: wgpu::Features = wgpu::Features::empty();
+
+/// Whether kernels may talk within subgroups.
+pub(super) fn has_subgroups(device: &wgpu::Device) -> bool {
+    let has = |device: &wgpu::webgpu::GpuDevice| -> std::result::Result<bool, wasm_bindgen::JsValue> {
+        let features = js_sys::Reflect::get(device.as_ref(), &"features".into())?;
+        let has: js_sys::Function = js_sys::Reflect::get(&features, &"has".into())?.dyn_into()?;
+        Ok(has.call1(&features, &"subgroups".into())?.is_truthy())
+    };
+    device.as_webgpu().is_some_and(|device| has(device).unwrap_or(false))
+}
+
+/// A kernel as the device takes it. naga, which reads it elsewhere, does not know the directive yet.
+pub(super) fn source(kernel: &Kernel) -> String {
+    let enable = if kernel.uses_subgroups() { "enable subgroups;\n" } else { "" };
+    enable.to_owned() + &kernel.source()
+}
 
 /// The browser drives the device by itself.
 pub(super) fn wait(_device: &wgpu::Device, _submission: wgpu::SubmissionIndex) -> Result<()> {

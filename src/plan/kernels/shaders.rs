@@ -17,6 +17,11 @@ impl Kernel {
         self.pieces.concat()
     }
 
+    /// Whether it talks within subgroups, which a browser must be asked for by name.
+    pub fn uses_subgroups(&self) -> bool {
+        self.variant.starts_with("software-quad") || self.variant.starts_with("tensor")
+    }
+
     /// `NAME.VARIANT`: what debuggers, profiles and error messages show.
     pub fn label(&self) -> String {
         format!("{}.{}", self.name, self.variant)
@@ -76,11 +81,11 @@ kernels! {
     NORMALIZE_ROWS = "normalize_rows" "gpu" ["prelude/workgroup_sum.wgsl", "gpu/normalize_rows.wgsl"];
     NORMALIZE_ROWS_SOFTWARE = "normalize_rows" "software" ["software/normalize_rows.wgsl"];
     MATMUL_LARGE = "matmul" "gpu-large" [
-        "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
+        "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
         "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_MEDIUM = "matmul" "gpu-medium" [
-        "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
+        "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
         "gpu/matmul_medium.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_LARGE_SCALAR = "matmul" "gpu-large-scalar" [
@@ -92,7 +97,7 @@ kernels! {
         "gpu/matmul_medium.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_SMALL = "matmul" "gpu-small" [
-        "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
+        "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
         "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_SMALL_SCALAR = "matmul" "gpu-small-scalar" [
@@ -100,12 +105,16 @@ kernels! {
         "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_SOFTWARE = "matmul" "software" [
-        "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
+        "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
         "software/matmul.wgsl"
     ];
     MATMUL_SOFTWARE_SCALAR = "matmul" "software-scalar" [
         "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
         "software/matmul.wgsl"
+    ];
+    MATMUL_QUAD = "matmul" "software-quad" [
+        "prelude/activation.wgsl", "prelude/input_vec2.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "prelude/weight_f32.wgsl", "software/matmul_quad.wgsl"
     ];
     ATTENTION_HEAD_32 = "attention" "gpu-head-32" [
         "prelude/attention_vec4.wgsl", "prelude/attention.wgsl", "gpu/attention_head_32.wgsl", "gpu/attention.wgsl"
@@ -141,6 +150,9 @@ kernels! {
     ATTENTION_SOFTWARE_SCALAR = "attention" "software-scalar" [
         "prelude/attention_scalar.wgsl", "prelude/attention.wgsl", "software/attention.wgsl"
     ];
+    ATTENTION_QUAD = "attention" "software-quad" [
+        "prelude/attention_vec4.wgsl", "prelude/attention.wgsl", "software/attention_quad.wgsl"
+    ];
     ATTENTION_PROBABILITIES = "attention_probabilities" "any" [
         "prelude/attention.wgsl", "common/attention_probabilities.wgsl"
     ];
@@ -152,11 +164,11 @@ kernels! {
     EMBED_LAYERNORM_F16 = "embed_layernorm" "gpu-f16" ["prelude/workgroup_sum.wgsl", "prelude/table_f16.wgsl", "gpu/embed_layernorm.wgsl"];
     EMBED_LAYERNORM_SOFTWARE_F16 = "embed_layernorm" "software-f16" ["prelude/table_f16.wgsl", "software/embed_layernorm.wgsl"];
     MATMUL_LARGE_F16 = "matmul" "gpu-large-f16" [
-        "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
+        "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
         "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_MEDIUM_F16 = "matmul" "gpu-medium-f16" [
-        "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
+        "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
         "gpu/matmul_medium.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_LARGE_SCALAR_F16 = "matmul" "gpu-large-scalar-f16" [
@@ -168,7 +180,7 @@ kernels! {
         "gpu/matmul_medium.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_SMALL_F16 = "matmul" "gpu-small-f16" [
-        "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
+        "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
         "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_SMALL_SCALAR_F16 = "matmul" "gpu-small-scalar-f16" [
@@ -176,16 +188,20 @@ kernels! {
         "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_TENSOR_16 = "matmul" "tensor-16" [
-        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul.wgsl"
     ];
     MATMUL_TENSOR_8 = "matmul" "tensor-8" [
-        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul.wgsl"
     ];
     MATMUL_SOFTWARE_F16 = "matmul" "software-f16" [
-        "prelude/activation.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
+        "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
         "software/matmul.wgsl"
+    ];
+    MATMUL_QUAD_F16 = "matmul" "software-quad-f16" [
+        "prelude/activation.wgsl", "prelude/input_vec2.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "prelude/weight_f16.wgsl", "software/matmul_quad.wgsl"
     ];
     MATMUL_SOFTWARE_SCALAR_F16 = "matmul" "software-scalar-f16" [
         "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",

@@ -14,7 +14,7 @@ pub(super) const LANES: u32 = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tile {
-    /// 16 rows and 64 columns, without workgroup memory, for CPUs.
+    /// 16 rows, without workgroup memory, for CPUs: and 64 columns, or 16 where subgroups are of four.
     Software,
     /// 64 rows and 64 columns.
     Small,
@@ -92,6 +92,7 @@ pub(super) struct Tiles<'a> {
     pub(super) class: Class,
     pub(super) weights: WeightType,
     pub(super) cooperative: Option<Cooperative>,
+    pub(super) quads: bool,
     pub(super) tuning: &'a Tuning,
 }
 
@@ -120,6 +121,7 @@ impl Tiles<'_> {
                     columns: side,
                 }
             }
+            (Tile::Software, _) if self.quads && !any_width => plain(&QUAD),
             (Tile::Software, _) => plain(&SOFTWARE),
             (Tile::Small, _) => plain(&SMALL),
             (Tile::Medium, _) => plain(&MEDIUM),
@@ -158,6 +160,7 @@ impl Tiles<'_> {
             };
         }
         let tile = match (self.class, head_dim) {
+            (Class::Software, _) if self.quads && head_dim.is_multiple_of(8) => &ATTENTION_QUAD,
             (Class::Software, _) | (_, 65..) => &ATTENTION_SOFTWARE,
             (_, 33..) => &ATTENTION_HEAD_64,
             _ => &ATTENTION_HEAD_32,
@@ -194,6 +197,14 @@ const SOFTWARE: MatMulTile = MatMulTile {
     invocations: LANES,
     rows: 16,
     columns: LANES * 8,
+};
+
+/// Needs widths that are multiples of four.
+const QUAD: MatMulTile = MatMulTile {
+    kernels: [[&shaders::MATMUL_QUAD; 2], [&shaders::MATMUL_QUAD_F16; 2]],
+    invocations: 4,
+    rows: 16,
+    columns: 16,
 };
 
 const SMALL: MatMulTile = MatMulTile {
@@ -249,6 +260,14 @@ const ATTENTION_SOFTWARE: AttentionTile = AttentionTile {
     scalar: &shaders::ATTENTION_SOFTWARE_SCALAR,
     invocations: LANES,
     rows: LANES * 4,
+};
+
+/// Needs heads whose widths are multiples of eight.
+const ATTENTION_QUAD: AttentionTile = AttentionTile {
+    kernel: &shaders::ATTENTION_QUAD,
+    scalar: &shaders::ATTENTION_QUAD,
+    invocations: 4,
+    rows: 16,
 };
 
 const ATTENTION_HEAD_32: AttentionTile = AttentionTile {

@@ -3,11 +3,14 @@
 import { FrostbertError } from "../errors.js";
 import type { Calls, Method, Reply, Request } from "../protocol.js";
 import { EncoderSession } from "./encoder.js";
+import { openWithSubgroups } from "./webgpu.js";
 import { predict, readHead, train } from "./head.js";
 import { TableSession } from "./table.js";
 import { project, ready } from "./wasm.js";
 
 declare const self: DedicatedWorkerGlobalScope;
+
+openWithSubgroups();
 
 /** What a call is given besides its arguments. */
 export interface Context<M extends Method> {
