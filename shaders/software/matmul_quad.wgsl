@@ -1,6 +1,6 @@
 // out = activation(x Wᵀ + bias) + residual, for adapters that run on a CPU four invocations at a time (SwiftShader).
 //
-// A workgroup is one subgroup of four invocations and computes 16 rows by 16 columns. Each invocation reads its own rows
+// A workgroup is one subgroup of four invocations and computes 24 rows by 16 columns. Each invocation reads its own rows
 // of x and its own four columns of Wᵀ, and lends its values of x to the other three: invocation l meets row 4 i + (l ^ m)
 // in its accumulator (i, m), so that a swap within the quad does instead of three more loads. Such an adapter takes some
 // hundred instructions for a load and has no vector registers to speak of: what counts is few loads, and a loop that fits
@@ -8,7 +8,7 @@
 //
 // Accumulates in f32, over at most CHUNK inputs at a time: rounding errors grow with the length of a running sum.
 
-const TILE_ROWS = 16u; // spelled out below
+const TILE_ROWS = 24u; // spelled out below
 const TILE_VECS = 4u;
 const CHUNK = 128u;
 const NONE = vec4<f32>();
@@ -26,10 +26,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let base1 = min(row + 4u + lane, last) * k;
     let base2 = min(row + 8u + lane, last) * k;
     let base3 = min(row + 12u + lane, last) * k;
+    let base4 = min(row + 16u + lane, last) * k;
+    let base5 = min(row + 20u + lane, last) * k;
     var total00 = NONE; var total01 = NONE; var total02 = NONE; var total03 = NONE;
     var total10 = NONE; var total11 = NONE; var total12 = NONE; var total13 = NONE;
     var total20 = NONE; var total21 = NONE; var total22 = NONE; var total23 = NONE;
     var total30 = NONE; var total31 = NONE; var total32 = NONE; var total33 = NONE;
+    var total40 = NONE; var total41 = NONE; var total42 = NONE; var total43 = NONE;
+    var total50 = NONE; var total51 = NONE; var total52 = NONE; var total53 = NONE;
     var at = column4;
     for (var start = 0u; start < k; start += CHUNK) {
         let end = min(start + CHUNK, k);
@@ -37,6 +41,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         var s10 = NONE; var s11 = NONE; var s12 = NONE; var s13 = NONE;
         var s20 = NONE; var s21 = NONE; var s22 = NONE; var s23 = NONE;
         var s30 = NONE; var s31 = NONE; var s32 = NONE; var s33 = NONE;
+        var s40 = NONE; var s41 = NONE; var s42 = NONE; var s43 = NONE;
+        var s50 = NONE; var s51 = NONE; var s52 = NONE; var s53 = NONE;
         for (var i = start; i < end; i += 2u) {
             let w0 = weight4(at);
             let w1 = weight4(at + stride);
@@ -62,11 +68,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             s31 = fma2(quadSwapX(x3), w0, w1, s31);
             s32 = fma2(quadSwapY(x3), w0, w1, s32);
             s33 = fma2(quadSwapDiagonal(x3), w0, w1, s33);
+            let x4 = input2(base4 + i);
+            s40 = fma2(x4, w0, w1, s40);
+            s41 = fma2(quadSwapX(x4), w0, w1, s41);
+            s42 = fma2(quadSwapY(x4), w0, w1, s42);
+            s43 = fma2(quadSwapDiagonal(x4), w0, w1, s43);
+            let x5 = input2(base5 + i);
+            s50 = fma2(x5, w0, w1, s50);
+            s51 = fma2(quadSwapX(x5), w0, w1, s51);
+            s52 = fma2(quadSwapY(x5), w0, w1, s52);
+            s53 = fma2(quadSwapDiagonal(x5), w0, w1, s53);
         }
         total00 += s00; total01 += s01; total02 += s02; total03 += s03;
         total10 += s10; total11 += s11; total12 += s12; total13 += s13;
         total20 += s20; total21 += s21; total22 += s22; total23 += s23;
         total30 += s30; total31 += s31; total32 += s32; total33 += s33;
+        total40 += s40; total41 += s41; total42 += s42; total43 += s43;
+        total50 += s50; total51 += s51; total52 += s52; total53 += s53;
     }
 
     let column = column4 * 4u;
@@ -74,6 +92,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     finish4(row + 4u, lane, column, total10, total11, total12, total13);
     finish4(row + 8u, lane, column, total20, total21, total22, total23);
     finish4(row + 12u, lane, column, total30, total31, total32, total33);
+    finish4(row + 16u, lane, column, total40, total41, total42, total43);
+    finish4(row + 20u, lane, column, total50, total51, total52, total53);
 }
 
 // sum + x w, by components: as vectors, all products would wait for all sums, where there are no registers for them.

@@ -14,7 +14,7 @@ pub(super) const LANES: u32 = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tile {
-    /// 16 rows, without workgroup memory, for CPUs: and 64 columns, or 16 where subgroups are of four.
+    /// 16 rows and 64 columns, or 24 and 16 where subgroups are of four; without workgroup memory, for CPUs.
     Software,
     /// 64 rows and 64 columns.
     Small,
@@ -203,7 +203,7 @@ const SOFTWARE: MatMulTile = MatMulTile {
 const QUAD: MatMulTile = MatMulTile {
     kernels: [[&shaders::MATMUL_QUAD; 2], [&shaders::MATMUL_QUAD_F16; 2]],
     invocations: 4,
-    rows: 16,
+    rows: 24,
     columns: 16,
 };
 
