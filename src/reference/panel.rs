@@ -26,8 +26,14 @@ pub const fn width<S: Simd>() -> usize {
 /// Rows computed at once: as many as the registers hold, with two vectors of the panel and one of x.
 #[inline(always)]
 pub const fn max_rows<S: Simd>() -> usize {
-    // AVX-512 and NEON have 32 vector registers, the others 16. Twelve rows would fit in 32, but rustc then spills.
-    if S::f32s::LEN == 16 || cfg!(target_arch = "aarch64") { MAX_ROWS } else { 6 }
+    // AVX-512 and NEON have 32 vector registers, the others 16. Twelve rows would fit in 32, but rustc then spills, and of
+    // six in 16 browsers do: they need one for each product besides.
+    match S::f32s::LEN {
+        _ if cfg!(target_arch = "wasm32") => 4,
+        _ if cfg!(target_arch = "aarch64") => MAX_ROWS,
+        16 => MAX_ROWS,
+        _ => 6,
+    }
 }
 
 /// The blocks that a sum over k is cut into: a function of k alone.
@@ -65,7 +71,7 @@ pub fn multiply<S: Simd>(simd: S, x: Rows<'_>, panel: &[f32], out: Tile<'_>) {
         1 => multiply_rows::<S, 1>(simd, x, panel, out),
         2 => multiply_rows::<S, 2>(simd, x, panel, out),
         3..=4 => multiply_rows::<S, 4>(simd, x, panel, out),
-        5..=6 => multiply_rows::<S, 6>(simd, x, panel, out),
+        5..=6 if max_rows::<S>() > 4 => multiply_rows::<S, 6>(simd, x, panel, out),
         7..=8 if max_rows::<S>() > 6 => multiply_rows::<S, 8>(simd, x, panel, out),
         count => unreachable!("{count} rows at once"),
     }
@@ -89,8 +95,7 @@ fn multiply_rows<S: Simd, const ROWS: usize>(simd: S, x: Rows<'_>, panel: &[f32]
             );
             let mut sums = [[S::f32s::splat(simd, 0.0); VECTORS]; ROWS];
             // Every row is `len` long, so that its elements need no check of their own.
-            for at in 0..len {
-                let weights = &panel[at * width::<S>()..][..width::<S>()];
+            for (at, weights) in panel.chunks_exact(width::<S>()).enumerate() {
                 let low = S::f32s::from_slice(simd, &weights[..lanes]);
                 let high = S::f32s::from_slice(simd, &weights[lanes..]);
                 unrolled::<ROWS>(

@@ -13,9 +13,12 @@ type Rows = Calls["embed"][1];
 const WORTH_A_WORKER = 3_000;
 /** Of a longer text the model as a rule reads no more. */
 const READ_CHARS = 1_200;
-/** Texts of one call to a worker, and their characters: whoever is done first takes the next. */
-const SHARE_TEXTS = 64;
+/**
+ * Characters of one call to a worker at most and at least: whoever is done first takes the next, and the last are small, so
+ * that all are done together.
+ */
 const SHARE_CHARS = 16_000;
+const LEAST_SHARE_CHARS = 2_400;
 /** Every worker holds the weights. More than this many bytes in all is not worth the speed. */
 const MOST_BYTES = 1.5e9;
 
@@ -37,7 +40,7 @@ export class Crew {
     const workers = await this.#wanted(texts);
     if (workers.length === 1) return this.#leader.call("embed", { texts, options }, task);
     const started = performance.now();
-    const shares = cut(texts);
+    const shares = cut(texts, workers.length);
     const done = shares.map(() => ({ texts: 0, tokens: 0 }));
     const results: Rows[] = [];
     // One failure stops the others.
@@ -70,7 +73,7 @@ export class Crew {
   }
 
   async #wanted(texts: string[]): Promise<WorkerClient[]> {
-    const chars = texts.reduce((sum, text) => sum + Math.min(text.length, READ_CHARS), 0);
+    const chars = charsRead(texts);
     const wanted = Math.min(this.#size, texts.length, Math.floor(chars / WORTH_A_WORKER));
     while (this.#others.length + 1 < wanted) this.#others.push(this.#another());
     // A worker that cannot be had (no memory, say) is one fewer.
@@ -99,20 +102,25 @@ function crewSize(model: ModelInfo, asked: number | undefined): number {
   return Math.max(1, Math.min(cores <= 4 ? cores : cores / 2, 8, Math.floor(MOST_BYTES / weights)));
 }
 
-function cut(texts: string[]): string[][] {
+function charsRead(texts: string[]): number {
+  return texts.reduce((sum, text) => sum + Math.min(text.length, READ_CHARS), 0);
+}
+
+/** Half of what is left for every worker, share after share. */
+function cut(texts: string[], workers: number): string[][] {
   const shares: string[][] = [];
-  let share: string[] = [];
-  let chars = 0;
-  for (const text of texts) {
-    if (share.length === SHARE_TEXTS || (share.length > 0 && chars + text.length > SHARE_CHARS)) {
-      shares.push(share);
-      share = [];
-      chars = 0;
-    }
-    share.push(text);
-    chars += text.length;
+  let left = charsRead(texts);
+  for (let at = 0; at < texts.length; ) {
+    const most = Math.min(Math.max(left / (2 * workers), LEAST_SHARE_CHARS), SHARE_CHARS);
+    const start = at;
+    let chars = 0;
+    do {
+      chars += charsRead([texts[at]!]);
+      at++;
+    } while (at < texts.length && chars + charsRead([texts[at]!]) <= most);
+    shares.push(texts.slice(start, at));
+    left -= chars;
   }
-  if (share.length) shares.push(share);
   return shares;
 }
 
