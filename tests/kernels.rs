@@ -23,21 +23,27 @@ enum Kernels {
     Software,
     /// Software, with subgroups of four: any adapter that has subgroups can play four of its invocations.
     Quads,
+    /// And of eight.
+    Octets,
     Gpu,
     Tensor,
 }
 
-const ALL: [Kernels; 3] = [Kernels::Software, Kernels::Quads, Kernels::Gpu];
+const ALL: [Kernels; 4] = [Kernels::Software, Kernels::Quads, Kernels::Octets, Kernels::Gpu];
 
 fn options(kernels: Kernels) -> GpuOptions {
     GpuOptions {
         selector: AdapterSelector::Software,
         class: Some(match kernels {
-            Kernels::Software | Kernels::Quads => Class::Software,
+            Kernels::Software | Kernels::Quads | Kernels::Octets => Class::Software,
             Kernels::Gpu => Class::Gpu,
             Kernels::Tensor => Class::Tensor,
         }),
-        quads: kernels == Kernels::Quads,
+        subgroup: Some(match kernels {
+            Kernels::Quads => 4,
+            Kernels::Octets => 8,
+            _ => 0,
+        }),
         poison: true,
         ..GpuOptions::default()
     }
@@ -53,7 +59,7 @@ fn open(options: GpuOptions) -> GpuEngine {
 
 /// One engine of each for all tests: opening a device takes longer than most of them.
 fn engine(kernels: Kernels) -> &'static GpuEngine {
-    static ENGINES: [OnceLock<GpuEngine>; 4] = [const { OnceLock::new() }; 4];
+    static ENGINES: [OnceLock<GpuEngine>; 5] = [const { OnceLock::new() }; 5];
     ENGINES[kernels as usize].get_or_init(|| open(options(kernels)))
 }
 
@@ -146,6 +152,11 @@ fn software_kernels_equal_their_twins() {
 #[test]
 fn kernels_for_quads_equal_their_twins() {
     check_against_twins(Kernels::Quads);
+}
+
+#[test]
+fn kernels_for_octets_equal_their_twins() {
+    check_against_twins(Kernels::Octets);
 }
 
 #[test]
@@ -308,7 +319,7 @@ fn batches_do_not_change_a_texts_bits_on_cooperative_matrices() {
 fn texts_keep_their_bits(engine: &GpuEngine) {
     let plan = bert();
     let lens = [5, 33, 1, 70, 8, 31, 129];
-    let kernels = (engine.class(), engine.report().quads);
+    let kernels = (engine.class(), engine.report().subgroup);
     let prepared = prepare(engine, &plan);
     let bits = |numbers: &[usize]| -> Vec<Vec<Vec<u32>>> {
         let mut batch = PackedBatch::new();

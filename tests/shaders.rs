@@ -36,17 +36,18 @@ fn tunings(plan: &Plan) -> Vec<Tuning> {
 fn dispatches() -> Vec<Dispatch> {
     let mut found = BTreeMap::new();
     let cooperative = |side, invocations| Some(Cooperative { side, invocations });
-    for (class, cooperative, quads) in [
-        (Class::Tensor, cooperative(16, 256), false),
-        (Class::Tensor, cooperative(8, 64), false),
-        (Class::Gpu, None, false),
-        (Class::Browser, None, false),
-        (Class::Software, None, false),
-        (Class::Software, None, true),
+    for (class, cooperative, subgroup) in [
+        (Class::Tensor, cooperative(16, 256), 0),
+        (Class::Tensor, cooperative(8, 64), 0),
+        (Class::Gpu, None, 0),
+        (Class::Browser, None, 0),
+        (Class::Software, None, 0),
+        (Class::Software, None, 4),
+        (Class::Software, None, 8),
     ] {
         for case in support::cases() {
             for weights in [WeightType::F32, WeightType::F16] {
-                let limits = Limits { max_binding_bytes: 1 << 27, cooperative, quads };
+                let limits = Limits { max_binding_bytes: 1 << 27, cooperative, subgroup };
                 for tuning in tunings(&case.plan) {
                     for dispatch in lower(&case.plan, class, weights, &limits, &tuning).unwrap() {
                         let key = format!("{} {:?}", dispatch.kernel.label(), dispatch.constants);

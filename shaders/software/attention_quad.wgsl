@@ -10,10 +10,6 @@
 // a row's bits depend on its text alone. No barriers. All sums are f32.
 
 const TILE = 16u; // rows, spelled out below
-const BLOCK = 128u; // keys
-
-// By fours of keys and by row; component m belongs to key 4 n + (lane ^ m).
-var<private> scores: array<vec4<f32>, BLOCK>;
 
 @compute @workgroup_size(4)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -73,11 +69,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 s32 = products(quadSwapY(x3), a, b, s32);
                 s33 = products(quadSwapDiagonal(x3), a, b, s33);
             }
+            // Of each row, in the order lane ^ (0, 1, 2, 3), the products of four keys and of the next four.
             let at = j - start;
-            new_largest.x = max(new_largest.x, keep(at, s00, quadSwapX(s01), quadSwapY(s02), quadSwapDiagonal(s03), query0, j, lane, end, head));
-            new_largest.y = max(new_largest.y, keep(at + 1u, s10, quadSwapX(s11), quadSwapY(s12), quadSwapDiagonal(s13), query1, j, lane, end, head));
-            new_largest.z = max(new_largest.z, keep(at + 2u, s20, quadSwapX(s21), quadSwapY(s22), quadSwapDiagonal(s23), query2, j, lane, end, head));
-            new_largest.w = max(new_largest.w, keep(at + 3u, s30, quadSwapX(s31), quadSwapY(s32), quadSwapDiagonal(s33), query3, j, lane, end, head));
+            let near = vec4(j) + (vec4(lane) ^ vec4(0u, 1u, 2u, 3u));
+            let far = near + 4u;
+            let p0 = owned(s00, s01, s02, s03);
+            let near0 = keep(at, p0.near, query0, near, end, head);
+            let far0 = keep(at + 4u, p0.far, query0, far, end, head);
+            new_largest.x = max(new_largest.x, max(near0, far0));
+            let p1 = owned(s10, s11, s12, s13);
+            let near1 = keep(at + 1u, p1.near, query1, near, end, head);
+            let far1 = keep(at + 5u, p1.far, query1, far, end, head);
+            new_largest.y = max(new_largest.y, max(near1, far1));
+            let p2 = owned(s20, s21, s22, s23);
+            let near2 = keep(at + 2u, p2.near, query2, near, end, head);
+            let far2 = keep(at + 6u, p2.far, query2, far, end, head);
+            new_largest.z = max(new_largest.z, max(near2, far2));
+            let p3 = owned(s30, s31, s32, s33);
+            let near3 = keep(at + 3u, p3.near, query3, near, end, head);
+            let far3 = keep(at + 7u, p3.far, query3, far, end, head);
+            new_largest.w = max(new_largest.w, max(near3, far3));
         }
 
         let rescale = exp(max(largest - new_largest, vec4(-87.0)));
@@ -163,45 +174,15 @@ fn products(x: vec4<f32>, a: vec4<f32>, b: vec4<f32>, sums: vec2<f32>) -> vec2<f
     );
 }
 
-// sum + p0 v0 + p1 v1 + p2 v2 + p3 v3.
-fn weighted(p: vec4<f32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>, sum: vec4<f32>) -> vec4<f32> {
-    return vec4(
-        fma(p.w, v3.x, fma(p.z, v2.x, fma(p.y, v1.x, fma(p.x, v0.x, sum.x)))),
-        fma(p.w, v3.y, fma(p.z, v2.y, fma(p.y, v1.y, fma(p.x, v0.y, sum.y)))),
-        fma(p.w, v3.z, fma(p.z, v2.z, fma(p.y, v1.z, fma(p.x, v0.z, sum.z)))),
-        fma(p.w, v3.w, fma(p.z, v2.w, fma(p.y, v1.w, fma(p.x, v0.w, sum.w)))),
-    );
+struct Owned {
+    near: vec4<f32>,
+    far: vec4<f32>,
 }
 
-// Ends a row's scores of eight keys from `key` on, keeps them from `at` on, and returns the largest. The arguments hold two
-// each: of keys lane ^ m, and of those four further.
-fn keep(
-    at: u32, s0: vec2<f32>, s1: vec2<f32>, s2: vec2<f32>, s3: vec2<f32>,
-    query: u32, key: u32, lane: u32, end: u32, head: u32,
-) -> f32 {
-    let near = finish4(vec4(s0.x, s1.x, s2.x, s3.x), query, key, lane, end, head);
-    let far = finish4(vec4(s0.y, s1.y, s2.y, s3.y), query, key + 4u, lane, end, head);
-    scores[at] = near;
-    scores[at + 4u] = far;
-    let most = max(near, far);
-    return max(max(most.x, most.y), max(most.z, most.w));
-}
-
-fn finish4(products: vec4<f32>, query: u32, key: u32, lane: u32, end: u32, head: u32) -> vec4<f32> {
-    let keys = vec4(key) + (vec4(lane) ^ vec4(0u, 1u, 2u, 3u));
-    let values = vec4(
-        finish_score(products.x, query, keys.x, head),
-        finish_score(products.y, query, keys.y, head),
-        finish_score(products.z, query, keys.z, head),
-        finish_score(products.w, query, keys.w, head),
-    );
-    return select(vec4(MASKED), values, keys < vec4(end));
-}
-
-// Turns four scores that are kept into probabilities but for their sum, which it returns.
-fn exponentials(at: u32, largest: f32) -> f32 {
-    let s = scores[at];
-    let p = select(vec4(0.0), exp(max(s - largest, vec4(-87.0))), s > vec4(MASKED));
-    scores[at] = p;
-    return p.x + p.y + p.z + p.w;
+// What the quad computed of this invocation's query.
+fn owned(s0: vec2<f32>, s1: vec2<f32>, s2: vec2<f32>, s3: vec2<f32>) -> Owned {
+    let x = quadSwapX(s1);
+    let y = quadSwapY(s2);
+    let d = quadSwapDiagonal(s3);
+    return Owned(vec4(s0.x, x.x, y.x, d.x), vec4(s0.y, x.y, y.y, d.y));
 }

@@ -56,8 +56,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
     }
 
-    for (var r = 0u; r < ROWS; r++) {
-        finish(row + r, column4 * 4u, total[2u * r]);
-        finish(row + r, (column4 + LANES) * 4u, total[2u * r + 1u]);
+    // One loop, which is too long for drivers to unroll with the activation in it: that would take seconds.
+    for (var r = 0u; r < VECS * ROWS; r++) {
+        finish(row + r / VECS, (column4 + r % VECS * LANES) * 4u, total[r]);
     }
 }

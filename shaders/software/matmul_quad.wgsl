@@ -28,12 +28,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let base3 = min(row + 12u + lane, last) * k;
     let base4 = min(row + 16u + lane, last) * k;
     let base5 = min(row + 20u + lane, last) * k;
-    var total00 = NONE; var total01 = NONE; var total02 = NONE; var total03 = NONE;
-    var total10 = NONE; var total11 = NONE; var total12 = NONE; var total13 = NONE;
-    var total20 = NONE; var total21 = NONE; var total22 = NONE; var total23 = NONE;
-    var total30 = NONE; var total31 = NONE; var total32 = NONE; var total33 = NONE;
-    var total40 = NONE; var total41 = NONE; var total42 = NONE; var total43 = NONE;
-    var total50 = NONE; var total51 = NONE; var total52 = NONE; var total53 = NONE;
+    var total = array<vec4<f32>, TILE_ROWS>();
     var at = column4;
     for (var start = 0u; start < k; start += CHUNK) {
         let end = min(start + CHUNK, k);
@@ -79,21 +74,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             s52 = fma2(quadSwapY(x5), w0, w1, s52);
             s53 = fma2(quadSwapDiagonal(x5), w0, w1, s53);
         }
-        total00 += s00; total01 += s01; total02 += s02; total03 += s03;
-        total10 += s10; total11 += s11; total12 += s12; total13 += s13;
-        total20 += s20; total21 += s21; total22 += s22; total23 += s23;
-        total30 += s30; total31 += s31; total32 += s32; total33 += s33;
-        total40 += s40; total41 += s41; total42 += s42; total43 += s43;
-        total50 += s50; total51 += s51; total52 += s52; total53 += s53;
+        total[0] += s00; total[1] += s01; total[2] += s02; total[3] += s03;
+        total[4] += s10; total[5] += s11; total[6] += s12; total[7] += s13;
+        total[8] += s20; total[9] += s21; total[10] += s22; total[11] += s23;
+        total[12] += s30; total[13] += s31; total[14] += s32; total[15] += s33;
+        total[16] += s40; total[17] += s41; total[18] += s42; total[19] += s43;
+        total[20] += s50; total[21] += s51; total[22] += s52; total[23] += s53;
     }
 
     let column = column4 * 4u;
-    finish4(row, lane, column, total00, total01, total02, total03);
-    finish4(row + 4u, lane, column, total10, total11, total12, total13);
-    finish4(row + 8u, lane, column, total20, total21, total22, total23);
-    finish4(row + 12u, lane, column, total30, total31, total32, total33);
-    finish4(row + 16u, lane, column, total40, total41, total42, total43);
-    finish4(row + 20u, lane, column, total50, total51, total52, total53);
+    for (var r = 0u; r < TILE_ROWS; r++) {
+        // Accumulator (i, m) holds row 4 i + (lane ^ m).
+        finish(row + (r ^ (lane % 4u)), column, total[r]);
+    }
 }
 
 // sum + x w, by components: as vectors, all products would wait for all sums, where there are no registers for them.
@@ -104,12 +97,4 @@ fn fma2(x: vec2<f32>, w0: vec4<f32>, w1: vec4<f32>, sum: vec4<f32>) -> vec4<f32>
         fma(x.y, w1.z, fma(x.x, w0.z, sum.z)),
         fma(x.y, w1.w, fma(x.x, w0.w, sum.w)),
     );
-}
-
-// Ends what the four invocations of a quad hold of four rows.
-fn finish4(row: u32, lane: u32, column: u32, a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>) {
-    finish(row + lane, column, a);
-    finish(row + (lane ^ 1u), column, b);
-    finish(row + (lane ^ 2u), column, c);
-    finish(row + (lane ^ 3u), column, d);
 }

@@ -24,8 +24,8 @@ pub struct AdapterReport {
     pub features: Vec<&'static str>,
     /// Cooperative matrices that kernels can use.
     pub cooperative: Option<Cooperative>,
-    /// Whether it is a CPU that runs subgroups of four, and kernels can use them.
-    pub quads: bool,
+    /// Of a CPU, 4 or 8: neighbouring invocations that share a subgroup, if kernels can let them. 0 for none.
+    pub subgroup: u32,
     /// Sizes it allows.
     pub limits: AdapterLimits,
 }
@@ -105,9 +105,7 @@ fn report(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
         index,
         class,
         cooperative,
-        quads: class == Class::Software
-            && features.contains(platform::SUBGROUP)
-            && (info.subgroup_min_size, info.subgroup_max_size) == (4, 4),
+        subgroup: if class == Class::Software { subgroup(features, &info) } else { 0 },
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
         backend: info.backend.to_string(),
         device_type: match info.device_type {
@@ -149,6 +147,16 @@ fn cooperative(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo) -> Option<Coop
             && invocations <= adapter.limits().max_compute_invocations_per_workgroup;
         fits.then_some(Cooperative { side, invocations })
     })
+}
+
+/// Neighbouring invocations that share a subgroup, whichever size it has: four or eight.
+fn subgroup(features: wgpu::Features, info: &wgpu::AdapterInfo) -> u32 {
+    match (info.subgroup_min_size, info.subgroup_max_size) {
+        _ if !features.contains(platform::SUBGROUP) => 0,
+        (4, 4) => 4,
+        (8.., _) => 8,
+        _ => 0,
+    }
 }
 
 fn class(info: &wgpu::AdapterInfo, cooperative: bool) -> Class {

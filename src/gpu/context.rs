@@ -16,8 +16,12 @@ pub(super) struct Context {
 
 impl Context {
     /// Opens the adapter that the selector means, with all the buffer sizes it allows, with what kernels for
-    /// cooperative matrices need if they are wanted and there, and with subgroups if kernels for `quads` are wanted or suit it.
-    pub(super) async fn open(selector: &AdapterSelector, tensor: bool, quads: bool) -> Result<Self> {
+    /// cooperative matrices need if they are wanted and there, and with subgroups if its kernels, or those asked for, are for `subgroup`s.
+    pub(super) async fn open(
+        selector: &AdapterSelector,
+        tensor: bool,
+        subgroup: Option<u32>,
+    ) -> Result<Self> {
         let (adapter, mut report) = adapter::select(selector).await?;
         let allowed = adapter.limits();
         let wanted = wgpu::Limits {
@@ -37,8 +41,8 @@ impl Context {
         } else {
             (wgpu::Features::empty(), wgpu::ExperimentalFeatures::disabled())
         };
-        let quads = quads || report.quads;
-        let subgroups = if quads { platform::SUBGROUP } else { wgpu::Features::empty() };
+        let subgroup = subgroup.unwrap_or(report.subgroup);
+        let subgroups = if subgroup > 0 { platform::SUBGROUP } else { wgpu::Features::empty() };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("frostbert"),
             required_features: (adapter.features() & optional) | cooperative | subgroups,
@@ -53,7 +57,7 @@ impl Context {
             ))
             .with_source(error.to_string())
         })?;
-        report.quads = quads && platform::has_subgroups(&device);
+        report.subgroup = if platform::has_subgroups(&device) { subgroup } else { 0 };
         let fault = Arc::new(Fault::default());
         let sink = fault.clone();
         device.on_uncaptured_error(Arc::new(move |error| sink.uncaptured(error)));

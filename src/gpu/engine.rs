@@ -22,8 +22,8 @@ pub struct GpuOptions {
     pub selector: AdapterSelector,
     /// Runs the kernels of another class than the adapter's own; for tests and measurements.
     pub class: Option<Class>,
-    /// Runs a software adapter's kernels for subgroups of four although its own are larger; for tests.
-    pub quads: bool,
+    /// Runs a software adapter's kernels for subgroups of so many (0, 4 or 8) instead of those for its own; for tests.
+    pub subgroup: Option<u32>,
     /// Allocates for batches of so many tokens at the first one, instead of growing.
     pub batch_tokens: usize,
     /// How matrices and word tables are stored on the device.
@@ -99,7 +99,7 @@ impl GpuEngine {
     pub async fn with_options(options: GpuOptions) -> Result<Self> {
         let tensor =
             options.weights == WeightType::F16 && matches!(options.class, None | Some(Class::Tensor));
-        let mut context = Context::open(&options.selector, tensor, options.quads).await?;
+        let mut context = Context::open(&options.selector, tensor, options.subgroup).await?;
         let limits = &mut context.report.limits;
         limits.max_binding_bytes =
             options.max_binding_bytes.unwrap_or(u64::MAX).min(limits.max_binding_bytes);
@@ -198,7 +198,7 @@ impl GpuEngine {
         let kernel_limits = Limits {
             max_binding_bytes: limits.max_binding_bytes.min(limits.max_buffer_bytes),
             cooperative: self.context.report.cooperative,
-            quads: self.context.report.quads,
+            subgroup: self.context.report.subgroup,
         };
         let dispatches = lower(plan, class, self.weight_type, &kernel_limits, tuning)?;
         let resources: Vec<_> = dispatches

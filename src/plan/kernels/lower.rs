@@ -17,8 +17,8 @@ pub struct Limits {
     pub max_binding_bytes: u64,
     /// Its cooperative matrices, if it has any that kernels can use.
     pub cooperative: Option<Cooperative>,
-    /// Whether it is a CPU that runs subgroups of four, and kernels may use them.
-    pub quads: bool,
+    /// Of a CPU, 4 or 8: neighbouring invocations that are sure to share a subgroup, for kernels that let them. 0 for none.
+    pub subgroup: u32,
 }
 
 /// Turns a plan into dispatches for one class of adapters, with matrices and word tables stored as `weights`, and with the
@@ -35,7 +35,7 @@ pub fn lower(
     limits: &Limits,
     tuning: &Tuning,
 ) -> Result<Vec<Dispatch>> {
-    let tiles = Tiles { class, weights, cooperative: limits.cooperative, quads: limits.quads, tuning };
+    let tiles = Tiles { class, weights, cooperative: limits.cooperative, subgroup: limits.subgroup, tuning };
     let mut lowering = Lowering { plan, class, weights, limits, tiles, step: 0, dispatches: vec![] };
     for (index, step) in plan.steps.iter().enumerate() {
         lowering.step = index;

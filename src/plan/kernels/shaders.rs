@@ -19,7 +19,7 @@ impl Kernel {
 
     /// Whether it talks within subgroups, which a browser must be asked for by name.
     pub fn uses_subgroups(&self) -> bool {
-        self.variant.starts_with("software-quad") || self.variant.starts_with("tensor")
+        ["software-quad", "software-octet", "tensor"].iter().any(|start| self.variant.starts_with(start))
     }
 
     /// `NAME.VARIANT`: what debuggers, profiles and error messages show.
@@ -112,6 +112,10 @@ kernels! {
         "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
         "software/matmul.wgsl"
     ];
+    MATMUL_OCTET = "matmul" "software-octet" [
+        "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "prelude/weight_f32.wgsl", "software/matmul_octet.wgsl"
+    ];
     MATMUL_QUAD = "matmul" "software-quad" [
         "prelude/activation.wgsl", "prelude/input_vec2.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
         "prelude/weight_f32.wgsl", "software/matmul_quad.wgsl"
@@ -151,7 +155,12 @@ kernels! {
         "prelude/attention_scalar.wgsl", "prelude/attention.wgsl", "software/attention.wgsl"
     ];
     ATTENTION_QUAD = "attention" "software-quad" [
-        "prelude/attention_vec4.wgsl", "prelude/attention.wgsl", "software/attention_quad.wgsl"
+        "prelude/attention_vec4.wgsl", "prelude/attention.wgsl", "prelude/attention_kept.wgsl",
+        "software/attention_quad.wgsl"
+    ];
+    ATTENTION_OCTET = "attention" "software-octet" [
+        "prelude/attention_vec4.wgsl", "prelude/attention.wgsl", "prelude/attention_kept.wgsl",
+        "software/attention_octet.wgsl"
     ];
     ATTENTION_PROBABILITIES = "attention_probabilities" "any" [
         "prelude/attention.wgsl", "common/attention_probabilities.wgsl"
@@ -198,6 +207,10 @@ kernels! {
     MATMUL_SOFTWARE_F16 = "matmul" "software-f16" [
         "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
         "software/matmul.wgsl"
+    ];
+    MATMUL_OCTET_F16 = "matmul" "software-octet-f16" [
+        "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "prelude/weight_f16.wgsl", "software/matmul_octet.wgsl"
     ];
     MATMUL_QUAD_F16 = "matmul" "software-quad-f16" [
         "prelude/activation.wgsl", "prelude/input_vec2.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",

@@ -14,7 +14,7 @@ pub(super) const LANES: u32 = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tile {
-    /// 16 rows and 64 columns, or 24 and 16 where subgroups are of four; without workgroup memory, for CPUs.
+    /// For CPUs, without workgroup memory: 16 rows and 64 columns, with subgroups of four 24 and 16, of eight 32 and 32.
     Software,
     /// 64 rows and 64 columns.
     Small,
@@ -92,7 +92,7 @@ pub(super) struct Tiles<'a> {
     pub(super) class: Class,
     pub(super) weights: WeightType,
     pub(super) cooperative: Option<Cooperative>,
-    pub(super) quads: bool,
+    pub(super) subgroup: u32,
     pub(super) tuning: &'a Tuning,
 }
 
@@ -121,7 +121,8 @@ impl Tiles<'_> {
                     columns: side,
                 }
             }
-            (Tile::Software, _) if self.quads && !any_width => plain(&QUAD),
+            (Tile::Software, _) if self.subgroup == 4 && !any_width => plain(&QUAD),
+            (Tile::Software, _) if self.subgroup == 8 && !any_width => plain(&OCTET),
             (Tile::Software, _) => plain(&SOFTWARE),
             (Tile::Small, _) => plain(&SMALL),
             (Tile::Medium, _) => plain(&MEDIUM),
@@ -160,7 +161,8 @@ impl Tiles<'_> {
             };
         }
         let tile = match (self.class, head_dim) {
-            (Class::Software, _) if self.quads && head_dim.is_multiple_of(8) => &ATTENTION_QUAD,
+            (Class::Software, _) if self.subgroup == 4 && head_dim.is_multiple_of(8) => &ATTENTION_QUAD,
+            (Class::Software, _) if self.subgroup == 8 && head_dim.is_multiple_of(8) => &ATTENTION_OCTET,
             (Class::Software, _) | (_, 65..) => &ATTENTION_SOFTWARE,
             (_, 33..) => &ATTENTION_HEAD_64,
             _ => &ATTENTION_HEAD_32,
@@ -205,6 +207,14 @@ const QUAD: MatMulTile = MatMulTile {
     invocations: 4,
     rows: 24,
     columns: 16,
+};
+
+/// Likewise.
+const OCTET: MatMulTile = MatMulTile {
+    kernels: [[&shaders::MATMUL_OCTET; 2], [&shaders::MATMUL_OCTET_F16; 2]],
+    invocations: 8,
+    rows: 32,
+    columns: 32,
 };
 
 const SMALL: MatMulTile = MatMulTile {
@@ -268,6 +278,14 @@ const ATTENTION_QUAD: AttentionTile = AttentionTile {
     scalar: &shaders::ATTENTION_QUAD,
     invocations: 4,
     rows: 16,
+};
+
+/// Likewise.
+const ATTENTION_OCTET: AttentionTile = AttentionTile {
+    kernel: &shaders::ATTENTION_OCTET,
+    scalar: &shaders::ATTENTION_OCTET,
+    invocations: 8,
+    rows: 32,
 };
 
 const ATTENTION_HEAD_32: AttentionTile = AttentionTile {
