@@ -46,6 +46,8 @@ mod scheduler;
 pub mod text;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod verify;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod whole_file;
 
 pub use checkpoint::Checkpoint;
 pub use classifier::{Classifier, Prediction, bind_head};

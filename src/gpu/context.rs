@@ -15,8 +15,9 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// Opens the adapter that the selector means, with all the buffer sizes it allows, with what kernels for
-    /// cooperative matrices need if they are wanted and there, and with subgroups if its kernels, or those asked for, are for `subgroup`s.
+    /// Opens the adapter that the selector means, with all the buffer sizes it allows; with what kernels for cooperative
+    /// matrices need, if they are wanted and there; and with subgroups for a software adapter's kernels, of the adapter's own size
+    /// unless `subgroup` says which.
     pub(super) async fn open(
         selector: &AdapterSelector,
         tensor: bool,

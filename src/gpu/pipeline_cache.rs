@@ -51,10 +51,7 @@ impl PipelineCache {
 pub(super) fn keep(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let Some(folder) = path.parent() else { return Ok(()) };
     std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    std::io::Write::write_all(&mut file, bytes)?;
-    file.persist(path)?;
-    Ok(())
+    crate::whole_file::write(path, bytes)
 }
 
 /// A name that changes with whatever makes compiled kernels and measurements of them useless: adapter, driver, kernels, and

@@ -43,7 +43,7 @@ pub use data::{
 pub use page::render;
 
 use crate::error::{Error, Result};
-use std::io::Write;
+use crate::whole_file;
 use std::path::Path;
 
 /// Writes the report to `path`. A file that is there stays whole until the new one is.
@@ -60,15 +60,5 @@ pub fn write(path: impl AsRef<Path>, data: &ReportData) -> Result<()> {
         ))
         .with_source(error)
     };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".report").suffix(".tmp");
-    // A temporary file is its owner's alone by default; a report gets the rights of any other new file.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder).map_err(failed)?;
-    file.write_all(page.as_bytes()).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    whole_file::write(path, page.as_bytes()).map_err(failed)
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use frostbert::head::LabelIssue;
-use frostbert::{Error, Result, Text};
+use frostbert::{Error, Result, Text, whole_file};
 
 /// Where rows come from, and where the table goes.
 pub struct LabelErrors<'a> {
@@ -21,9 +21,7 @@ impl LabelErrors<'_> {
         let failed = |error: std::io::Error| {
             Error::io(format!("cannot write {}", self.path.display())).with_source(error)
         };
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(failed)?;
-        let mut table = csv::Writer::from_writer(file);
+        let mut table = csv::Writer::from_writer(Vec::new());
         let wrong = |error: csv::Error| failed(std::io::Error::other(error));
         table
             .write_record(["row", "label", "probability", "suggested", "suggested_probability", "text"])
@@ -42,8 +40,7 @@ impl LabelErrors<'_> {
                 ])
                 .map_err(wrong)?;
         }
-        let file = table.into_inner().map_err(|error| failed(error.into_error()))?;
-        file.persist(self.path).map_err(|error| failed(error.error))?;
-        Ok(())
+        let table = table.into_inner().map_err(|error| failed(error.into_error()))?;
+        whole_file::write(self.path, &table).map_err(failed)
     }
 }

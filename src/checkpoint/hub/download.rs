@@ -7,12 +7,13 @@ use super::super::modules::{MODULES, ModuleEntry, TRANSFORMER_CONFIGS};
 use super::super::source::HubModel;
 use super::{Download, FolderFiles, Hub, is_commit, shards, transformer_root};
 use crate::error::{Error, Result};
+use crate::whole_file;
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
 use hf_hub::api::{Progress, RepoInfo};
 use hf_hub::{Cache, Repo, RepoType};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -233,10 +234,7 @@ fn set_reference(hub: &Hub, model: &HubModel, commit: &str) -> std::io::Result<(
     let path = refs.join(&model.revision);
     let folder = path.parent().unwrap_or(&refs);
     std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(commit.as_bytes())?;
-    file.persist(&path)?;
-    Ok(())
+    whole_file::write(&path, commit.as_bytes())
 }
 
 /// Passes hf-hub's reports on as totals.

@@ -20,6 +20,7 @@ use tempfile::NamedTempFile;
 use crate::embeddings::Embeddings;
 use crate::error::{Error, Result};
 use crate::quantize::Precision;
+use crate::whole_file;
 
 /// The layouts that embeddings are written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -183,10 +184,7 @@ impl EmbeddingWriter {
                 "cannot write {name}: it is a folder; give the name of a file in it"
             )));
         }
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
+        let folder = whole_file::folder(path);
         let cannot = |error: io::Error| {
             let what = if error.kind() == ErrorKind::NotFound {
                 "its folder does not exist"
@@ -195,15 +193,7 @@ impl EmbeddingWriter {
             };
             Error::io(format!("cannot write {name}: {what} ({})", folder.display())).with_source(error)
         };
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".frostbert-").suffix(".tmp");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            // As any new file: the umask takes its share. (Temporary files are private otherwise.)
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let temporary = builder.tempfile_in(folder).map_err(cannot)?;
+        let temporary = whole_file::builder().tempfile_in(folder).map_err(cannot)?;
         let file = BufWriter::with_capacity(1 << 20, temporary.as_file().try_clone().map_err(cannot)?);
         let layout: io::Result<Box<dyn Layout>> = match format {
             EmbeddingFormat::Npy => npy::Npy::new(file, dim, precision).map(boxed),

@@ -14,7 +14,7 @@ use frostbert::head::{
     label_issues, train_test_split,
 };
 use frostbert::{
-    CachedEmbeddings, EmbedOptions, Embeddings, Encoder, Error, Layers, Result, Text, bind_head,
+    CachedEmbeddings, EmbedOptions, Embeddings, Encoder, Error, Layers, Result, Text, bind_head, whole_file,
 };
 use serde_json::json;
 
@@ -334,20 +334,9 @@ fn write_card(args: &Args, head: &Head, encoder: &Encoder, options: &EmbedOption
     let Some(path) = &args.card else { return Ok(()) };
     let name = args.out.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let card = model_card(&card::of_head(head, &encoder.recipe(options)?, name, false));
-    write_whole(path, &card)?;
+    whole_file::write(path, card.as_bytes())
+        .map_err(|error| Error::io(format!("cannot write {}", path.display())).with_source(error))?;
     eprintln!("model card written to {}", path.display());
-    Ok(())
-}
-
-/// Writes a text, or leaves the file as it was.
-fn write_whole(path: &std::path::Path, text: &str) -> Result<()> {
-    let failed =
-        |error: std::io::Error| Error::io(format!("cannot write {}", path.display())).with_source(error);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut file =
-        tempfile::NamedTempFile::new_in(folder.unwrap_or(std::path::Path::new("."))).map_err(failed)?;
-    std::io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
 }
 
