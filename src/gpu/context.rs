@@ -42,7 +42,8 @@ impl Context {
         } else {
             (wgpu::Features::empty(), wgpu::ExperimentalFeatures::disabled())
         };
-        let subgroup = subgroup.unwrap_or(report.subgroup);
+        // Four of a subgroup of eight can play one of four, not the other way.
+        let subgroup = subgroup.map_or(report.subgroup, |asked| asked.min(report.subgroup));
         let subgroups = if subgroup > 0 { platform::SUBGROUP } else { wgpu::Features::empty() };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("frostbert"),

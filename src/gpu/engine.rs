@@ -22,7 +22,7 @@ pub struct GpuOptions {
     pub selector: AdapterSelector,
     /// Runs the kernels of another class than the adapter's own; for tests and measurements.
     pub class: Option<Class>,
-    /// Runs a software adapter's kernels for subgroups of so many (0, 4 or 8) instead of those for its own; for tests.
+    /// Runs a software adapter's kernels for subgroups of so many (0, 4 or 8), at most those for its own; for tests.
     pub subgroup: Option<u32>,
     /// Allocates for batches of so many tokens at the first one, instead of growing.
     pub batch_tokens: usize,
