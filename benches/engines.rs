@@ -1,9 +1,10 @@
 //! Tokens per second of the engines by length of text, on a model of all-MiniLM-L6-v2's shape with random weights:
 //! `cargo bench --bench engines`. Prints, and gates nothing.
 
-use frostbert::checkpoint::Config;
-use frostbert::plan::{EmbeddingRequest, LayerMix, Plan, Pooling, RandomWeights, Request, families};
-use frostbert::reference::CpuEngine;
+use frostbert::engine::cpu::CpuEngine;
+use frostbert::model::Config;
+use frostbert::model::{EmbeddingRequest, LayerMix, Pooling};
+use frostbert::plan::{Plan, RandomWeights, Request, families};
 use frostbert::text::PackedBatch;
 use std::time::{Duration, Instant};
 

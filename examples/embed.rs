@@ -9,13 +9,13 @@ fn main() -> Result<()> {
     let model = args.next().unwrap_or_else(|| "sentence-transformers/all-MiniLM-L6-v2".into());
     let device = args.next().unwrap_or_else(|| "auto".into()).parse()?;
 
-    let encoder = Encoder::load(model).device(device).build_blocking()?;
+    let encoder = Encoder::load(model).device(device).build()?;
     println!("{} on {}", encoder.config().family.name(), encoder.device().name);
 
     let texts = ["A warm and funny film.", "I laughed and felt good.", "The bank raised its interest rates."];
     // Pooling and normalisation are the checkpoint's own unless the options say otherwise.
     let options = EmbedOptions { normalize: Some(true), ..EmbedOptions::default() };
-    let embeddings = encoder.embed_blocking(texts, &options)?;
+    let embeddings = encoder.embed(texts, &options)?;
 
     for (text, tokens) in texts.iter().zip(&embeddings.tokens) {
         println!("{tokens:>3} tokens  {text}");

@@ -2,10 +2,10 @@
 //!
 //! `cargo run --example one_kernel -- [software]`; without an argument it takes the best GPU.
 
-use frostbert::checkpoint::{Activation, Config};
-use frostbert::gpu::{AdapterSelector, GpuEngine};
+use frostbert::engine::cpu::CpuEngine;
+use frostbert::engine::gpu::{AdapterSelector, GpuEngine};
+use frostbert::model::{Activation, Config};
 use frostbert::plan::{Norm, OutputKind, PlanBuilder, RandomWeights, Request, Rows, Step};
-use frostbert::reference::CpuEngine;
 use frostbert::text::PackedBatch;
 use frostbert::{Error, Result};
 

@@ -28,9 +28,9 @@ fn main() -> Result<()> {
     let device = args.next().unwrap_or_else(|| "auto".into()).parse()?;
 
     // The encoder is never changed: no gradients, no BertForPreTraining, no fine-tuning.
-    let encoder = Encoder::load(model.as_str()).device(device).build_blocking()?;
+    let encoder = Encoder::load(model.as_str()).device(device).build()?;
     let options = EmbedOptions::default();
-    let embeddings = encoder.embed_blocking(REVIEWS.map(|(text, _)| text), &options)?;
+    let embeddings = encoder.embed(REVIEWS.map(|(text, _)| text), &options)?;
 
     // The head sees vectors and labels, and nothing else. C is chosen by cross-validation.
     let x = Matrix::new(embeddings.len(), embeddings.dim, embeddings.values)?;
@@ -46,7 +46,7 @@ fn main() -> Result<()> {
     bind_head(&mut head, &encoder, &options, &model)?;
     let classifier = Classifier::new(encoder, head)?;
     for text in ["What a lovely surprise.", "A waste of good actors."] {
-        let answer = &classifier.predict_blocking([text])?[0];
+        let answer = &classifier.predict([text])?[0];
         println!("{text}  {:?} {:.3?}", classifier.head().names(), answer.probabilities);
     }
     Ok(())

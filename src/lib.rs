@@ -11,59 +11,45 @@
     )
 )]
 
-#[cfg(not(target_arch = "wasm32"))]
-mod blocking;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(feature = "cache")]
 pub mod cache;
 pub mod checkpoint;
-mod classifier;
 pub mod data;
 mod device;
-mod dtype;
 mod embeddings;
 mod encoder;
-mod engine;
+pub mod engine;
 mod error;
-mod explanation;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(feature = "export")]
 pub mod export;
-mod finetuned;
-#[cfg(feature = "gpu")]
-pub mod gpu;
-#[cfg(not(feature = "gpu"))]
-#[path = "gpu_absent.rs"]
-pub mod gpu;
 pub mod head;
-mod parallel;
-mod pause;
+pub mod model;
 pub mod plan;
-mod pretraining;
+mod platform;
 pub mod quantize;
-pub mod reference;
-#[cfg(all(feature = "report", not(target_arch = "wasm32")))]
+#[cfg(feature = "report")]
 pub mod report;
-mod scheduler;
 pub mod text;
-#[cfg(not(target_arch = "wasm32"))]
-pub mod verify;
-#[cfg(not(target_arch = "wasm32"))]
-pub mod whole_file;
+pub mod workflow;
 
 pub use checkpoint::Checkpoint;
-pub use classifier::{Classifier, Prediction, bind_head};
 pub use device::Device;
-pub use dtype::Dtype;
 pub use embeddings::Embeddings;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(feature = "cache")]
 pub use encoder::CachedEmbeddings;
+#[cfg(not(target_arch = "wasm32"))]
+pub use encoder::RandomModel;
 pub use encoder::{
-    CancelToken, DeviceReport, EmbedOptions, EmbeddingRecipe, EncodeProgress, EncodeReport, Encoder,
-    EncoderBuilder, KernelProfile, Layers, Profile, ProgressFn, Prompt, Text, TokenOutputs, TokenRequest,
+    Aggregation, CancelToken, Classification, Dtype, EmbedOptions, EmbeddingRecipe, EncodeProgress,
+    EncodeReport, Encoder, EncoderBuilder, Entity, KernelProfile, Layers, MaskCandidate, Memory,
+    NextSentence, Profile, ProgressFn, Prompt, PseudoPerplexity, Ranked, Summary, Text, TokenOutputs,
+    TokenRequest,
 };
+pub use engine::DeviceReport;
 pub use error::{Error, Result};
-pub use explanation::Explanation;
-pub use finetuned::{Aggregation, Classification, Entity, Ranked};
-pub use pretraining::{MaskCandidate, NextSentence, PseudoPerplexity};
+#[cfg(not(target_arch = "wasm32"))]
+pub use platform::whole_file;
+pub use workflow::{Classifier, Explanation, Prediction, bind_head};
 
 /// The snippets of the README and of the guides are compiled with the documentation's tests.
 #[cfg(doctest)]

@@ -3,10 +3,9 @@
 // Clippy's exemption for tests does not reach the helpers beside them.
 #![allow(clippy::unwrap_used)]
 
-use frostbert::checkpoint::{
-    Checkpoint, Family, Files, FolderFiles, HeadKind, MemoryFiles, ProblemType, StoredType,
-};
-use frostbert::plan::{Pooling, WeightKind, WeightPart, WeightSource, WeightSpec};
+use frostbert::checkpoint::{Checkpoint, Files, FolderFiles, MemoryFiles, StoredType};
+use frostbert::model::{Family, HeadKind, ProblemType};
+use frostbert::model::{Pooling, WeightKind, WeightPart, WeightSource, WeightSpec};
 use frostbert::text::{EncodeOptions, TextInput, Tokenizer, Truncate};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -84,7 +83,7 @@ fn token_ids_are_those_of_transformers() {
     let mut compared = 0;
     for name in golden_names() {
         let checkpoint = golden(&name);
-        let tokenizer = Tokenizer::load(&checkpoint).unwrap();
+        let tokenizer = Tokenizer::load(checkpoint.tokenizer_source()).unwrap();
         for (case, expected) in cases(&name) {
             let Some(ids) = expected.get("input_ids") else { continue };
             let first = texts(&expected["texts"]);
@@ -452,7 +451,7 @@ fn missing_files_are_named_with_the_next_step() {
     assert_says(&complaint(misplaced), &["pooler.dense.bias", "different versions"]);
 
     let no_tokenizer = Checkpoint::from_files(without("bert-act-relu", "tokenizer.json")).unwrap();
-    let error = Tokenizer::load(&no_tokenizer).unwrap_err();
+    let error = Tokenizer::load(no_tokenizer.tokenizer_source()).unwrap_err();
     assert!(error.is_model_file());
     assert_says(&error.to_string(), &["tokenizer.json or vocab.txt"]);
 }
@@ -570,7 +569,7 @@ fn rows(
     inputs: &[TextInput<'_>],
     options: EncodeOptions,
 ) -> frostbert::Result<Vec<frostbert::text::Encoding>> {
-    Tokenizer::load(&golden(name)).unwrap().encode_batch(inputs, options)
+    Tokenizer::load(golden(name).tokenizer_source()).unwrap().encode_batch(inputs, options)
 }
 
 #[test]
@@ -669,7 +668,7 @@ fn offsets_are_bytes_of_the_text() {
 #[test]
 fn special_tokens_are_found() {
     for (name, mask) in [("bert-pretraining", 4), ("roberta-masked-lm", 4)] {
-        let tokenizer = Tokenizer::load(&golden(name)).unwrap();
+        let tokenizer = Tokenizer::load(golden(name).tokenizer_source()).unwrap();
         assert_eq!(tokenizer.mask_id().unwrap(), mask);
         let token = tokenizer.id_to_token(mask).unwrap();
         assert_eq!(tokenizer.token_to_id(&token), Some(mask));
@@ -683,7 +682,7 @@ fn special_tokens_are_found() {
 fn a_token_beyond_the_embeddings_is_named() {
     let mut files = in_memory("bert-act-relu");
     edit_json(&mut files, "config.json", |config| config["vocab_size"] = json!(200));
-    let tokenizer = Tokenizer::load(&Checkpoint::from_files(files).unwrap()).unwrap();
+    let tokenizer = Tokenizer::load(Checkpoint::from_files(files).unwrap().tokenizer_source()).unwrap();
     let error =
         tokenizer.encode_batch(&["fine fox".into(), "tokyo".into()], EncodeOptions::default()).unwrap_err();
     assert!(error.is_model_file());
@@ -703,7 +702,8 @@ fn vocab_txt_gives_the_ids_of_tokenizer_json() {
     vocab.sort_by_key(|(_, id)| *id);
     let lines: String = vocab.iter().map(|(token, _)| format!("{token}\n")).collect();
     files.insert("vocab.txt", lines.into_bytes());
-    let from_vocab = Tokenizer::load(&Checkpoint::from_files(files.clone()).unwrap()).unwrap();
+    let from_vocab =
+        Tokenizer::load(Checkpoint::from_files(files.clone()).unwrap().tokenizer_source()).unwrap();
     let texts = ["Größe naïve café – “quoted” 你好世界 🙂", "[MASK] The Fox!", "", "http://x.y/z 3.14"];
     let mut input: Vec<TextInput<'_>> = texts.into_iter().map(TextInput::Single).collect();
     input.push(TextInput::Pair("the fox", "the dog"));
@@ -711,7 +711,7 @@ fn vocab_txt_gives_the_ids_of_tokenizer_json() {
     assert_eq!(from_vocab.encode_batch(&input, EncodeOptions::default()).unwrap(), expected);
 
     files.insert("vocab.txt", b"some\nother\nwords\n".to_vec());
-    let error = Tokenizer::load(&Checkpoint::from_files(files).unwrap()).unwrap_err();
+    let error = Tokenizer::load(Checkpoint::from_files(files).unwrap().tokenizer_source()).unwrap_err();
     assert_says(&error.to_string(), &["vocab.txt", "[UNK]"]);
 }
 
@@ -722,7 +722,11 @@ fn settings_of_tokenizer_config_are_followed() {
         edit(&mut files);
         let checkpoint = Checkpoint::from_files(files).unwrap();
         let options = EncodeOptions { max_tokens, ..Default::default() };
-        Tokenizer::load(&checkpoint).unwrap().encode_batch(&[input], options).unwrap().remove(0)
+        Tokenizer::load(checkpoint.tokenizer_source())
+            .unwrap()
+            .encode_batch(&[input], options)
+            .unwrap()
+            .remove(0)
     };
     let set = |files: &mut MemoryFiles, key: &str, value: Value| {
         edit_json(files, "tokenizer_config.json", |config| config[key] = value);
@@ -765,7 +769,7 @@ fn the_length_of_sentence_transformers_goes_before_the_tokenizers() {
     let mut files = in_memory("sentence-mean");
     edit_json(&mut files, "tokenizer.json", |tokenizer| tokenizer["normalizer"]["lowercase"] = json!(false));
     let encode = |files: MemoryFiles| {
-        let tokenizer = Tokenizer::load(&Checkpoint::from_files(files).unwrap()).unwrap();
+        let tokenizer = Tokenizer::load(Checkpoint::from_files(files).unwrap().tokenizer_source()).unwrap();
         tokenizer.encode_batch(&["Fox TOKYO".into()], EncodeOptions::default()).unwrap().remove(0).ids
     };
     let cased = encode(files.clone());
@@ -790,7 +794,7 @@ fn a_transformer_in_its_own_folder_is_found() {
     let (flat, nested) = (Checkpoint::from_files(flat).unwrap(), Checkpoint::from_files(nested).unwrap());
     assert_eq!(flat.fingerprint().unwrap(), nested.fingerprint().unwrap());
     assert_eq!(flat.embedding_request(), nested.embedding_request());
-    Tokenizer::load(&nested).unwrap();
+    Tokenizer::load(nested.tokenizer_source()).unwrap();
 }
 
 #[test]
@@ -802,7 +806,7 @@ fn padding_and_truncation_of_tokenizer_json_are_ignored() {
         tokenizer["padding"] = json!({"strategy": {"Fixed": 32}, "direction": "Right", "pad_to_multiple_of": null,
             "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"});
     });
-    let tokenizer = Tokenizer::load(&Checkpoint::from_files(files).unwrap()).unwrap();
+    let tokenizer = Tokenizer::load(Checkpoint::from_files(files).unwrap().tokenizer_source()).unwrap();
     let text = ["the quick brown fox jumps over the lazy dog".into(), "fox".into()];
     let found = tokenizer.encode_batch(&text, EncodeOptions::default()).unwrap();
     assert_eq!(found, rows("bert-pretraining", &text, EncodeOptions::default()).unwrap());
@@ -840,7 +844,10 @@ fn all_mini_lm_tokenises_as_in_transformers() {
     };
     let texts = texts(&read("cases.json")["texts"]);
     let input: Vec<TextInput<'_>> = texts.iter().map(TextInput::from).collect();
-    let rows = Tokenizer::load(&checkpoint).unwrap().encode_batch(&input, EncodeOptions::default()).unwrap();
+    let rows = Tokenizer::load(checkpoint.tokenizer_source())
+        .unwrap()
+        .encode_batch(&input, EncodeOptions::default())
+        .unwrap();
     let expected: Vec<Vec<u32>> = read("input_ids.json").as_array().unwrap().iter().map(numbers).collect();
     assert_eq!(rows.len(), expected.len());
     for ((row, expected), text) in rows.iter().zip(&expected).zip(&texts) {

@@ -22,12 +22,12 @@ fn path(golden: &str) -> String {
 }
 
 fn load(golden: &str, device: Device, dtype: Dtype) -> Encoder {
-    Encoder::load(path(golden)).device(device).dtype(dtype).build_blocking().unwrap()
+    Encoder::load(path(golden)).device(device).dtype(dtype).build().unwrap()
 }
 
 fn embed(encoder: &Encoder) -> Vec<Vec<f32>> {
     let options = EmbedOptions { normalize: Some(true), ..EmbedOptions::default() };
-    encoder.embed_blocking(TEXTS, &options).unwrap().rows().map(<[f32]>::to_vec).collect()
+    encoder.embed(TEXTS, &options).unwrap().rows().map(<[f32]>::to_vec).collect()
 }
 
 fn largest_difference(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
@@ -60,7 +60,7 @@ fn f16_weights_keep_their_contract_on_every_device() {
 fn cooperative_matrices_keep_the_contract_of_f16() {
     for golden in ["sentence-mean", "modernbert", "mpnet", "roberta-masked-lm", "electra"] {
         let builder = Encoder::load(path(golden)).device(Device::Software).dtype(Dtype::F16);
-        let tensor = builder.kernels(Class::Tensor).build_blocking().unwrap();
+        let tensor = builder.kernels(Class::Tensor).build().unwrap();
         if tensor.device().class != "tensor" {
             support::not_tested(&format!("{} has no cooperative matrices", tensor.device().name));
             return;

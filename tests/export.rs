@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use frostbert::checkpoint::{Checkpoint, Family, ProblemType};
+use frostbert::checkpoint::Checkpoint;
 use frostbert::export::{CardData, LinearHeadParts, Metric, import_sklearn, model_card, transformers};
-use frostbert::plan::Pooling;
+use frostbert::model::Pooling;
+use frostbert::model::{Family, ProblemType};
 use frostbert::{Device, EmbedOptions, EmbeddingRecipe, Encoder, Layers, Prompt};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -29,7 +30,7 @@ fn golden(name: &str) -> PathBuf {
 fn load(folder: &Path) -> Encoder {
     let checkpoint =
         Checkpoint::open(folder).unwrap_or_else(|error| panic!("{}: {error:#}", folder.display()));
-    Encoder::from_checkpoint(checkpoint).device(Device::Cpu).build_blocking().unwrap()
+    Encoder::from_checkpoint(checkpoint).device(Device::Cpu).build().unwrap()
 }
 
 fn options(pooling: Pooling) -> EmbedOptions {
@@ -115,14 +116,14 @@ fn an_exported_folder_gives_the_heads_logits() {
         assert_eq!((&exported.folder, exported.class.as_str()), (&folder, class));
         assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 1, "nothing is left beside it");
 
-        let embeddings = encoder.embed_blocking(TEXTS, &options(pooling)).unwrap();
+        let embeddings = encoder.embed(TEXTS, &options(pooling)).unwrap();
         let classifier = load(&folder);
         assert_eq!(classifier.config().family, encoder.config().family);
         assert_eq!(
-            classifier.checkpoint().labels(frostbert::checkpoint::HeadKind::Sequence).unwrap(),
+            classifier.checkpoint().labels(frostbert::model::HeadKind::Sequence).unwrap(),
             head.labels
         );
-        let found = pollster::block_on(classifier.classify(TEXTS, &EmbedOptions::default())).unwrap();
+        let found = classifier.classify(TEXTS, &EmbedOptions::default()).unwrap();
         let mut worst: f64 = 0.0;
         for (row, found) in embeddings.rows().zip(&found) {
             for (expected, found) in logits(&head, row).iter().zip(&found.logits) {
@@ -197,7 +198,7 @@ fn the_exported_tensors_give_the_logits_by_plain_arithmetic() {
     let (checkpoint, cases) =
         (Checkpoint::open(&source).unwrap(), std::fs::read(source.join("cases.safetensors")).unwrap());
     let cases = SafeTensors::deserialize(&cases).unwrap();
-    let encoder = Encoder::from_checkpoint(checkpoint).device(Device::Cpu).build_blocking().unwrap();
+    let encoder = Encoder::from_checkpoint(checkpoint).device(Device::Cpu).build().unwrap();
     let head = head(48, 3);
     let matmul = |tensors: &SafeTensors<'_>, name: &str, x: &[f64]| -> Vec<f64> {
         let bias = floats(tensors, &format!("{name}.bias"));
@@ -258,8 +259,8 @@ fn weights_in_half_precision_stay_as_they_are_stored() {
     let name = "encoder.layer.0.attention.self.query.weight";
     let (ours, theirs) = (exported.tensor(&format!("bert.{name}")).unwrap(), stored.tensor(name).unwrap());
     assert_eq!((ours.dtype(), ours.data()), (Dtype::F16, theirs.data()));
-    let found = pollster::block_on(load(out.path()).classify(TEXTS, &EmbedOptions::default())).unwrap();
-    let embeddings = encoder.embed_blocking(TEXTS, &options(Pooling::Cls)).unwrap();
+    let found = load(out.path()).classify(TEXTS, &EmbedOptions::default()).unwrap();
+    let embeddings = encoder.embed(TEXTS, &options(Pooling::Cls)).unwrap();
     for (row, found) in embeddings.rows().zip(found) {
         for (expected, found) in logits(&head, row).iter().zip(found.logits) {
             assert!(
@@ -275,13 +276,13 @@ fn binary_multi_label_and_regression_heads() {
     let source = golden("bert-pretraining");
     let encoder = load(&source);
     let recipe = encoder.recipe(&options(Pooling::Pooler)).unwrap();
-    let embeddings = encoder.embed_blocking(TEXTS, &options(Pooling::Pooler)).unwrap();
+    let embeddings = encoder.embed(TEXTS, &options(Pooling::Pooler)).unwrap();
     let run = |head: &LinearHeadParts| {
         let out = tempfile::tempdir().unwrap();
         let exported = transformers(out.path(), &source, head, &recipe, None).unwrap();
         let classifier = load(out.path());
         assert_eq!(classifier.problem_type(), head.problem);
-        let found = pollster::block_on(classifier.classify(TEXTS, &EmbedOptions::default())).unwrap();
+        let found = classifier.classify(TEXTS, &EmbedOptions::default()).unwrap();
         (exported.notes, config(out.path()), found)
     };
     let labels = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
@@ -316,8 +317,8 @@ fn binary_multi_label_and_regression_heads() {
     let narrow = head(20, 3);
     let out = tempfile::tempdir().unwrap();
     transformers(out.path(), &source, &narrow, &encoder.recipe(&cut).unwrap(), None).unwrap();
-    let found = pollster::block_on(load(out.path()).classify(TEXTS, &EmbedOptions::default())).unwrap();
-    let rows = encoder.embed_blocking(TEXTS, &cut).unwrap();
+    let found = load(out.path()).classify(TEXTS, &EmbedOptions::default()).unwrap();
+    let rows = encoder.embed(TEXTS, &cut).unwrap();
     for (row, found) in rows.rows().zip(found) {
         for (expected, found) in logits(&narrow, row).iter().zip(found.logits) {
             assert!(

@@ -4,7 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use frostbert::{Checkpoint, Device, Encoder, verify};
+use frostbert::workflow::verify;
+use frostbert::{Checkpoint, Device, Encoder};
 
 fn folders() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/goldens");
@@ -24,9 +25,8 @@ fn check(device: &Device) {
     let mut compared = 0;
     for folder in folders() {
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
-        let build = |checkpoint: Checkpoint| {
-            Encoder::from_checkpoint(checkpoint).device(device.clone()).build_blocking()
-        };
+        let build =
+            |checkpoint: Checkpoint| Encoder::from_checkpoint(checkpoint).device(device.clone()).build();
         match verify::golden(&folder, build) {
             Ok(comparisons) => {
                 compared += comparisons.len();

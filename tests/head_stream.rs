@@ -4,11 +4,11 @@
 
 use std::collections::HashSet;
 
-use frostbert::cache::row_file;
 use frostbert::head::{
     CalibrationKind, Folds, Head, Kind, Matrix, Metrics, MlpOptions, RowSource, StreamRows, Targets,
     TrainData, TrainOptions,
 };
+use frostbert::workflow::row_file;
 use frostbert::{Error, Result};
 
 const ROWS: usize = 600;

@@ -5,7 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use frostbert::{Device, EmbedOptions, Encoder, Text, verify};
+use frostbert::workflow::verify;
+use frostbert::{Device, EmbedOptions, Encoder, Text};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -15,7 +16,7 @@ fn goldens() -> PathBuf {
 
 fn encoder(device: Device, batch_tokens: usize) -> Encoder {
     let model = goldens().join("sentence-mean").display().to_string();
-    Encoder::load(model).device(device).batch_tokens(batch_tokens).build_blocking().unwrap()
+    Encoder::load(model).device(device).batch_tokens(batch_tokens).build().unwrap()
 }
 
 const WORDS: [&str; 12] = [
@@ -46,7 +47,7 @@ fn check(device: &Device, cases: u32) {
     let large = encoder(device.clone(), 4096);
     let options = EmbedOptions::default();
     let bits = |encoder: &Encoder, texts: &[String]| -> Vec<Vec<u32>> {
-        let embeddings = encoder.embed_blocking(texts, &options).unwrap();
+        let embeddings = encoder.embed(texts, &options).unwrap();
         embeddings.rows().map(|row| row.iter().map(|x| x.to_bits()).collect()).collect()
     };
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
@@ -84,15 +85,12 @@ fn mixed_lengths_compute_no_padding() {
     let encoder = encoder(Device::Cpu, 256);
     let texts = (0..300).map(|n| Ok(Text::from(vec!["fox"; n % 50].join(" "))));
     let mut rows = 0;
-    let report = pollster::block_on(encoder.embed_stream(
-        texts.collect::<Vec<_>>(),
-        &EmbedOptions::default(),
-        |chunk| {
+    let report = encoder
+        .embed_stream(texts.collect::<Vec<_>>(), &EmbedOptions::default(), |chunk| {
             rows += chunk.len();
             Ok(())
-        },
-    ))
-    .unwrap();
+        })
+        .unwrap();
     assert_eq!((rows, report.texts), (300, 300));
     assert!(report.batches > 10);
     assert!(report.real_tokens as f64 / report.computed_tokens as f64 >= 0.98, "{report:?}");
@@ -117,7 +115,7 @@ fn mini_lm() -> Option<PathBuf> {
 
 fn check_mini_lm(device: Device) {
     let Some(folder) = mini_lm() else { return };
-    let encoder = Encoder::load(folder.display().to_string()).device(device).build_blocking().unwrap();
+    let encoder = Encoder::load(folder.display().to_string()).device(device).build().unwrap();
     let found = verify::sentence_golden(&goldens().join("all-MiniLM-L6-v2"), &encoder).unwrap();
     println!("largest error {:.2e}; PyTorch's float32 error {:.2e}", found.error, found.torch_error);
     assert!(found.holds(), "{found:?}");

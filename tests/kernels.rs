@@ -6,15 +6,13 @@ mod support;
 
 use std::sync::OnceLock;
 
-use frostbert::gpu::{AdapterSelector, GpuEngine, GpuOptions, PreparedPlan};
+use frostbert::engine::cpu::CpuEngine;
+use frostbert::engine::gpu::{AdapterSelector, GpuEngine, GpuOptions, PreparedPlan};
+use frostbert::model::{Config, EmbeddingRequest, LayerMix, Pooling, WeightSource, WeightSpec};
 use frostbert::plan::kernels::{Class, Tile, WeightType};
-use frostbert::plan::{
-    EmbeddingRequest, LayerMix, Outputs, Plan, Pooling, RandomWeights, Request, WeightSource, WeightSpec,
-    families,
-};
-use frostbert::reference::CpuEngine;
+use frostbert::plan::{Outputs, Plan, RandomWeights, Request, families};
 use frostbert::text::PackedBatch;
-use frostbert::{Error, Result, checkpoint::Config};
+use frostbert::{Error, Result};
 use support::{POSITIONS, VOCAB};
 
 /// Which kernels run.

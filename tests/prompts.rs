@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use frostbert::plan::Pooling;
+use frostbert::model::Pooling;
 use frostbert::text::Truncate;
 use frostbert::{Device, EmbedOptions, EmbeddingRecipe, Encoder, Prompt, TokenRequest};
 
@@ -33,7 +33,7 @@ fn checkpoint() -> tempfile::TempDir {
 }
 
 fn encoder(folder: &Path, device: Device) -> Encoder {
-    Encoder::load(folder.to_str().unwrap()).device(device).build_blocking().unwrap()
+    Encoder::load(folder.to_str().unwrap()).device(device).build().unwrap()
 }
 
 fn options(pooling: Pooling) -> EmbedOptions {
@@ -76,13 +76,13 @@ fn a_prompt_is_read_but_not_pooled() {
         let width = encoder.config().hidden;
         let last = encoder.config().layers;
         let request = TokenRequest { hidden_states: vec![last], ..TokenRequest::default() };
-        let tokens = encoder.token_outputs_blocking(TEXTS, &request, &options(Pooling::Mean)).unwrap();
+        let tokens = encoder.token_outputs(TEXTS, &request, &options(Pooling::Mean)).unwrap();
         // [CLS] and the prompt's words; what the prompt alone ends with is not there.
         let alone = EmbedOptions { prompt: Prompt::None, ..EmbedOptions::default() };
         let skipped = encoder.encode([PROMPT], &alone).unwrap()[0].len() - 1;
         assert!(skipped > 3);
         for pooling in Pooling::ALL.into_iter().filter(|pooling| *pooling != Pooling::Pooler) {
-            let found = encoder.embed_blocking(TEXTS, &options(pooling)).unwrap();
+            let found = encoder.embed(TEXTS, &options(pooling)).unwrap();
             for (text, output) in tokens.iter().enumerate() {
                 let expected = expected(&output.hidden_states[0], width, skipped, pooling);
                 for (found, expected) in found.row(text).iter().zip(expected) {
@@ -101,7 +101,7 @@ fn the_caller_may_decide_otherwise() {
     let pooled = encoder(&golden(), Device::Cpu);
     let as_trained = options(Pooling::Mean);
     let asked = |include| EmbedOptions { include_prompt: Some(include), ..options(Pooling::Mean) };
-    let embed = |encoder: &Encoder, options: &EmbedOptions| encoder.embed_blocking(TEXTS, options).unwrap();
+    let embed = |encoder: &Encoder, options: &EmbedOptions| encoder.embed(TEXTS, options).unwrap();
     assert_eq!(embed(&left_out, &asked(true)), embed(&pooled, &as_trained));
     assert_eq!(embed(&left_out, &as_trained), embed(&pooled, &asked(false)));
     assert_ne!(embed(&left_out, &as_trained), embed(&pooled, &as_trained));
@@ -136,11 +136,11 @@ fn a_text_cut_down_to_its_prompt_still_has_a_vector() {
     for device in [Device::Cpu, Device::Software] {
         let encoder = encoder(folder.path(), device);
         let options = EmbedOptions { max_tokens: Some(4), truncate: Truncate::Cut, ..options(Pooling::Mean) };
-        let found = encoder.embed_blocking(TEXTS, &options).unwrap();
+        let found = encoder.embed(TEXTS, &options).unwrap();
         assert!(found.values.iter().all(|value| value.is_finite()));
         let windows =
             EmbedOptions { max_tokens: Some(8), truncate: Truncate::Window { overlap: 1 }, ..options };
-        let found = encoder.embed_blocking(TEXTS, &windows).unwrap();
+        let found = encoder.embed(TEXTS, &windows).unwrap();
         assert!(found.values.iter().all(|value| value.is_finite()));
     }
 }

@@ -1,13 +1,14 @@
 //! The CPU engine: every kernel against the naive evaluator in float64, and what it promises of its bits.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use frostbert::checkpoint::{Activation, Config};
+use frostbert::engine::cpu::CpuEngine;
+use frostbert::model::{Activation, Config};
+use frostbert::model::{EmbeddingRequest, LayerMix, Pooling, WeightSource, WeightSpec};
 use frostbert::plan::builder::AttentionSettings;
 use frostbert::plan::{
-    BufferId, EmbeddingRequest, LayerMix, OutputKind, Outputs, Plan, PlanBuilder, Pooling, RandomWeights,
-    RelativeBias, Request, RowIndex, Rows, Step, WeightSource, WeightSpec, families,
+    BufferId, OutputKind, Outputs, Plan, PlanBuilder, RandomWeights, RelativeBias, Request, RowIndex, Rows,
+    Step, families,
 };
-use frostbert::reference::CpuEngine;
 use frostbert::text::PackedBatch;
 use proptest::prelude::*;
 use std::num::NonZeroUsize;

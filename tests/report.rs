@@ -5,7 +5,8 @@
 #[path = "report/sample.rs"]
 mod sample;
 
-use frostbert::report::{self, *};
+use frostbert::report;
+use frostbert::report::*;
 use quick_xml::events::Event;
 use serde_json::Value;
 use std::path::Path;

@@ -29,11 +29,9 @@ mod best_effort;
 mod entry;
 mod file;
 mod key;
-mod row_file;
 mod store;
 
 pub use best_effort::BestEffort;
 pub use entry::Entry;
 pub use key::{Key, KeySpace};
-pub use row_file::{RowReader, RowWriter, row_file};
 pub use store::{Cache, Cleared, EncoderInfo, Info};

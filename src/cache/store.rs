@@ -77,15 +77,7 @@ impl Cache {
     /// # Errors
     /// There is no home folder to be found.
     pub fn default_folder() -> Result<PathBuf> {
-        use etcetera::BaseStrategy;
-        if let Some(folder) = std::env::var_os("FROSTBERT_CACHE").filter(|folder| !folder.is_empty()) {
-            return Ok(folder.into());
-        }
-        let strategy = etcetera::choose_base_strategy().map_err(|error| {
-            Error::io("cannot find the user's cache folder: set FROSTBERT_CACHE to a folder")
-                .with_source(error)
-        })?;
-        Ok(strategy.cache_dir().join("frostbert"))
+        crate::platform::cache_folder()
     }
 
     /// The database file.

@@ -1,9 +1,10 @@
 //! What tells one encoder from another: hashes over its weights, its config and its tokenizer.
 
+use super::Weights;
 use super::heads::is_encoder;
-use super::{Config, Weights};
 use crate::error::Result;
-use crate::parallel;
+use crate::model::Config;
+use crate::platform;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
@@ -55,7 +56,8 @@ pub(super) fn of_weights(weights: &Weights) -> Result<String> {
         })
         .collect();
     let files = weights.files();
-    let hashes = parallel::map(&chunks, |(file, range)| {
+    let hashes = platform::map(chunks.len(), |chunk| {
+        let (file, range) = &chunks[chunk];
         files.read(file, range.clone()).map(|bytes| Sha256::digest(&bytes[..]))
     });
     let mut hash = Sha256::new();

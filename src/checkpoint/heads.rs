@@ -1,35 +1,8 @@
 //! Which heads a checkpoint has, told from its tensors.
 
-use super::{Config, Family, Weights};
-
-/// A head that transformers puts on an encoder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum HeadKind {
-    /// `BertPooler`: `tanh(W h_cls + b)`.
-    Pooler,
-    /// Masked language model (`predictions`).
-    MaskedLm,
-    /// Next-sentence prediction (`seq_relationship`).
-    NextSentence,
-    /// `ForSequenceClassification`.
-    Sequence,
-    /// `ForTokenClassification`.
-    Token,
-}
-
-impl HeadKind {
-    /// What a reader knows it as.
-    pub fn name(self) -> &'static str {
-        match self {
-            HeadKind::Pooler => "pooler",
-            HeadKind::MaskedLm => "masked language model",
-            HeadKind::NextSentence => "next-sentence prediction",
-            HeadKind::Sequence => "sequence classification",
-            HeadKind::Token => "token classification",
-        }
-    }
-}
+use super::Weights;
+use crate::model::HeadKind;
+use crate::model::{Config, Family};
 
 /// A head that is there.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -124,7 +97,7 @@ impl Heads {
 }
 
 /// Whether a tensor belongs to the encoder, its pooler, or a sentence-transformers module.
-pub(super) fn is_encoder(name: &str) -> bool {
+pub(crate) fn is_encoder(name: &str) -> bool {
     let first = name.split('.').next().unwrap_or_default();
     let parts =
         ["embeddings", "embeddings_project", "encoder", "transformer", "layers", "final_norm", "pooler"];

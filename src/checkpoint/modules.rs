@@ -1,10 +1,10 @@
 //! The sentence-transformers layout: modules.json and the folders it names.
 
-use super::Activation;
 use super::files::{Files, check_relative};
 use super::json::{Object, brief, read_value};
 use crate::error::{Error, Result};
-use crate::plan::{DenseLayer, Pooling};
+use crate::model::Activation;
+use crate::model::{DenseLayer, Pooling};
 use serde_json::Value;
 use std::collections::BTreeMap;
 

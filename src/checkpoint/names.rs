@@ -1,6 +1,6 @@
 //! Tensor names: as a checkpoint spells them, and as plans ask for them.
 
-use super::Family;
+use crate::model::Family;
 
 impl Family {
     /// What a checkpoint with a head puts before the names of the encoder's tensors. Source: `base_model_prefix`.

@@ -1,13 +1,17 @@
 //! Opening a checkpoint.
 
+use super::Weights;
 use super::files::{Files, read_all};
-use super::fingerprint::{self, Fingerprint};
-use super::heads::{HeadKind, Heads};
+use super::fingerprint;
+use super::fingerprint::Fingerprint;
+use super::heads::Heads;
 use super::json::Object;
 use super::modules::Modules;
-use super::{Config, Weights};
 use crate::error::{Error, Result};
-use crate::plan::{EmbeddingRequest, LayerMix, Pooling};
+use crate::model::Config;
+use crate::model::HeadKind;
+use crate::model::{EmbeddingRequest, LayerMix, Pooling};
+use crate::model::{TokenizerFiles, TokenizerSource};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -27,21 +31,6 @@ pub struct Checkpoint {
     heads: Heads,
     tokenizer: TokenizerFiles,
     fingerprint: OnceLock<Fingerprint>,
-}
-
-/// The files that a tokenizer is made from, as they are in the checkpoint.
-#[derive(Clone, Debug, Default)]
-pub struct TokenizerFiles {
-    /// tokenizer.json.
-    pub json: Option<Vec<u8>>,
-    /// vocab.txt, read only where there is no tokenizer.json.
-    pub vocab: Option<Vec<u8>>,
-    /// tokenizer_config.json: an object, or `null`.
-    pub config: serde_json::Value,
-    /// special_tokens_map.json: an object, or `null`.
-    pub special_tokens: serde_json::Value,
-    /// Where they are, for messages.
-    pub location: String,
 }
 
 impl Checkpoint {
@@ -108,9 +97,20 @@ impl Checkpoint {
         self.modules.as_ref()
     }
 
-    /// What the tokenizer is made from; see [`Tokenizer::load`](crate::text::Tokenizer::load).
+    /// The files of the tokenizer.
     pub fn tokenizer_files(&self) -> &TokenizerFiles {
         &self.tokenizer
+    }
+
+    /// What the tokenizer is made from, for `text::Tokenizer::load`.
+    pub fn tokenizer_source(&self) -> TokenizerSource<'_> {
+        TokenizerSource {
+            files: &self.tokenizer,
+            max_tokens: self.max_tokens(),
+            vocab_rows: self.config.vocab,
+            type_rows: self.config.type_vocab,
+            lowercase: self.modules.as_ref().is_some_and(|modules| modules.lowercase),
+        }
     }
 
     /// Longest input in tokens, special tokens included: as sentence-transformers, its own `max_seq_length` before the

@@ -1,8 +1,8 @@
 //! Reads config.json.
 
 use super::json::Object;
-use super::{Activation, ClassifierPooling, Config, Family, LayerAttention, ProblemType};
 use crate::error::{Error, Result};
+use crate::model::{Activation, ClassifierPooling, Config, Family, LayerAttention, ProblemType};
 
 impl Config {
     /// Reads config.json. `file` names it in messages. Defaults are those of the family's config class in transformers.

@@ -2,9 +2,10 @@
 
 use super::files::{Files, check_relative, read_all};
 use super::json::Object;
-use super::{Family, names};
+use super::names;
 use crate::error::{Error, Result};
-use crate::plan::{WeightSource, WeightSpec};
+use crate::model::Family;
+use crate::model::{WeightSource, WeightSpec};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, Metadata};
@@ -269,12 +270,14 @@ impl Weights {
         Ok(())
     }
 
+    #[cfg(feature = "export")]
     /// Names of the tensors of the encoder and its pooler, without those of sentence-transformers modules.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn encoder_names(&self) -> impl Iterator<Item = &str> {
         self.names().filter(|name| super::heads::is_encoder(name) && !name.contains('/'))
     }
 
+    #[cfg(feature = "export")]
     /// A tensor as it is stored: type, shape, bytes.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn stored(&self, name: &str) -> Result<(Dtype, &[usize], super::Bytes<'_>)> {

@@ -1,27 +1,19 @@
 //! Loading an encoder: checkpoint, tokenizer, device.
 
+use crate::platform::{self, entry};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use super::{DeviceReport, Encoder};
-use crate::checkpoint::{Checkpoint, Config};
+use super::Encoder;
+use super::dtype::Dtype;
+use crate::checkpoint::Checkpoint;
 use crate::device::Device;
-use crate::dtype::Dtype;
-use crate::engine::Engine;
+use crate::engine::{Settings, open};
 use crate::error::Result;
-use crate::gpu::{AdapterSelector, GpuEngine, GpuOptions};
 use crate::plan::kernels::Class;
 use crate::plan::{Request, families};
-use crate::reference::CpuEngine;
 use crate::text::Tokenizer;
-
-/// Tokens in one batch on the CPU engine: the activations of a batch stay in the cache.
-const CPU_BATCH_TOKENS: usize = 1024;
-/// On a software adapter: large enough to keep its threads busy, small enough to show progress.
-const SOFTWARE_BATCH_TOKENS: usize = 1024;
-/// On a GPU: enough rows to fill it.
-const GPU_BATCH_TOKENS: usize = 16_384;
 
 /// Chooses how an encoder is loaded; see [`Encoder::load`].
 pub struct EncoderBuilder {
@@ -128,44 +120,47 @@ impl EncoderBuilder {
         self
     }
 
-    /// Loads the encoder.
-    ///
-    /// # Errors
-    /// The checkpoint is missing or damaged; the device does not exist; weights do not fit it.
-    pub async fn build(self) -> Result<Encoder> {
+    entry! {
+        /// Loads the encoder.
+        ///
+        /// # Errors
+        /// The checkpoint is missing or damaged; the device does not exist; weights do not fit it.
+        pub fn build(self) -> Result<Encoder> = build_async;
+    }
+
+    pub(crate) async fn build_async(self) -> Result<Encoder> {
         let checkpoint = match self.source {
             Source::Open(checkpoint) => *checkpoint,
             #[cfg(not(target_arch = "wasm32"))]
             Source::Model(ref model) => native::open(model, self.offline, self.download_progress)?,
             #[cfg(target_arch = "wasm32")]
             Source::Model(model) => {
-                return Err(crate::Error::input(format!(
+                return Err(crate::error::Error::input(format!(
                     "cannot open {model}: a browser has no folders; load with Encoder::from_checkpoint"
                 )));
             }
         };
-        let tokenizer = Arc::new(Tokenizer::load(&checkpoint)?);
+        let tokenizer = Arc::new(Tokenizer::load(checkpoint.tokenizer_source())?);
         let weights = self.dtype.weight_type(checkpoint.weights());
-        let options = GpuOptions {
-            class: self.kernels,
+        let settings = Settings {
             weights,
+            threads: self.threads,
+            class: self.kernels,
             pipeline_cache: self.pipeline_cache,
-            ..GpuOptions::default()
+            tune: self.tune,
         };
-        let (mut engine, mut device) = choose_engine(&self.device, self.threads, options).await?;
-        if let (true, Engine::Gpu(engine)) = (self.tune, &mut engine) {
-            device.note = tuned(engine, checkpoint.config()).await?;
-        }
-        let batch_tokens = self.batch_tokens.unwrap_or(match (&engine, device.class.as_str()) {
-            (Engine::Cpu(_), _) => CPU_BATCH_TOKENS,
-            (_, "software") => SOFTWARE_BATCH_TOKENS,
-            _ => GPU_BATCH_TOKENS,
-        });
+        let config = checkpoint.config();
+        let opened = open(&self.device, settings, || {
+            let request = Request { hidden_states: vec![config.layers], ..Request::default() };
+            families::plan(config, &request)
+        })
+        .await?;
+        let batch_tokens = self.batch_tokens.unwrap_or(opened.batch_tokens);
         Ok(Encoder {
             checkpoint,
             tokenizer,
-            engine,
-            device,
+            engine: opened.engine,
+            device: opened.device,
             weights,
             batch_tokens,
             plans: Mutex::new(Vec::new()),
@@ -173,70 +168,17 @@ impl EncoderBuilder {
     }
 }
 
-/// Tunes an engine for a model, and says how.
-async fn tuned(engine: &mut GpuEngine, config: &Config) -> Result<Option<String>> {
-    let request = Request { hidden_states: vec![config.layers], ..Request::default() };
-    let tuning = engine.tune(&families::plan(config, &request)?).await?;
-    let tiles: Vec<_> = tuning.iter().map(|((k, n), tile)| format!("{n} x {k} {}", tile.name())).collect();
-    Ok((!tiles.is_empty()).then(|| format!("tiles for this adapter: {}", tiles.join(", "))))
-}
-
-/// Nothing of this is on disk in a browser.
-#[cfg(target_arch = "wasm32")]
-fn default_pipeline_cache() -> Option<PathBuf> {
-    None
-}
-
-#[cfg(not(target_arch = "wasm32"))]
+/// None in a browser, which has no folders.
 fn default_pipeline_cache() -> Option<PathBuf> {
     if std::env::var_os("FROSTBERT_PIPELINE_CACHE").is_some_and(|value| value == "off") {
         return None;
     }
-    crate::cache::Cache::default_folder().ok().map(|folder| folder.join("pipelines"))
-}
-
-async fn choose_engine(
-    device: &Device,
-    threads: Option<NonZeroUsize>,
-    options: GpuOptions,
-) -> Result<(Engine, DeviceReport)> {
-    let selector = match device {
-        Device::Cpu => return cpu(threads, None),
-        Device::Auto => AdapterSelector::Auto,
-        Device::Gpu => AdapterSelector::Gpu,
-        Device::Software => AdapterSelector::Software,
-        Device::Index(index) => AdapterSelector::Index(*index),
-        Device::Name(name) => AdapterSelector::Name(name.clone()),
-    };
-    let options = GpuOptions { selector, ..options };
-    match GpuEngine::with_options(options).await {
-        Ok(engine) => {
-            let report = engine.report();
-            let device = DeviceReport {
-                name: report.name.clone(),
-                backend: report.backend.to_string(),
-                class: engine.class().name().to_owned(),
-                note: None,
-            };
-            Ok((Engine::Gpu(Box::new(engine)), device))
-        }
-        Err(error) if *device == Device::Auto && error.is_device() => {
-            cpu(threads, Some(format!("using the CPU engine ({error})")))
-        }
-        Err(error) => Err(error),
-    }
-}
-
-fn cpu(threads: Option<NonZeroUsize>, note: Option<String>) -> Result<(Engine, DeviceReport)> {
-    let engine = CpuEngine::new(threads)?;
-    let name = format!("CPU engine ({}, {} threads)", engine.instruction_set(), engine.threads());
-    let device = DeviceReport { name, backend: "cpu".into(), class: "cpu".into(), note };
-    Ok((Engine::Cpu(engine), device))
+    platform::cache_folder().ok().map(|folder| folder.join("pipelines"))
 }
 
 #[cfg(not(target_arch = "wasm32"))]
 mod native {
-    use super::{Checkpoint, Encoder, EncoderBuilder, Result};
+    use super::{Checkpoint, EncoderBuilder, Result};
     use crate::checkpoint::{Download, Hub, ModelSource};
 
     pub(super) type DownloadProgress = Box<dyn FnMut(Download<'_>)>;
@@ -247,14 +189,6 @@ mod native {
         pub fn download_progress(mut self, progress: impl FnMut(Download<'_>) + 'static) -> Self {
             self.download_progress = Some(Box::new(progress));
             self
-        }
-
-        /// [`build`](Self::build), blocking.
-        ///
-        /// # Errors
-        /// As [`build`](Self::build).
-        pub fn build_blocking(self) -> Result<Encoder> {
-            pollster::block_on(self.build())
         }
     }
 

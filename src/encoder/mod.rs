@@ -1,34 +1,43 @@
 //! The encoder: a frozen checkpoint on a device, ready to embed.
 
 mod builder;
-#[cfg(not(target_arch = "wasm32"))]
-mod cached;
-mod embed;
-mod fingerprint;
+mod dtype;
 mod options;
 mod outputs;
-mod prefetch;
 mod profile;
+#[cfg(not(target_arch = "wasm32"))]
+mod random_model;
+mod recipe;
+mod session;
+mod stages;
+mod summary;
 mod text;
 
 pub use builder::EncoderBuilder;
-#[cfg(not(target_arch = "wasm32"))]
-pub use cached::CachedEmbeddings;
-pub use embed::EncodeReport;
-pub use fingerprint::EmbeddingRecipe;
+pub use dtype::Dtype;
 pub use options::{CancelToken, EmbedOptions, EncodeProgress, Layers, ProgressFn, Prompt};
-pub use outputs::{TokenOutputs, TokenRequest};
+pub use outputs::finetuned::{Aggregation, Classification, Entity, Ranked};
+pub use outputs::pretraining::{MaskCandidate, NextSentence, PseudoPerplexity};
+pub use outputs::tokens::{TokenOutputs, TokenRequest};
 pub use profile::{KernelProfile, Profile};
+#[cfg(not(target_arch = "wasm32"))]
+pub use random_model::RandomModel;
+pub use recipe::EmbeddingRecipe;
+pub use session::EncodeReport;
+#[cfg(feature = "cache")]
+pub use stages::cache::CachedEmbeddings;
+pub use summary::{Memory, Summary};
 pub use text::Text;
 
 use std::sync::{Arc, Mutex};
 
-use crate::checkpoint::{Checkpoint, Config};
-use crate::dtype::Rounded;
-use crate::engine::{Engine, Prepared};
+use crate::checkpoint::Checkpoint;
+use crate::engine::{DeviceReport, Engine, Prepared};
 use crate::error::Result;
+use crate::model::Config;
+use crate::model::WeightSource;
 use crate::plan::kernels::WeightType;
-use crate::plan::{Plan, Request, WeightSource, families};
+use crate::plan::{Plan, Request, families};
 use crate::text::Tokenizer;
 
 /// A frozen BERT on a device.
@@ -38,8 +47,8 @@ use crate::text::Tokenizer;
 /// ```no_run
 /// use frostbert::{Device, EmbedOptions, Encoder};
 ///
-/// let encoder = Encoder::load("models/all-MiniLM-L6-v2").device(Device::Auto).build_blocking()?;
-/// let embeddings = encoder.embed_blocking(["A fine film.", "A dull one."], &EmbedOptions::default())?;
+/// let encoder = Encoder::load("models/all-MiniLM-L6-v2").device(Device::Auto).build()?;
+/// let embeddings = encoder.embed(["A fine film.", "A dull one."], &EmbedOptions::default())?;
 /// assert_eq!(embeddings.row(0).len(), encoder.config().hidden);
 /// # Ok::<(), frostbert::Error>(())
 /// ```
@@ -58,19 +67,6 @@ pub struct Encoder {
 pub(crate) struct PlannedPass {
     pub(crate) plan: Plan,
     pub(crate) prepared: Prepared,
-}
-
-/// What computes, in words.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct DeviceReport {
-    /// The adapter's name, or `CPU engine`.
-    pub name: String,
-    /// `vulkan`, `metal`, `dx12`, `webgpu` or `cpu`.
-    pub backend: String,
-    /// Which kernels run: `gpu`, `browser`, `software`, `tensor`, or `cpu`.
-    pub class: String,
-    /// Why this device, where that is not what was asked for: "no GPU was found; using the CPU engine".
-    pub note: Option<String>,
 }
 
 impl Encoder {
@@ -121,12 +117,7 @@ impl Encoder {
         }
         let plan = families::plan(self.config(), request)?;
         let weights: &dyn WeightSource = self.checkpoint.weights();
-        let prepared = match (&self.engine, self.weights) {
-            (Engine::Cpu(_), WeightType::F16) => {
-                self.engine.prepare(&plan, &Rounded::new(weights, &plan)).await?
-            }
-            _ => self.engine.prepare(&plan, weights).await?,
-        };
+        let prepared = self.engine.prepare(&plan, weights, self.weights).await?;
         let pass = Arc::new(PlannedPass { plan, prepared });
         // Two callers may have built the same pass at once: the weights are shared, so the loser costs little.
         let mut plans = self.plans.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

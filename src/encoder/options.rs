@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::plan::{LayerMix, Pooling};
+use crate::model::{LayerMix, Pooling};
 use crate::text::Truncate;
 
 /// Which layers are pooled.

@@ -3,6 +3,7 @@
 use super::{EmbedOptions, Encoder, Text};
 use crate::error::{Error, Result};
 use crate::plan::{Peak, Request};
+use crate::platform::entry;
 use crate::text::PackedBatch;
 
 /// One batch, kernel by kernel.
@@ -34,13 +35,17 @@ pub struct KernelProfile {
 }
 
 impl Encoder {
-    /// Times the kernels of one packed batch: the first texts that fit the budget of tokens. Kernels run one after another
-    /// with a timestamp between them, so the sum is an upper bound of the batch's time. The first run warms up and is not
-    /// counted.
-    ///
-    /// # Errors
-    /// No text is given; options the model cannot fulfil; the adapter has no timestamps.
-    pub async fn profile<T: Into<Text>>(
+    entry! {
+        /// Times the kernels of one packed batch: the first texts that fit the budget of tokens. Kernels run one after another
+        /// with a timestamp between them, so the sum is an upper bound of the batch's time. The first run warms up and is not
+        /// counted.
+        ///
+        /// # Errors
+        /// No text is given; options the model cannot fulfil; the adapter has no timestamps.
+        pub fn profile(&self, texts: impl IntoIterator<Item = impl Into<Text>>, options: &EmbedOptions) -> Result<Profile> = profile_async;
+    }
+
+    pub(crate) async fn profile_async<T: Into<Text>>(
         &self,
         texts: impl IntoIterator<Item = T>,
         options: &EmbedOptions,
@@ -89,11 +94,15 @@ impl Encoder {
         Ok(Profile { texts: batch.texts(), tokens: batch.tokens(), kernels })
     }
 
-    /// Measures what the device can do at most, to set a [`Profile`] against it. Takes about half a second.
-    ///
-    /// # Errors
-    /// The device was lost.
-    pub async fn peak(&self) -> Result<Peak> {
+    entry! {
+        /// Measures what the device can do at most, to set a [`Profile`] against it. Takes about half a second.
+        ///
+        /// # Errors
+        /// The device was lost.
+        pub fn peak(&self) -> Result<Peak> = peak_async;
+    }
+
+    pub(crate) async fn peak_async(&self) -> Result<Peak> {
         self.engine.peak().await
     }
 

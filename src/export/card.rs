@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::checkpoint::ProblemType;
+use crate::model::ProblemType;
 
 /// A figure of the evaluation.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,7 +63,7 @@ pub struct CardData {
 ///     license: Some("apache-2.0".into()),
 ///     languages: vec!["en".into()],
 ///     dataset: None,
-///     problem: frostbert::checkpoint::ProblemType::SingleLabel,
+///     problem: frostbert::model::ProblemType::SingleLabel,
 ///     labels: vec![("bad".into(), 400), ("good".into(), 420)],
 ///     evaluation: "5-fold cross-validation".into(),
 ///     metrics: vec![Metric { id: "accuracy".into(), name: "Accuracy".into(), value: 0.767, interval: Some((0.75, 0.78)) }],

@@ -1,9 +1,9 @@
 //! From parts to a head and back.
 
 use super::LinearHeadParts;
-use crate::checkpoint::ProblemType;
 use crate::error::{Error, Result};
 use crate::head::{Head, Problem};
+use crate::model::ProblemType;
 
 impl LinearHeadParts {
     /// The parts of a linear head: standardisation and calibration folded into weights and bias.

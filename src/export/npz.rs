@@ -6,8 +6,8 @@ use std::io::{Cursor, Read};
 use npyz::{Deserialize, NpyFile, Order, TypeChar};
 
 use super::LinearHeadParts;
-use crate::checkpoint::ProblemType;
 use crate::error::{Error, Result};
+use crate::model::ProblemType;
 
 /// How to make the file, for messages.
 const HOW: &str = "np.savez(\"head.npz\", coef_=model.coef_, intercept_=model.intercept_, \

@@ -1,7 +1,7 @@
 //! A linear head as plain numbers.
 
-use crate::checkpoint::ProblemType;
 use crate::error::{Error, Result};
+use crate::model::ProblemType;
 
 /// A linear head: `logits = (W ((x - mean) / scale) + bias) / temperature`.
 #[derive(Clone, Debug, PartialEq)]

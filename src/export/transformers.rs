@@ -9,10 +9,11 @@ use serde_json::{Map, Value, json};
 
 use super::folder::write_folder;
 use super::parts::{Affine, LinearHeadParts};
-use crate::checkpoint::{Bytes, Checkpoint, Family, HeadKind};
+use crate::checkpoint::{Bytes, Checkpoint};
 use crate::encoder::EmbeddingRecipe;
 use crate::error::{Error, Result};
-use crate::plan::Pooling;
+use crate::model::Pooling;
+use crate::model::{Family, HeadKind};
 
 /// Scale at which logits pass through tanh; a power of two, so that scaling rounds nothing. `tanh(s z) / s` differs from
 /// z by a factor of `1 - (s z)² / 3`: with 2^-16 that is 1e-8 for a logit of 12, below f32's rounding, while `s z` stays

@@ -6,62 +6,40 @@
 // Numeric code over several arrays reads better with indices.
 #![allow(clippy::needless_range_loop)]
 
-mod adamw;
 mod baselines;
-mod calibrate;
-mod checks;
-mod cross;
-mod curvature;
-mod curves;
 mod data;
-mod dense;
-#[cfg_attr(not(target_arch = "wasm32"), path = "disk_native.rs")]
-#[cfg_attr(target_arch = "wasm32", path = "disk_web.rs")]
-mod disk;
-mod elastic;
-mod evaluate;
-mod explain;
-mod file;
-mod fingerprint;
-mod fit;
-mod layers;
-mod lbfgs;
-mod learning;
 mod linear;
-mod loss;
+mod measure;
 mod mlp;
-mod mlp_checkpoint;
-mod mlp_train;
 mod model;
-mod neighbours;
+mod numeric;
 mod options;
-#[cfg_attr(not(target_arch = "wasm32"), path = "parallel_native.rs")]
-#[cfg_attr(target_arch = "wasm32", path = "parallel_web.rs")]
-mod parallel;
-mod split;
-mod standardise;
-mod stream;
-mod support;
-mod tfidf;
-mod train;
+mod progress;
+mod select;
+mod tensors;
 
-pub use baselines::{Baseline, baselines};
-pub use calibrate::{Calibration, CalibrationKind};
-pub use checks::{LabelIssue, Warning, check_data, check_predictions, label_issues};
-pub use cross::{CrossValidation, PathPoint};
-pub use curves::{ReliabilityBin, precision_recall_curve, reliability, roc_curve, thin};
-pub use data::{Matrix, Problem, Targets, TrainData};
-pub use evaluate::{
+pub use baselines::compare::{Baseline, baselines};
+pub use data::matrix::Matrix;
+pub use data::split::{Folds, Split, train_test_split};
+pub use data::targets::{Problem, Targets, TrainData};
+pub use measure::calibration::Calibration;
+pub use measure::curves::{ReliabilityBin, precision_recall_curve, reliability, roc_curve, thin};
+pub use measure::label_issues::{LabelIssue, label_issues};
+pub use measure::metrics::{
     ClassMetrics, ClassRow, Estimate, LabelMetrics, Metrics, ValueMetrics, average_precision, roc_auc,
 };
-pub use explain::TokenShares;
-pub use file::FORMAT_VERSION;
-pub use fingerprint::EncoderFingerprint;
-pub use layers::{LayerCandidate, LayerChoice, choose_layers};
-pub use learning::{LearningPoint, learning_curve};
-pub use mlp::HeadActivation;
-pub use model::{Decision, Head, Record};
-pub use options::{ClassWeight, Kind, MlpOptions, SelectBy, Strength, TrainOptions};
-pub use split::{Folds, Split, train_test_split};
-pub use stream::{RowSource, StreamRows};
-pub use train::{Choice, Progress, Training};
+pub use measure::warnings::{Warning, check_data, check_predictions};
+pub use model::decision::Decision;
+pub use model::encoder_fingerprint::EncoderFingerprint;
+pub use model::explain::TokenShares;
+pub use model::file::FORMAT_VERSION;
+pub use model::head::{Head, Record};
+pub use options::{
+    CalibrationKind, ClassWeight, HeadActivation, Kind, MlpOptions, SelectBy, Strength, TrainOptions,
+};
+pub use progress::Progress;
+pub use select::cross_validation::{CrossValidation, PathPoint};
+pub use select::layers::{LayerCandidate, LayerChoice, choose_layers};
+pub use select::learning_curve::{LearningPoint, learning_curve};
+pub use select::stream::{RowSource, StreamRows};
+pub use select::train::{Choice, Training};

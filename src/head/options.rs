@@ -2,10 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::calibrate::CalibrationKind;
-use super::mlp::HeadActivation;
-use super::split::Folds;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+use crate::head::data::split::Folds;
 
 /// How a head is trained. The defaults suit most data.
 ///
@@ -255,4 +253,28 @@ pub enum ClassWeight {
     None,
     /// Each class counts the same: rows are weighted by `rows / (classes * rows of the class)`.
     Balanced,
+}
+
+/// How logits are calibrated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CalibrationKind {
+    /// Not at all.
+    #[default]
+    None,
+    /// One divisor for all logits: confidences change, predictions do not.
+    Temperature,
+    /// A factor and a shift for each logit: predictions may change too.
+    Vector,
+}
+
+/// The function between layers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeadActivation {
+    /// `x * Phi(x)`, by the error function.
+    #[default]
+    Gelu,
+    /// `max(x, 0)`.
+    Relu,
 }

@@ -2,11 +2,12 @@
 //! [`Request`] asks for after each layer.
 
 use super::{
-    BufferId, BufferSpec, EmbeddingRequest, LayerMix, Norm, Output, OutputKind, Plan, Pooling, RelativeBias,
-    Request, RowIndex, Rows, Step, WeightId, WeightKind, WeightPart, WeightSpec,
+    BufferId, BufferSpec, Norm, Output, OutputKind, Plan, RelativeBias, Request, RowIndex, Rows, Step,
+    WeightId,
 };
-use crate::checkpoint::{Activation, Config};
 use crate::error::{Error, Result};
+use crate::model::{Activation, Config};
+use crate::model::{EmbeddingRequest, LayerMix, Pooling, WeightKind, WeightPart, WeightSpec};
 
 /// Hands out ids and collects steps. One builder makes one plan.
 pub struct PlanBuilder<'a> {

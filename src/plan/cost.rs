@@ -112,8 +112,9 @@ impl Peak {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::Config;
-    use crate::plan::{EmbeddingRequest, LayerMix, Pooling, Request, families};
+    use crate::model::Config;
+    use crate::model::{EmbeddingRequest, LayerMix, Pooling};
+    use crate::plan::{Request, families};
 
     /// The figures that DESIGN-level arithmetic gives: 24 d² L + 4 S d L a token.
     #[test]

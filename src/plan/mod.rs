@@ -1,28 +1,27 @@
 //! The plan: an encoder pass as data.
 //!
 //! A [`Plan`] is a list of [`Step`]s over typed buffer and weight ids. It knows no GPU and holds no numbers of
-//! the model: [`families`] build it from a [`Config`](crate::checkpoint::Config) and a [`Request`], and an engine
-//! (the WGSL executor in `gpu`, the CPU engine in `reference`) runs it over
+//! the model: [`families`] build it from a [`Config`](crate::model::Config) and a [`Request`], and an engine
+//! (`engine/gpu` in WGSL, `engine/cpu` on the CPU) runs it over
 //! [`PackedBatch`]es. Row counts are symbolic ([`Rows`]), so one plan serves every batch.
 
 pub mod builder;
 mod cost;
 pub mod families;
 pub mod kernels;
+mod random_weights;
 pub mod request;
 mod step;
-mod weights;
 
 pub use builder::PlanBuilder;
 pub use cost::{Cost, KernelTime, Peak};
-pub use request::{DenseLayer, EmbeddingRequest, HeadOutput, LayerMix, Pooling, Request};
+pub use random_weights::RandomWeights;
+pub use request::{HeadOutput, Request};
 pub use step::{
-    BufferId, BufferSpec, Norm, Output, OutputKind, RelativeBias, RowIndex, Rows, Step, WeightId, WeightKind,
-    WeightPart, WeightSpec,
+    BufferId, BufferSpec, Norm, Output, OutputKind, RelativeBias, RowIndex, Rows, Step, WeightId,
 };
 
-pub use weights::{RandomWeights, WeightSource};
-
+use crate::model::WeightSpec;
 use crate::text::PackedBatch;
 
 /// An encoder pass: what to compute, in which order, into which buffers.

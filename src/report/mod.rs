@@ -43,7 +43,7 @@ pub use data::{
 pub use page::render;
 
 use crate::error::{Error, Result};
-use crate::whole_file;
+use crate::platform::whole_file;
 use std::path::Path;
 
 /// Writes the report to `path`. A file that is there stays whole until the new one is.

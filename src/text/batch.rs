@@ -23,7 +23,7 @@ impl PackedBatch {
         PackedBatch { cu_seqlens: vec![0], ..Self::default() }
     }
 
-    /// Adds a text. `position_offset` is [`Config::position_offset`](crate::checkpoint::Config::position_offset).
+    /// Adds a text. `position_offset` is [`Config::position_offset`](crate::model::Config::position_offset).
     ///
     /// With an offset, a token whose id is `position_offset - 1` (the padding id of RoBERTa and MPNet) stays on that row of
     /// the position table and is not counted, wherever it stands. Source: `create_position_ids_from_input_ids`.

@@ -2,9 +2,9 @@
 
 use super::encoding::{Encoding, TextInput, Truncate, limit, too_long};
 use super::vocab;
-use crate::checkpoint::{Checkpoint, TokenizerFiles};
 use crate::error::{Error, Result};
-use crate::parallel;
+use crate::model::{TokenizerFiles, TokenizerSource};
+use crate::platform;
 use serde_json::Value;
 use std::fmt;
 use tokenizers::normalizers::{NormalizerWrapper, Sequence, utils::Lowercase};
@@ -30,7 +30,7 @@ pub struct EncodeOptions {
 ///
 /// ```no_run
 /// use frostbert::{Checkpoint, text::{EncodeOptions, Tokenizer}};
-/// let tokenizer = Tokenizer::load(&Checkpoint::open("all-MiniLM-L6-v2")?)?;
+/// let tokenizer = Tokenizer::load(Checkpoint::open("all-MiniLM-L6-v2")?.tokenizer_source())?;
 /// let rows = tokenizer.encode_batch(&["Hello world!".into()], EncodeOptions::default())?;
 /// assert_eq!(rows[0].len(), 5);
 /// # Ok::<(), frostbert::Error>(())
@@ -68,8 +68,8 @@ impl Tokenizer {
     ///
     /// # Errors
     /// Neither tokenizer.json nor a vocab.txt for WordPiece is there, or they are damaged.
-    pub fn load(checkpoint: &Checkpoint) -> Result<Self> {
-        let files = checkpoint.tokenizer_files();
+    pub fn load(source: TokenizerSource<'_>) -> Result<Self> {
+        let files = source.files;
         let failed = |what: &str, error: tokenizers::Error| {
             Error::model_file(format!("cannot read {what} of {}", files.location)).with_source(error)
         };
@@ -87,14 +87,13 @@ impl Tokenizer {
         };
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|error| failed("the tokenizer", error))?;
-        if checkpoint.modules().is_some_and(|modules| modules.lowercase) {
+        if source.lowercase {
             lowercase(&mut inner).map_err(|error| failed("the tokenizer", error))?;
         }
         let processor = inner.get_post_processor().cloned();
         inner.with_post_processor(None::<PostProcessorWrapper>);
 
-        let config = checkpoint.config();
-        let types = if wants_type_ids(files) { config.type_vocab.max(1) as u32 } else { 1 };
+        let types = if wants_type_ids(files) { source.type_rows.max(1) as u32 } else { 1 };
         let direction = match files.config.get("truncation_side").and_then(Value::as_str) {
             Some("left") => TruncationDirection::Left,
             _ => TruncationDirection::Right,
@@ -103,8 +102,8 @@ impl Tokenizer {
         Ok(Tokenizer {
             inner,
             processor,
-            max_tokens: checkpoint.max_tokens(),
-            vocab_rows: config.vocab,
+            max_tokens: source.max_tokens,
+            vocab_rows: source.vocab_rows,
             types,
             direction,
             special,
@@ -162,8 +161,10 @@ impl Tokenizer {
     pub fn encode_batch(&self, inputs: &[TextInput<'_>], options: EncodeOptions) -> Result<Vec<Encoding>> {
         let max_tokens = limit(options.max_tokens, self.max_tokens)?;
         let rows: Vec<(usize, TextInput<'_>)> = inputs.iter().copied().enumerate().collect();
-        let encoded =
-            parallel::map(&rows, |(row, input)| self.encode_row(*row, *input, options.truncate, max_tokens));
+        let encoded = platform::map(rows.len(), |at| {
+            let (row, input) = rows[at];
+            self.encode_row(row, input, options.truncate, max_tokens)
+        });
         let mut all = Vec::with_capacity(inputs.len());
         for encodings in encoded {
             all.append(&mut encodings?);

@@ -1,8 +1,8 @@
 //! A BERT tokenizer from vocab.txt, for checkpoints older than tokenizer.json.
 
 use super::tokenizer::special_token;
-use crate::checkpoint::TokenizerFiles;
 use crate::error::{Error, Result};
+use crate::model::TokenizerFiles;
 use serde_json::Value;
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;

@@ -1,7 +1,8 @@
 //! Every step in f64, as plainly as it can be written: loops over the formulas, nothing shared with the engine.
 
-use frostbert::checkpoint::Activation;
-use frostbert::plan::{BufferId, Norm, Plan, Pooling, RelativeBias, RowIndex, Step, WeightId, WeightSource};
+use frostbert::model::Activation;
+use frostbert::model::{Pooling, WeightSource};
+use frostbert::plan::{BufferId, Norm, Plan, RelativeBias, RowIndex, Step, WeightId};
 use frostbert::text::PackedBatch;
 use std::f64::consts::{PI, SQRT_2};
 

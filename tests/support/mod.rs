@@ -3,10 +3,11 @@
 #![allow(dead_code)] // Each test program uses what it needs.
 #![allow(clippy::unwrap_used)] // Helpers of tests may.
 
-use frostbert::checkpoint::{Activation, Config};
+use frostbert::model::Pooling;
+use frostbert::model::{Activation, Config};
 use frostbert::plan::kernels::{Tile, Tuning};
 use frostbert::plan::{
-    BufferId, Norm, OutputKind, Plan, PlanBuilder, Pooling, RelativeBias, Request, RowIndex, Rows, Step,
+    BufferId, Norm, OutputKind, Plan, PlanBuilder, RelativeBias, Request, RowIndex, Rows, Step,
 };
 
 /// Rows of the word table of every case.

@@ -18,7 +18,7 @@ all-MiniLM-L6-v2 is the real model: 64 sentence embeddings, of which no coordina
 pub fn run() -> Result<()> {
     install::vulkan()?;
     let model = fetch::MODEL.fetch()?;
-    show(&mut cargo("build --package frostbert --bin frostbert"))?;
+    show(&mut cargo("build --package frostbert-cli"))?;
     let frostbert = root().join("target/debug/frostbert");
     let goldens = root().join("tests/fixtures/goldens");
     let mut verify =

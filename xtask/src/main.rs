@@ -3,6 +3,7 @@
 mod fetch;
 mod goldens;
 mod install;
+mod layers;
 mod process;
 mod quickstart;
 mod steps;
@@ -22,6 +23,7 @@ usage: cargo xtask COMMAND
   fetch        only fetches the model and the reviews into the cache folder
   test         everything that must hold before a change is merged; installs what it needs
   bench-web    embeds the same texts with this and with transformers.js, in the same Chromium
+  layers       checks who imports whom in the library
   goldens      writes docs/fidelity.md: how far both engines are from transformers, golden by golden
 ";
 
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         ["fetch"] => fetch::run,
         ["test"] => test::run,
         ["goldens"] => goldens::run,
+        ["layers"] => layers::run,
         ["bench-web"] => web::bench,
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -72,7 +72,7 @@ fn path(path: &Path) -> Result<&str> {
 
 /// Builds the binary and says where it is.
 fn build() -> Result<PathBuf> {
-    show(&mut cargo("build --package frostbert --bin frostbert"))?;
+    show(&mut cargo("build --package frostbert-cli"))?;
     // This program lies in the folder that cargo builds into, wherever that is.
     let here = std::env::current_exe().map_err(|error| format!("cannot find the build folder: {error}"))?;
     let binary = here.with_file_name(format!("frostbert{}", std::env::consts::EXE_SUFFIX));

@@ -3,7 +3,7 @@
 use crate::process::{cargo, show, watch};
 use crate::steps::Steps;
 use crate::web::Web;
-use crate::{Result, fetch, install};
+use crate::{Result, fetch, install, layers};
 
 /// The browser's target.
 const WASM: &str = "wasm32-unknown-unknown";
@@ -21,13 +21,14 @@ pub fn run() -> Result<()> {
     })?;
     steps.run("fetch the model and data that tests use", fetch::run)?;
     steps.run("formatting", cargo_step("fmt --all --check"))?;
+    steps.run("who imports whom", layers::run)?;
     // Warnings are denied through the tools' own arguments, never RUSTFLAGS: those would build every dependency again.
     steps.run(
         "lints",
-        cargo_step("clippy --package frostbert --package xtask --all-targets -- -D warnings"),
+        cargo_step("clippy --workspace --exclude frostbert-web --all-targets --all-features -- -D warnings"),
     )?;
     steps.run("documentation", || {
-        show(cargo("doc --package frostbert --no-deps").env("RUSTDOCFLAGS", "-D warnings"))
+        show(cargo("doc --package frostbert --all-features --no-deps").env("RUSTDOCFLAGS", "-D warnings"))
     })?;
     steps.run(
         "without the gpu feature",
@@ -44,14 +45,14 @@ pub fn run() -> Result<()> {
     steps.run("unit, integration and command-line tests", || {
         watch(
             &mut cargo(
-                "test --package frostbert --package xtask --lib --bins --tests --examples --no-fail-fast",
+                "test --workspace --exclude frostbert-web --all-features --lib --bins --tests --examples --no-fail-fast",
             ),
             |line| tally.read(line),
         )
         .map_err(|error| format!("{error}\n  {}", tally.line()))
     })?;
     steps.run("examples in the documentation", || {
-        watch(&mut cargo("test --package frostbert --doc"), |line| tally.read(line))
+        watch(&mut cargo("test --package frostbert --all-features --doc"), |line| tally.read(line))
             .map_err(|error| format!("{error}\n  {}", tally.line()))
     })?;
     let web = steps.run("install what the browser side needs", Web::install)?;

@@ -1,13 +1,13 @@
 //! Downloads into the hub's cache, by the hf-hub crate; this file picks what is needed, checks what came and makes a
 //! snapshot visible only once it is whole.
 
-use super::super::files::check_relative;
-use super::super::json;
-use super::super::modules::{MODULES, ModuleEntry, TRANSFORMER_CONFIGS};
-use super::super::source::HubModel;
 use super::{Download, FolderFiles, Hub, is_commit, shards, transformer_root};
+use crate::checkpoint::files::check_relative;
+use crate::checkpoint::json;
+use crate::checkpoint::modules::{MODULES, ModuleEntry, TRANSFORMER_CONFIGS};
+use crate::checkpoint::source::HubModel;
 use crate::error::{Error, Result};
-use crate::whole_file;
+use crate::platform::whole_file;
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
 use hf_hub::api::{Progress, RepoInfo};
 use hf_hub::{Cache, Repo, RepoType};
@@ -220,7 +220,7 @@ fn sha256(path: &Path) -> std::io::Result<String> {
             len => hash.update(&buffer[..len]),
         }
     }
-    Ok(super::super::fingerprint::hex(&hash.finalize()))
+    Ok(crate::checkpoint::fingerprint::hex(&hash.finalize()))
 }
 
 /// Writes `refs/REVISION`, which makes the snapshot the model's current one.

@@ -13,11 +13,11 @@ use download::download;
 #[cfg(not(feature = "hub"))]
 use without::download;
 
-use super::FolderFiles;
-use super::files::Files;
-use super::json::Object;
-use super::modules::ModuleEntry;
-use super::source::HubModel;
+use crate::checkpoint::FolderFiles;
+use crate::checkpoint::files::Files;
+use crate::checkpoint::json::Object;
+use crate::checkpoint::modules::ModuleEntry;
+use crate::checkpoint::source::HubModel;
 use crate::error::{Error, Result};
 use std::fmt;
 use std::path::PathBuf;
@@ -231,7 +231,7 @@ fn shards(files: &dyn Files, index: &str) -> Result<Vec<String>> {
     let mut shards = vec![];
     for (name, shard) in map.entries() {
         let shard = shard.as_str().ok_or_else(|| map.wrong(name, "a file name"))?;
-        super::files::check_relative(shard, index.file())?;
+        crate::checkpoint::files::check_relative(shard, index.file())?;
         shards.push(shard.to_owned());
     }
     shards.sort();

@@ -1,7 +1,7 @@
 //! What stands in for downloads in a build without them.
 
-use super::super::source::HubModel;
 use super::{Download, Hub};
+use crate::checkpoint::source::HubModel;
 use crate::error::{Error, Result};
 use std::path::PathBuf;
 

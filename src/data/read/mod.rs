@@ -13,11 +13,11 @@ use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
 
-use self::input::Input;
-pub use self::input::Progress;
-use self::row::{Cell, Place};
-pub use self::row::{Label, LabelKind, Row};
-pub use self::select::{Filter, Rows, Selection, TextColumns};
+use crate::data::read::input::Input;
+pub use crate::data::read::input::Progress;
+use crate::data::read::row::{Cell, Place};
+pub use crate::data::read::row::{Label, LabelKind, Row};
+pub use crate::data::read::select::{Filter, Rows, Selection, TextColumns};
 use crate::error::{Error, Result};
 
 /// How a table is laid out on disk.

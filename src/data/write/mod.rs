@@ -19,8 +19,8 @@ use tempfile::NamedTempFile;
 
 use crate::embeddings::Embeddings;
 use crate::error::{Error, Result};
+use crate::platform::whole_file;
 use crate::quantize::Precision;
-use crate::whole_file;
 
 /// The layouts that embeddings are written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

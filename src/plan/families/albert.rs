@@ -1,8 +1,10 @@
 //! ALBERT: narrow embeddings, a projection, and layers that share their weights. Source: `AlbertModel`.
 
 use super::Steps;
-use super::heads::{self, MlmHead};
-use super::post_norm::{self, Names};
+use super::heads;
+use super::heads::MlmHead;
+use super::post_norm;
+use super::post_norm::Names;
 use crate::plan::builder::AttentionSettings;
 use crate::plan::{BufferId, HeadOutput, PlanBuilder};
 

@@ -1,6 +1,7 @@
 //! BERT: post-norm layers, learned positions, token types. Source: `BertModel`, `BertForPreTraining`.
 
-use super::heads::{self, MlmHead};
+use super::heads;
+use super::heads::MlmHead;
 use super::{Steps, post_norm};
 use crate::plan::builder::AttentionSettings;
 use crate::plan::{BufferId, HeadOutput, PlanBuilder};

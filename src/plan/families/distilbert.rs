@@ -1,9 +1,11 @@
 //! DistilBERT: BERT's layers under other names, no token types, no pooler. Source: `DistilBertModel`.
 
 use super::Steps;
-use super::heads::{self, MlmHead};
-use super::post_norm::{self, Names};
-use crate::checkpoint::Activation;
+use super::heads;
+use super::heads::MlmHead;
+use super::post_norm;
+use super::post_norm::Names;
+use crate::model::Activation;
 use crate::plan::builder::AttentionSettings;
 use crate::plan::{BufferId, HeadOutput, PlanBuilder};
 

@@ -1,8 +1,9 @@
 //! ELECTRA: BERT with narrower embeddings and a projection, no pooler. Source: `ElectraModel`.
 
-use super::heads::{self, MlmHead};
+use super::heads;
+use super::heads::MlmHead;
 use super::{Steps, bert, post_norm};
-use crate::checkpoint::Activation;
+use crate::model::Activation;
 use crate::plan::{BufferId, HeadOutput, PlanBuilder};
 
 pub(super) struct Electra;

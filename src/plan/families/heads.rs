@@ -1,6 +1,6 @@
 //! Heads that come in checkpoints, in the few forms that the families share.
 
-use crate::checkpoint::Activation;
+use crate::model::Activation;
 use crate::plan::{BufferId, PlanBuilder, Step};
 
 /// `tanh(W h_first + b)`: `BertPooler`.

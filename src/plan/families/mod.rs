@@ -11,11 +11,11 @@ mod mpnet;
 mod post_norm;
 mod roberta;
 
-use super::builder::Progress;
-use super::request::HeadOutput;
-use super::{BufferId, OutputKind, Plan, PlanBuilder, Request};
-use crate::checkpoint::{Config, Family};
 use crate::error::{Error, Result};
+use crate::model::{Config, Family};
+use crate::plan::builder::Progress;
+use crate::plan::request::HeadOutput;
+use crate::plan::{BufferId, OutputKind, Plan, PlanBuilder, Request};
 
 /// What a family must say. Everything else is the same for all.
 trait Steps {

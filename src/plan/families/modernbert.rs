@@ -2,8 +2,9 @@
 //! Source: `ModernBertModel`.
 
 use super::Steps;
-use super::heads::{self, MlmHead};
-use crate::checkpoint::ClassifierPooling;
+use super::heads;
+use super::heads::MlmHead;
+use crate::model::ClassifierPooling;
 use crate::plan::builder::AttentionSettings;
 use crate::plan::{BufferId, HeadOutput, PlanBuilder, Rows, Step};
 
@@ -88,7 +89,7 @@ impl Steps for ModernBert {
             HeadOutput::Sequence => {
                 let pooled = if config.classifier_pooling == ClassifierPooling::Mean {
                     let out = b.buffer(Rows::Texts, config.hidden, "mean");
-                    b.step(Step::Pool { x: hidden, pooling: crate::plan::Pooling::Mean, column: 0, out });
+                    b.step(Step::Pool { x: hidden, pooling: crate::model::Pooling::Mean, column: 0, out });
                     out
                 } else {
                     b.first_tokens(hidden)

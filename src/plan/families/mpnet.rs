@@ -1,6 +1,7 @@
 //! MPNet: BERT's layers with a bucketed relative position bias, shared by all layers. Source: `MPNetModel`.
 
-use super::post_norm::{self, Names};
+use super::post_norm;
+use super::post_norm::Names;
 use super::{Steps, bert, roberta};
 use crate::plan::builder::AttentionSettings;
 use crate::plan::{BufferId, HeadOutput, PlanBuilder, RelativeBias};

@@ -1,8 +1,9 @@
 //! RoBERTa, CamemBERT, XLM-RoBERTa: BERT's layers; positions start after the padding id. Source: `RobertaModel`.
 
-use super::heads::{self, MlmHead};
+use super::heads;
+use super::heads::MlmHead;
 use super::{Steps, bert, post_norm};
-use crate::checkpoint::Activation;
+use crate::model::Activation;
 use crate::plan::{BufferId, HeadOutput, PlanBuilder};
 
 pub(super) struct Roberta;

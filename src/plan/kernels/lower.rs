@@ -1,14 +1,17 @@
 //! From steps to dispatches.
 
-use super::shaders::{self, Kernel};
-use super::tiles::{self, AttentionKernel, Invocations, LANES, Tiles, Tuning};
+use super::shaders;
+use super::shaders::Kernel;
+use super::tiles;
+use super::tiles::{AttentionKernel, Invocations, LANES, Tiles, Tuning};
 use super::{
     Access, Class, Cooperative, Count, Dispatch, Groups, Resource, WeightLayout, WeightSlice, WeightType,
     Word,
 };
-use crate::checkpoint::Activation;
 use crate::error::{Error, Result};
-use crate::plan::{BufferId, Norm, Plan, Pooling, RelativeBias, RowIndex, Rows, Step, WeightId};
+use crate::model::Activation;
+use crate::model::Pooling;
+use crate::plan::{BufferId, Norm, Plan, RelativeBias, RowIndex, Rows, Step, WeightId};
 
 /// What a device allows, as far as kernels depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

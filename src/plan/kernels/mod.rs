@@ -1,6 +1,6 @@
 //! What each kernel is given: parameters, bindings, override constants and workgroup counts, as data without wgpu.
 //!
-//! [`lower`] turns a [`Plan`](super::Plan) into a list of [`Dispatch`]es for one [`Class`] of adapters. Nothing in a
+//! [`lower`] turns a [`Plan`](crate::plan::Plan) into a list of [`Dispatch`]es for one [`Class`] of adapters. Nothing in a
 //! dispatch depends on a batch but its row count, so a plan is lowered once.
 
 mod lower;
@@ -11,7 +11,7 @@ pub use lower::{Limits, lower, relative_bucket};
 pub use shaders::{KERNELS, Kernel, PEAK_COOPERATIVE, PEAK_COPY, PEAK_FMA};
 pub use tiles::{Tile, Tuning};
 
-use super::{BufferId, Rows, WeightId};
+use crate::plan::{BufferId, Rows, WeightId};
 use crate::text::PackedBatch;
 use serde::{Deserialize, Serialize};
 
@@ -217,7 +217,7 @@ impl Groups {
 pub struct Dispatch {
     /// Which kernel.
     pub kernel: &'static Kernel,
-    /// Position in [`Plan::steps`](super::Plan::steps).
+    /// Position in [`Plan::steps`](crate::plan::Plan::steps).
     pub step: usize,
     /// Override constants, by name.
     pub constants: Vec<(&'static str, f64)>,

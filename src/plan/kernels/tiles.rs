@@ -1,7 +1,8 @@
 //! Which kernel multiplies which matrix, and what a workgroup of it covers: a small table, which a measurement on the
 //! device may overrule. Never a function of the batch.
 
-use super::shaders::{self, Kernel};
+use super::shaders;
+use super::shaders::Kernel;
 use super::{Class, Cooperative, WeightType};
 use crate::plan::Rows;
 use serde::{Deserialize, Serialize};

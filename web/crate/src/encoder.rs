@@ -1,6 +1,7 @@
 //! The encoder.
 
-use frostbert::checkpoint::{Config, Fingerprint, HeadKind};
+use frostbert::checkpoint::Fingerprint;
+use frostbert::model::{Config, HeadKind};
 use frostbert::plan::kernels::Class;
 use frostbert::{
     CancelToken, Checkpoint, Device, EmbedOptions, Embeddings, Encoder, EncoderBuilder, Error, Text,
@@ -89,7 +90,7 @@ struct ModelInfo<'a> {
     parameters: usize,
     max_tokens: usize,
     dim: usize,
-    pooling: Vec<frostbert::plan::Pooling>,
+    pooling: Vec<frostbert::model::Pooling>,
     normalize: bool,
     dtype: &'a str,
     masked: bool,

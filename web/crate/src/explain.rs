@@ -1,7 +1,7 @@
 //! What each token adds to a class's logit.
 
 use frostbert::head::{Head, Matrix};
-use frostbert::plan::Pooling;
+use frostbert::model::Pooling;
 use frostbert::{EmbeddingRecipe, TokenOutputs};
 use serde::Serialize;
 

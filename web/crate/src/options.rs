@@ -1,6 +1,6 @@
 //! Options as JavaScript writes them.
 
-use frostbert::plan::Pooling;
+use frostbert::model::Pooling;
 use frostbert::text::Truncate;
 use frostbert::{EmbedOptions, Layers, Prompt};
 use serde::Deserialize;

@@ -1,0 +1,579 @@
+//! Options that several subcommands share.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use clap::{Args, ValueEnum};
+use frostbert::cache::{BestEffort, Cache};
+use frostbert::checkpoint::{Hub, ModelSource};
+use frostbert::data::{
+    Filter, Format, Label, LabelKind, Progress, ReadOptions, Row, Selection, Table, TextColumns,
+};
+use frostbert::head::{Head, Targets, train_test_split};
+use frostbert::model::{LayerMix, Pooling};
+use frostbert::text::Truncate;
+use frostbert::{Classifier, Device, Dtype, EmbedOptions, Encoder, Error, Layers, Prompt, Result, Text};
+
+use crate::progress;
+
+/// Which model runs where.
+#[derive(Args, Clone, Debug)]
+pub struct ModelArgs {
+    /// Checkpoint folder, or a hub id such as sentence-transformers/all-MiniLM-L6-v2[@revision]
+    #[arg(long, value_name = "FOLDER|ID")]
+    pub model: String,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
+/// How a model runs.
+#[derive(Args, Clone, Debug)]
+pub struct EngineArgs {
+    /// auto, cpu, gpu, software, a number or part of a name from `frostbert devices`
+    #[arg(long, default_value = "auto", value_parser = parse_device)]
+    pub device: Device,
+    /// What weights are kept as: f32, f16 (half the memory), or auto (f16 where the checkpoint stores f16)
+    #[arg(long, default_value_t)]
+    pub dtype: Dtype,
+    /// Tokens in one packed batch [default: by device]
+    #[arg(long, value_name = "N")]
+    pub batch_tokens: Option<NonZeroUsize>,
+    /// Threads of the CPU engine [default: all]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// Measure which kernels suit this adapter and model best (about a second), and remember it
+    #[arg(long)]
+    pub tune: bool,
+    /// Never touch the network: the model must be a folder or already in the hub cache
+    #[arg(long)]
+    pub offline: bool,
+}
+
+impl EngineArgs {
+    /// Loads `model` and says on stderr what computes, where that was not asked for.
+    pub fn load(&self, model: &str) -> Result<Encoder> {
+        // A download is a step of its own, with bars.
+        let folder = locate(model, self.offline)?;
+        let spinner = progress::spinner(&format!("loading {model}"));
+        let mut builder = Encoder::load(folder.to_string_lossy())
+            .device(self.device.clone())
+            .dtype(self.dtype)
+            .tune(self.tune);
+        if let Some(tokens) = self.batch_tokens {
+            builder = builder.batch_tokens(tokens.get());
+        }
+        if let Some(threads) = self.threads {
+            builder = builder.threads(threads);
+        }
+        let encoder = builder.build();
+        spinner.finish_and_clear();
+        let encoder = encoder?;
+        if let Some(note) = &encoder.device().note {
+            eprintln!("note: {note}");
+        }
+        Ok(encoder)
+    }
+}
+
+impl ModelArgs {
+    /// Loads the model.
+    pub fn load(&self) -> Result<Encoder> {
+        self.engine.load(&self.model)
+    }
+}
+
+/// Whether embeddings are kept for the next run.
+#[derive(Args, Clone, Debug, Default)]
+pub struct CacheArgs {
+    /// Embed every text anew, and keep nothing for the next run
+    #[arg(long)]
+    pub no_cache: bool,
+}
+
+impl CacheArgs {
+    /// The user's cache, or none.
+    pub fn open(&self) -> BestEffort {
+        open_cache(!self.no_cache)
+    }
+}
+
+/// The user's cache where it is wanted. One that cannot be used costs a warning and time, nothing else.
+pub fn open_cache(wanted: bool) -> BestEffort {
+    if !wanted {
+        return BestEffort::off();
+    }
+    BestEffort::new(Cache::default_folder().and_then(Cache::open), |warning| eprintln!("warning: {warning}"))
+}
+
+/// Which head, and where its encoder is.
+#[derive(Args, Clone, Debug)]
+pub struct HeadArgs {
+    /// Head file, as `frostbert train` wrote it
+    #[arg(long, value_name = "FILE")]
+    pub head: PathBuf,
+    /// The encoder it was trained with [default: where it was at training]
+    #[arg(long, value_name = "FOLDER|ID")]
+    pub model: Option<String>,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
+impl HeadArgs {
+    /// Loads both and checks that they belong together.
+    pub fn load(&self) -> Result<Classifier> {
+        let head = Head::load(&self.head)?;
+        let model = match (&self.model, &head.record.model_location) {
+            (Some(model), _) | (None, Some(model)) => model.clone(),
+            (None, None) => {
+                return Err(Error::input(format!(
+                    "{} does not say where its encoder is; name it with --model",
+                    self.head.display()
+                )));
+            }
+        };
+        Classifier::new(self.engine.load(&model)?, head).map_err(|error| error.context(self.head.display()))
+    }
+}
+
+/// The folder of a model, downloaded with progress bars if need be.
+pub fn locate(model: &str, offline: bool) -> Result<PathBuf> {
+    match model.parse()? {
+        ModelSource::Folder(folder) => Ok(folder),
+        source => {
+            let mut bars = progress::Downloads::default();
+            source.resolve(&Hub::from_env()?.offline(offline), &mut |step| bars.update(step))
+        }
+    }
+}
+
+/// Which rows and columns of a table are read.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RowArgs {
+    /// Text column, by name or number; several are joined [default: the only one, or text, sentence, content, review]
+    #[arg(long = "column", visible_alias = "text-column", value_name = "NAME", value_delimiter = ',')]
+    pub columns: Vec<String>,
+    /// Read two text columns as pairs instead of joining them; with --text, take every two texts as a pair
+    #[arg(long)]
+    pub pair: bool,
+    /// Only rows where a column has (=) or has not (!=) this value
+    #[arg(long = "where", value_name = "COLUMN=VALUE", value_parser = parse_filter)]
+    pub filters: Vec<Filter>,
+    /// At most so many rows: the first ones; for training drawn at random, each class in proportion
+    #[arg(long, value_name = "N")]
+    pub limit: Option<NonZeroUsize>,
+    /// Format of FILE, where its ending does not say: txt, csv, tsv, jsonl, parquet
+    #[arg(long, value_parser = parse_format)]
+    pub format: Option<Format>,
+    /// The first row of a .csv or .tsv holds data, not names
+    #[arg(long)]
+    pub no_header: bool,
+}
+
+/// Texts of a table or of `--text`, as they are read.
+pub struct Texts {
+    /// One at a time.
+    pub rows: Box<dyn Iterator<Item = Result<Text>> + Send>,
+    /// How many there are.
+    pub total: Total,
+}
+
+/// How many texts a run has before it.
+#[derive(Clone)]
+pub enum Total {
+    /// So many.
+    Known(u64),
+    /// By what was read of the file so far: texts given, bytes read and, at most, so many.
+    ByBytes { given: Arc<AtomicU64>, read: Progress, limit: Option<u64> },
+}
+
+impl Total {
+    /// The best guess so far; none on a pipe, and before anything was read.
+    pub fn guess(&self) -> Option<u64> {
+        match self {
+            Total::Known(texts) => Some(*texts),
+            Total::ByBytes { given, read, limit } => {
+                let (done, all) = (read.read(), read.total()?);
+                if done == 0 {
+                    return None;
+                }
+                let texts = given.load(Ordering::Relaxed) as f64 * (all as f64 / done as f64).max(1.0);
+                Some(limit.map_or(texts as u64, |limit| limit.min(texts as u64)))
+            }
+        }
+    }
+}
+
+impl Texts {
+    /// All of them.
+    pub fn collect(self) -> Result<Vec<Text>> {
+        self.rows.collect()
+    }
+}
+
+impl RowArgs {
+    /// Opens a table (`-`: standard input).
+    pub fn open(&self, file: &Path) -> Result<Table> {
+        let options = ReadOptions { format: self.format, header: !self.no_header, ..ReadOptions::default() };
+        Table::open_with(file, &options)
+    }
+
+    /// The selection without labels.
+    pub fn selection(&self) -> Selection {
+        Selection {
+            text: self.columns.clone(),
+            text_columns: if self.pair { TextColumns::Pair } else { TextColumns::default() },
+            filters: self.filters.clone(),
+            limit: self.limit.map(NonZeroUsize::get),
+            ..Selection::default()
+        }
+    }
+
+    /// The texts given with `--text`, or else those of a table.
+    pub fn texts(&self, file: Option<&Path>, given: &[String]) -> Result<Texts> {
+        let Some(file) = file else {
+            let texts: Vec<Text> = match (self.pair, given.len() % 2) {
+                (false, _) => given.iter().map(Text::from).collect(),
+                (true, 0) => given.chunks_exact(2).map(|pair| Text::from((&*pair[0], &*pair[1]))).collect(),
+                (true, _) => {
+                    return Err(Error::input(format!(
+                        "--pair takes texts two by two, and {} were given with --text",
+                        given.len()
+                    )));
+                }
+            };
+            return Ok(Texts {
+                total: Total::Known(texts.len() as u64),
+                rows: Box::new(texts.into_iter().map(Ok)),
+            });
+        };
+        let rows = self.open(file)?.rows(&self.selection())?;
+        let given = Arc::new(AtomicU64::new(0));
+        let limit = self.limit.map(|limit| limit.get() as u64);
+        let total = Total::ByBytes { given: given.clone(), read: rows.progress().clone(), limit };
+        let counted = move |row: Result<Row>| {
+            given.fetch_add(1, Ordering::Relaxed);
+            row.map(text_of)
+        };
+        Ok(Texts { total, rows: Box::new(rows.map(counted)) })
+    }
+}
+
+/// The text, or pair, of a row.
+pub fn text_of(row: Row) -> Text {
+    Text { first: row.text, second: row.pair }
+}
+
+/// Columns of a table of labelled texts.
+#[derive(Args, Clone, Debug, Default)]
+pub struct LabelArgs {
+    /// Label column, by name or number; several with --labels indicators
+    #[arg(long = "label-column", value_name = "NAME", required = true, value_delimiter = ',')]
+    pub label_columns: Vec<String>,
+    /// What the label column holds
+    #[arg(long = "labels", value_enum, default_value_t = LabelsArg::Class)]
+    pub kind: LabelsArg,
+    /// What separates labels in a list
+    #[arg(long, default_value = ",", value_name = "TEXT")]
+    pub label_separator: String,
+}
+
+/// `--labels`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LabelsArg {
+    /// One class a row
+    #[default]
+    Class,
+    /// Any number of labels a row: a JSON list, or names between separators
+    List,
+    /// One column a label, holding 1 or 0
+    Indicators,
+    /// A number to predict
+    Number,
+}
+
+/// Labelled texts, read whole.
+#[derive(Default)]
+pub struct Labelled {
+    pub texts: Vec<Text>,
+    pub labels: Vec<Label>,
+    pub groups: Vec<String>,
+    pub weights: Vec<f64>,
+    pub name: String,
+}
+
+impl LabelArgs {
+    /// Reads a table of labelled texts.
+    pub fn read(
+        &self,
+        file: &Path,
+        rows: &RowArgs,
+        group: Option<&str>,
+        weight: Option<&str>,
+    ) -> Result<Labelled> {
+        let selection = Selection {
+            labels: self.label_columns.clone(),
+            label_kind: match self.kind {
+                LabelsArg::Class => LabelKind::Name,
+                LabelsArg::List => LabelKind::List { separator: self.label_separator.clone() },
+                LabelsArg::Indicators => LabelKind::Indicators,
+                LabelsArg::Number => LabelKind::Number,
+            },
+            group: group.map(str::to_owned),
+            weight: weight.map(str::to_owned),
+            ..rows.selection()
+        };
+        let mut read = Labelled { name: self.label_columns.join(","), ..Labelled::default() };
+        for row in rows.open(file)?.rows(&selection)? {
+            let mut row = row?;
+            read.labels.extend(row.label.take());
+            read.groups.extend(row.group.take());
+            read.weights.extend(row.weight.take());
+            read.texts.push(text_of(row));
+        }
+        Ok(read)
+    }
+}
+
+/// The same targets under a head's names: rows that lack a class, or name classes in another order, still count right.
+///
+/// # Errors
+/// A label that the head does not know.
+pub fn renamed(targets: Targets, names: &[String]) -> Result<Targets> {
+    let place = |name: &String| {
+        names.iter().position(|known| known == name).ok_or_else(|| {
+            let known: Vec<&str> = names.iter().take(12).map(String::as_str).collect();
+            Error::input(format!(
+                "the label {name:?} is not one that the head was trained on; it knows {}",
+                known.join(", ")
+            ))
+        })
+    };
+    Ok(match targets {
+        Targets::Classes { labels, names: own } => {
+            let places = own.iter().map(place).collect::<Result<Vec<usize>>>()?;
+            let labels = labels.iter().map(|label| places[*label as usize] as u32).collect();
+            Targets::Classes { labels, names: names.to_vec() }
+        }
+        Targets::MultiLabel { marks, names: own } => {
+            let places = own.iter().map(place).collect::<Result<Vec<usize>>>()?;
+            let mut renamed = vec![false; marks.len() / own.len().max(1) * names.len()];
+            for (row, to) in
+                marks.chunks_exact(own.len().max(1)).zip(renamed.chunks_exact_mut(names.len().max(1)))
+            {
+                for (mark, place) in row.iter().zip(&places) {
+                    to[*place] = *mark;
+                }
+            }
+            Targets::MultiLabel { marks: renamed, names: names.to_vec() }
+        }
+        values => values,
+    })
+}
+
+impl Labelled {
+    /// At most `limit` rows, drawn at random, each class in proportion: tables are often sorted by class, and their first
+    /// rows would show one only. Needs two classes before anything costly is done with them.
+    pub fn drawn(mut self, limit: Option<NonZeroUsize>, seed: u64) -> Result<Self> {
+        let targets = self.targets();
+        if let Targets::Classes { names, .. } = &targets
+            && names.len() < 2
+        {
+            let only = names.first().map_or("none", String::as_str);
+            return Err(Error::input(format!(
+                "cannot train a head: expected at least two classes in column {}, found only {only:?}; check \
+                 --label-column and --where",
+                self.name
+            )));
+        }
+        let Some(limit) = limit.map(NonZeroUsize::get).filter(|limit| *limit < self.texts.len()) else {
+            return Ok(self);
+        };
+        let strata = match targets {
+            Targets::Classes { labels, .. } => labels,
+            _ => vec![0; self.texts.len()],
+        };
+        let share = limit as f64 / self.texts.len() as f64;
+        let rows = train_test_split(&strata, None, share, seed)?.test;
+        fn pick<T: Clone>(all: &mut Vec<T>, rows: &[u32]) {
+            if !all.is_empty() {
+                *all = rows.iter().map(|row| all[*row as usize].clone()).collect();
+            }
+        }
+        pick(&mut self.texts, &rows);
+        pick(&mut self.labels, &rows);
+        pick(&mut self.groups, &rows);
+        pick(&mut self.weights, &rows);
+        Ok(self)
+    }
+
+    /// What a head is to learn.
+    pub fn targets(&self) -> Targets {
+        let names = |label: &Label| match label {
+            Label::Name(name) => vec![name.clone()],
+            Label::Names(names) => names.clone(),
+            Label::Number(number) => vec![number.to_string()],
+        };
+        match self.labels.first() {
+            Some(Label::Number(_)) => {
+                let number =
+                    |label: &Label| if let Label::Number(number) = label { *number } else { f64::NAN };
+                Targets::values(self.labels.iter().map(number).collect(), self.name.clone())
+            }
+            Some(Label::Names(_)) => Targets::multi_label(&self.labels.iter().map(names).collect::<Vec<_>>()),
+            _ => Targets::classes(&self.labels.iter().map(|label| names(label).concat()).collect::<Vec<_>>()),
+        }
+    }
+}
+
+/// How texts become vectors.
+#[derive(Args, Clone, Debug, Default)]
+pub struct EmbedArgs {
+    /// Pooling, several separated by commas: cls, mean, max, mean_sqrt_len_tokens, weightedmean, lasttoken, pooler
+    /// [default: the checkpoint's]
+    #[arg(long, value_delimiter = ',', value_parser = parse_pooling)]
+    pub pooling: Vec<Pooling>,
+    /// Layers to pool: last, all, a number (0 = embeddings), -N, or a list such as 4,5,6; `train` also takes auto, which
+    /// compares layers by cross-validation
+    #[arg(long, default_value = "last", allow_hyphen_values = true)]
+    pub layers: String,
+    /// How several layers become one vector
+    #[arg(long, value_enum, default_value_t = Mix::Concat)]
+    pub layer_mix: Mix,
+    /// Scale vectors to unit length [default: as the checkpoint says]
+    #[arg(long, overrides_with = "no_normalize")]
+    pub normalize: bool,
+    /// Leave vectors as they are
+    #[arg(long)]
+    pub no_normalize: bool,
+    /// Keep only the first N columns (before normalising)
+    #[arg(long, value_name = "N")]
+    pub dimensions: Option<NonZeroUsize>,
+    /// The checkpoint's prompt of this name, put before every text
+    #[arg(long, value_name = "NAME", conflicts_with = "prompt")]
+    pub prompt_name: Option<String>,
+    /// This text, put before every text
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// Whether the prompt's tokens are pooled with the text's [default: as the checkpoint says]
+    #[arg(long, value_name = "true|false")]
+    pub include_prompt: Option<bool>,
+    /// Longest sequence in tokens, special tokens included [default: the checkpoint's]
+    #[arg(long, value_name = "N")]
+    pub max_tokens: Option<NonZeroUsize>,
+    /// What happens to longer texts: cut, warn (cut and say how many), error, or window (overlapping windows, pooled over all)
+    #[arg(long, value_enum, default_value_t = TruncateArg::Warn)]
+    pub truncate: TruncateArg,
+    /// Tokens that neighbouring windows share
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub window_overlap: usize,
+}
+
+/// `--layer-mix`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Mix {
+    /// Side by side.
+    #[default]
+    Concat,
+    /// Their mean.
+    Mean,
+}
+
+/// `--truncate`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TruncateArg {
+    /// Cut silently here; every output row still says so.
+    Cut,
+    /// Cut, and say how many.
+    #[default]
+    Warn,
+    /// Refuse.
+    Error,
+    /// Overlapping windows, pooled over all.
+    Window,
+}
+
+impl EmbedArgs {
+    /// Says how many texts were cut, unless that was asked for.
+    pub fn warn_truncated(&self, truncated: u64, texts: u64) {
+        if truncated > 0 && self.truncate == TruncateArg::Warn {
+            eprintln!(
+                "warning: {truncated} of {texts} texts are longer than the model takes and were cut; \
+                 --truncate window reads them whole, --truncate cut accepts it"
+            );
+        }
+    }
+
+    /// Whether the layers are to be chosen.
+    pub fn chooses_layers(&self) -> bool {
+        self.layers.trim() == "auto"
+    }
+
+    /// The library's options; every layer as it is, side by side, where the layers are to be chosen.
+    pub fn options(&self) -> Result<EmbedOptions> {
+        if self.chooses_layers() {
+            let fixed = [
+                (self.layer_mix == Mix::Mean, "--layer-mix mean"),
+                (self.normalize, "--normalize"),
+                (self.dimensions.is_some(), "--dimensions"),
+                (self.pooling.contains(&Pooling::Pooler), "--pooling pooler"),
+            ];
+            if let Some((_, option)) = fixed.iter().find(|(given, _)| *given) {
+                return Err(Error::input(format!(
+                    "--layers auto compares layers as they are, side by side: it does not go with {option}; leave that \
+                     out, or name the layers"
+                )));
+            }
+            let all = EmbedArgs { layers: "all".into(), no_normalize: true, ..self.clone() };
+            return all.options();
+        }
+        Ok(EmbedOptions {
+            pooling: (!self.pooling.is_empty()).then(|| self.pooling.clone()),
+            layers: self.layers.parse::<Layers>()?,
+            mix: match self.layer_mix {
+                Mix::Concat => LayerMix::Concat,
+                Mix::Mean => LayerMix::Mean,
+            },
+            normalize: match (self.normalize, self.no_normalize) {
+                (true, _) => Some(true),
+                (_, true) => Some(false),
+                _ => None,
+            },
+            dimensions: self.dimensions.map(NonZeroUsize::get),
+            prompt: match (&self.prompt_name, &self.prompt) {
+                (Some(name), _) => Prompt::Named(name.clone()),
+                (_, Some(text)) => Prompt::Text(text.clone()),
+                _ => Prompt::Default,
+            },
+            include_prompt: self.include_prompt,
+            truncate: match self.truncate {
+                TruncateArg::Cut => Truncate::Cut,
+                TruncateArg::Warn => Truncate::Warn,
+                TruncateArg::Error => Truncate::Error,
+                TruncateArg::Window => Truncate::Window { overlap: self.window_overlap },
+            },
+            max_tokens: self.max_tokens.map(NonZeroUsize::get),
+            ..EmbedOptions::default()
+        })
+    }
+}
+
+fn parse_filter(text: &str) -> std::result::Result<Filter, Error> {
+    text.parse()
+}
+
+fn parse_format(text: &str) -> std::result::Result<Format, Error> {
+    text.parse()
+}
+
+fn parse_device(text: &str) -> std::result::Result<Device, Error> {
+    text.parse()
+}
+
+fn parse_pooling(text: &str) -> std::result::Result<Pooling, String> {
+    Pooling::from_name(text).ok_or_else(|| {
+        let known: Vec<&str> = Pooling::ALL.iter().map(|pooling| pooling.name()).collect();
+        format!("no such pooling; known are {}", known.join(", "))
+    })
+}

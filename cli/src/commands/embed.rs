@@ -1,0 +1,152 @@
+//! `frostbert embed`
+
+use std::path::{Path, PathBuf};
+
+use frostbert::cache::BestEffort;
+use frostbert::data::{EmbeddingFormat, EmbeddingWriter, QuantizingWriter};
+use frostbert::quantize::{Precision, Ranges};
+use frostbert::{EmbedOptions, Embeddings, EncodeReport, Encoder, Error, Result, Text};
+
+use super::print;
+use crate::args::{EmbedArgs, ModelArgs, RowArgs, open_cache};
+use crate::progress::EncodeBar;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Table of texts (.txt one a line, .csv, .tsv, .jsonl, .parquet), a folder of text files, or - for stdin
+    #[arg(value_name = "FILE", required_unless_present = "text", conflicts_with = "text")]
+    file: Option<PathBuf>,
+    /// A text, instead of a file; may be given several times
+    #[arg(long)]
+    text: Vec<String>,
+    #[command(flatten)]
+    rows: RowArgs,
+    #[command(flatten)]
+    embed: EmbedArgs,
+    /// Take embeddings from the embedding cache, and leave new ones in it: a run that was stopped, repeated with this,
+    /// goes on where it was
+    #[arg(long, visible_alias = "resume")]
+    cache: bool,
+    /// Numbers to write: f32, f16, int8 (a byte a column) or ubinary (a bit a column), as in sentence-transformers
+    #[arg(long, default_value_t)]
+    precision: Precision,
+    /// Ranges of int8 columns: an .npy file of [2, columns] as --save-ranges writes it [default: those of the rows]
+    #[arg(long, value_name = "FILE")]
+    ranges: Option<PathBuf>,
+    /// Keep the ranges of int8 columns, to write more rows that compare with these
+    #[arg(long, value_name = "FILE")]
+    save_ranges: Option<PathBuf>,
+    /// Where to write: .npy, .safetensors, .jsonl, .csv or .parquet by the ending [default: jsonl to stdout]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Texts looked up in the cache at a time: memory stays flat however long the file is.
+const CHUNK: usize = 4096;
+
+pub fn run(args: &Args) -> Result<()> {
+    let options = args.embed.options()?;
+    if args.precision != Precision::Int8 && (args.ranges.is_some() || args.save_ranges.is_some()) {
+        return Err(Error::input("--ranges and --save-ranges go with --precision int8"));
+    }
+    // The table is opened before the model is loaded: a wrong file name should not cost a minute.
+    let texts = args.rows.texts(args.file.as_deref(), &args.text)?;
+    let encoder = args.model.engine.load(&args.model.model)?;
+    let dim = encoder.dim(&options)?;
+    let ranges = args.ranges.as_deref().map(read_ranges).transpose()?;
+    let precision = args.precision;
+    let writer = match &args.out {
+        Some(path) => EmbeddingWriter::create_as(path, EmbeddingFormat::from_path(path)?, dim, precision)?,
+        None => EmbeddingWriter::jsonl("standard output", std::io::stdout(), dim, precision),
+    };
+    let mut writer = QuantizingWriter::new(writer, precision, dim, ranges)?;
+    let bar = EncodeBar::of(texts.total, "embedding");
+    let mut from_cache = 0;
+    let mut write = |rows: Embeddings| writer.write(&rows);
+    let report = if args.cache {
+        let cache = open_cache(true);
+        through_cache(&encoder, texts.rows, &options, &bar, &cache, &mut from_cache, &mut write)
+    } else {
+        encoder.embed_stream(texts.rows, &bar.attach(options), write)
+    };
+    bar.finish();
+    let report = report?;
+    let (_, ranges) = writer.finish()?;
+    if let (Some(path), Some(ranges)) = (&args.save_ranges, ranges) {
+        write_ranges(path, &ranges)?;
+    }
+    args.embed.warn_truncated(report.truncated, report.texts);
+    if args.cache {
+        eprintln!("{from_cache} texts came from the cache");
+    }
+    if let Some(path) = &args.out {
+        let device = encoder.device();
+        eprintln!(
+            "{} texts, {} tokens in {:.1} s on {} ({:.0} tokens/s; real/computed tokens {:.3})",
+            report.texts,
+            report.real_tokens,
+            bar.seconds(),
+            device.name,
+            report.real_tokens as f64 / bar.seconds().max(1e-9),
+            report.real_tokens as f64 / (report.computed_tokens.max(1)) as f64,
+        );
+        print(&format!("{}\n", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Ranges as NumPy keeps them, `[2, columns]`.
+fn read_ranges(path: &Path) -> Result<Ranges> {
+    let wrong = |what: String| {
+        Error::input(format!(
+            "cannot read the ranges {}: {what}; expected an .npy file of float32, [2, columns], as --save-ranges writes",
+            path.display()
+        ))
+    };
+    let bytes = std::fs::read(path)
+        .map_err(|error| Error::io(format!("cannot read {}", path.display())).with_source(error))?;
+    let file = npyz::NpyFile::new(&bytes[..]).map_err(|error| wrong(error.to_string()))?;
+    if file.shape().first() != Some(&2) || file.shape().len() != 2 {
+        return Err(wrong(format!("its shape is {:?}", file.shape())));
+    }
+    let values: Vec<f32> = file.into_vec().map_err(|error| wrong(error.to_string()))?;
+    Ranges::from_values(&values).map_err(|error| error.context(path.display()))
+}
+
+fn write_ranges(path: &Path, ranges: &Ranges) -> Result<()> {
+    let mut writer = EmbeddingWriter::create_as(path, EmbeddingFormat::Npy, ranges.dim(), Precision::F32)?;
+    writer.write(&ranges.values(), &[0; 2], &[false; 2])?;
+    writer.finish()?;
+    Ok(())
+}
+
+/// Embeds chunk by chunk; the report counts what the engine did, and every text that was cut.
+pub fn through_cache(
+    encoder: &Encoder,
+    mut texts: impl Iterator<Item = Result<Text>>,
+    options: &EmbedOptions,
+    bar: &EncodeBar,
+    cache: &BestEffort,
+    from_cache: &mut u64,
+    write: &mut dyn FnMut(Embeddings) -> Result<()>,
+) -> Result<EncodeReport> {
+    let mut all = EncodeReport::default();
+    loop {
+        let chunk = texts.by_ref().take(CHUNK).collect::<Result<Vec<Text>>>()?;
+        if chunk.is_empty() {
+            return Ok(all);
+        }
+        let options = bar.attach_after(options.clone(), all.texts, all.real_tokens);
+        let found = encoder.embed_cached(chunk, &options, cache)?;
+        *from_cache += found.from_cache;
+        all.texts += found.embeddings.len() as u64;
+        all.truncated += found.embeddings.truncated.iter().filter(|cut| **cut).count() as u64;
+        all.real_tokens += found.report.real_tokens;
+        all.computed_tokens += found.report.computed_tokens;
+        all.batches += found.report.batches;
+        write(found.embeddings)?;
+        bar.update(all.texts, all.real_tokens);
+    }
+}

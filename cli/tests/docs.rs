@@ -1,0 +1,78 @@
+//! The commands that docs/outputs.md shows are run as they stand there, on small checkpoints.
+
+#![allow(clippy::unwrap_used)] // Helpers of tests may.
+
+use assert_cmd::Command;
+use std::path::Path;
+
+/// The lines of the shell blocks that start with `frostbert`, without their comments.
+fn commands(markdown: &str) -> Vec<String> {
+    let mut shell = false;
+    let mut found = Vec::new();
+    for line in markdown.lines() {
+        match line {
+            "```sh" => shell = true,
+            "```" => shell = false,
+            _ if shell && line.starts_with("frostbert ") => {
+                found.push(line.split(" #").next().unwrap().trim().to_owned());
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Words as a shell splits them; double quotes are all that the document uses.
+fn words(command: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for letter in command.chars() {
+        match letter {
+            '"' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            letter => words.last_mut().unwrap().push(letter),
+        }
+    }
+    words.into_iter().filter(|word| !word.is_empty()).collect()
+}
+
+/// The small checkpoint that can answer a command.
+fn golden(command: &str) -> &'static str {
+    match command.split(' ').nth(1).unwrap() {
+        "embed" if command.contains("--prompt-name") => "sentence-max",
+        "embed" if command.contains("--pooling cls") || command.contains("--layers") => "bert-pretraining",
+        "embed" => "sentence-mean",
+        "tokens" | "fill-mask" | "next-sentence" => "bert-pretraining",
+        "classify" | "rerank" => "bert-sequence-single-label",
+        "tag" => "bert-token-classification",
+        other => panic!("no checkpoint for frostbert {other}"),
+    }
+}
+
+#[test]
+fn every_command_of_the_guide_works() {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let guide = std::fs::read_to_string(root.join("docs/outputs.md")).unwrap();
+    let found = commands(&guide);
+    assert!(found.len() > 15, "only {} commands", found.len());
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("reviews.csv"), "text,label\nthe quick fox,1\nthe lazy dog,0\n")
+        .unwrap();
+    std::fs::write(folder.path().join("passages.txt"), "the fox\nthe dog\na third\nand a fourth\n").unwrap();
+    for command in found {
+        let model = root.join("tests/fixtures/goldens").join(golden(&command));
+        // The small ones have three layers of 48 columns and few words.
+        let command = command
+            .replace("--layers 4,5,6", "--layers 1,2,3")
+            .replace("--layers 0,6 --attentions 1,6", "--layers 0,3 --attentions 1,3")
+            .replace("--dimensions 256", "--dimensions 16")
+            .replace("capital,heart", "fox,dog");
+        let mut run = Command::cargo_bin("frostbert").unwrap();
+        run.current_dir(folder.path()).env("FROSTBERT_CACHE", folder.path().join("cache"));
+        for word in words(&command).iter().skip(1) {
+            run.arg(if word == "MODEL" { model.to_str().unwrap() } else { word });
+        }
+        let output = run.args(["--device", "cpu"]).assert().success();
+        assert!(!output.get_output().stdout.is_empty(), "{command} said nothing");
+    }
+}

@@ -1,0 +1,87 @@
+//! What makes two embeddings comparable: a head trained on one recipe is refused with another.
+
+use serde::{Deserialize, Serialize};
+
+use super::{EmbedOptions, Encoder, Layers, Prompt};
+use crate::checkpoint::Fingerprint;
+use crate::error::Result;
+use crate::model::{LayerMix, Pooling};
+use crate::text::Truncate;
+
+/// Everything that decides a text's embedding. Equal recipes give embeddings that may be mixed.
+///
+/// The device is no part of it: embeddings from different devices agree within the numerics contract.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmbeddingRecipe {
+    /// Hashes over weights, config and tokenizer.
+    pub checkpoint: Fingerprint,
+    /// Layers pooled.
+    pub layers: Vec<usize>,
+    /// How several layers become one.
+    pub mix: LayerMix,
+    /// Poolings, side by side.
+    pub pooling: Vec<Pooling>,
+    /// Dense modules applied.
+    pub dense: Vec<String>,
+    /// Columns kept.
+    pub dimensions: Option<usize>,
+    /// Scaled to unit length.
+    pub normalize: bool,
+    /// Text put before every input.
+    pub prompt: Option<String>,
+    /// Whether that text's tokens are left out of pooling.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub prompt_left_out: bool,
+    /// Longest sequence in tokens.
+    pub max_tokens: usize,
+    /// Overlap of the windows that longer texts are split into; none where they are cut.
+    pub window_overlap: Option<usize>,
+}
+
+impl EmbeddingRecipe {
+    /// Options that embed by this recipe.
+    pub fn options(&self) -> EmbedOptions {
+        EmbedOptions {
+            pooling: Some(self.pooling.clone()),
+            layers: Layers::These(self.layers.clone()),
+            mix: self.mix,
+            normalize: Some(self.normalize),
+            dimensions: self.dimensions,
+            prompt: self.prompt.clone().map_or(Prompt::None, Prompt::Text),
+            include_prompt: Some(!self.prompt_left_out),
+            truncate: match self.window_overlap {
+                Some(overlap) => Truncate::Window { overlap },
+                None => Truncate::Warn,
+            },
+            max_tokens: Some(self.max_tokens),
+            ..EmbedOptions::default()
+        }
+    }
+}
+
+impl Encoder {
+    /// The recipe these options stand for.
+    ///
+    /// # Errors
+    /// Options the model cannot fulfil; a checkpoint file that cannot be read for its hash.
+    pub fn recipe(&self, options: &EmbedOptions) -> Result<EmbeddingRecipe> {
+        let request = self.embedding_request(options)?;
+        let recipe = self.text_recipe(options)?;
+        Ok(EmbeddingRecipe {
+            checkpoint: self.checkpoint.fingerprint()?.clone(),
+            layers: request.layers,
+            mix: request.mix,
+            pooling: request.pooling,
+            dense: request.dense.into_iter().map(|dense| dense.name).collect(),
+            dimensions: request.dimensions,
+            normalize: request.normalize,
+            prompt_left_out: recipe.prompt.is_some() && !recipe.include_prompt,
+            prompt: recipe.prompt,
+            max_tokens: options.max_tokens.unwrap_or_else(|| self.checkpoint.max_tokens()),
+            window_overlap: match options.truncate {
+                Truncate::Window { overlap } => Some(overlap),
+                _ => None,
+            },
+        })
+    }
+}

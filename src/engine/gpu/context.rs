@@ -1,0 +1,82 @@
+//! One device and what the engine needs to know of it.
+
+use super::adapter;
+use super::adapter::{AdapterReport, AdapterSelector};
+use super::fault::Fault;
+use super::platform;
+use crate::error::{Error, Result};
+use std::sync::Arc;
+
+/// An open device.
+pub(super) struct Context {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    pub(super) report: AdapterReport,
+    pub(super) fault: Arc<Fault>,
+}
+
+impl Context {
+    /// Opens the adapter that the selector means, with all the buffer sizes it allows; with what kernels for cooperative
+    /// matrices need, if they are wanted and there; and with subgroups for a software adapter's kernels, of the adapter's own size
+    /// unless `subgroup` says which.
+    pub(super) async fn open(
+        selector: &AdapterSelector,
+        tensor: bool,
+        subgroup: Option<u32>,
+    ) -> Result<Self> {
+        let (adapter, mut report) = adapter::select(selector).await?;
+        let allowed = adapter.limits();
+        let wanted = wgpu::Limits {
+            max_buffer_size: allowed.max_buffer_size,
+            max_storage_buffer_binding_size: allowed.max_storage_buffer_binding_size,
+            max_compute_workgroup_storage_size: allowed.max_compute_workgroup_storage_size,
+            max_compute_invocations_per_workgroup: allowed.max_compute_invocations_per_workgroup,
+            max_compute_workgroup_size_x: allowed.max_compute_workgroup_size_x,
+            ..wgpu::Limits::default()
+        };
+        let tensor = tensor && report.cooperative.is_some();
+        let optional = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE;
+        let (cooperative, experimental_features) = if tensor {
+            // SAFETY: what is experimental here is shader code, which tests/shaders.rs validates; and no result is used
+            // before a plan has computed the same with and without it (self_check.rs).
+            (adapter::COOPERATIVE, unsafe { wgpu::ExperimentalFeatures::enabled() })
+        } else {
+            (wgpu::Features::empty(), wgpu::ExperimentalFeatures::disabled())
+        };
+        // Four of a subgroup of eight can play one of four, not the other way.
+        let subgroup = subgroup.map_or(report.subgroup, |asked| asked.min(report.subgroup));
+        let subgroups = if subgroup > 0 { platform::SUBGROUP } else { wgpu::Features::empty() };
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("frostbert"),
+            required_features: (adapter.features() & optional) | cooperative | subgroups,
+            experimental_features,
+            required_limits: wanted.or_worse_values_from(&allowed),
+            ..Default::default()
+        };
+        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| {
+            Error::device(format!(
+                "opening adapter {} ({}) failed; try another of `frostbert devices`, or --device cpu",
+                report.index, report.name
+            ))
+            .with_source(error.to_string())
+        })?;
+        report.subgroup = if platform::has_subgroups(&device) { subgroup } else { 0 };
+        let fault = Arc::new(Fault::default());
+        let sink = fault.clone();
+        device.on_uncaptured_error(Arc::new(move |error| sink.uncaptured(error)));
+        let sink = fault.clone();
+        device.set_device_lost_callback(move |_, reason| sink.device_lost(&reason));
+        Ok(Context { device, queue, report, fault })
+    }
+
+    /// A buffer that only the device sees.
+    pub(super) fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
+        self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            // Bindings of nothing are refused, also where a batch has no selected rows.
+            size: bytes.max(16),
+            usage,
+            mapped_at_creation: false,
+        })
+    }
+}

@@ -1,0 +1,250 @@
+//! Linear heads with an L2 penalty, fitted to their optimum.
+//!
+//! The objective is scikit-learn's: `C * sum_i w_i loss_i + 0.5 * ||W||²`, the intercept free of penalty. It
+//! exceeds a quadratic of curvature one, so a point whose gradient is `g` lies within `||g||` of the optimum:
+//! that is what the tolerance means.
+//!
+//! Features are centred, and standardised where asked for, on the way (never copied): the intercept takes up
+//! the shift. What is left of ill-conditioning goes to a Cholesky factor of the Hessian at the start, which
+//! L-BFGS takes as its preconditioner; a Gram matrix serves every `C` of a path.
+
+use super::preconditioner::Curvature;
+use super::standardise::Standardisation;
+use crate::head::linear::design::Design;
+use crate::head::linear::design::Linear;
+use crate::head::linear::design::null_curvatures;
+use crate::head::numeric::cholesky::Cholesky;
+use crate::head::numeric::dense;
+use crate::head::numeric::lbfgs;
+use crate::head::numeric::lbfgs::{Minimum, Objective, Stop};
+use crate::head::numeric::loss::Loss;
+use crate::platform;
+
+/// How near to its optimum a fit has to come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Tolerance {
+    /// So far at most from its coefficients, as a share of `max(1, sqrt(outputs))`.
+    Distance(f64),
+    /// A loss of at most this share of the null model's above its loss.
+    Loss(f64),
+}
+
+impl Tolerance {
+    /// Length of a gradient that is short enough.
+    pub(crate) fn gradient(self, design: &Design, c: f64) -> f64 {
+        match self {
+            Tolerance::Distance(distance) => distance * (design.loss.outputs() as f64).sqrt(),
+            // Over a curvature of one or more, half its square bounds what is left to gain.
+            Tolerance::Loss(share) => (2.0 * share * c * design.null_loss()).sqrt(),
+        }
+    }
+}
+
+/// How a fit went.
+#[derive(Clone, Debug)]
+pub(crate) struct Fit {
+    /// In standardised features.
+    pub(crate) linear: Linear,
+    /// Value of the objective.
+    pub(crate) objective: f64,
+    /// Passes over the data.
+    pub(crate) passes: usize,
+    pub(crate) converged: bool,
+    /// The solver's own coordinates, to start the next fit from.
+    pub(crate) warm: Vec<f64>,
+}
+
+/// Fits to the optimum for one `C`.
+pub(crate) fn fit(
+    design: &Design,
+    c: f64,
+    curvature: Option<&Curvature>,
+    start: Option<&[f64]>,
+    tolerance: Tolerance,
+) -> Fit {
+    let penalised = Penalised::new(design, c, curvature);
+    let start = start.map_or_else(|| penalised.null_model(), <[f64]>::to_vec);
+    let stop = Stop { gradient: tolerance.gradient(design, c), iterations: 5000 };
+    let Minimum { x, value, evaluations, converged, .. } = lbfgs::minimise(&penalised, start, stop);
+    Fit { linear: linear_of(design, &x), objective: value, passes: evaluations, converged, warm: x }
+}
+
+/// Coefficients and intercepts of the solver's coordinates.
+pub(crate) fn linear_of(design: &Design, x: &[f64]) -> Linear {
+    let outputs = design.loss.outputs();
+    let (coefficients, intercepts) = x.split_at(outputs * design.x.columns());
+    let mut linear = Linear { coefficients: coefficients.to_vec(), intercepts: intercepts.to_vec() };
+    if let Loss::Softmax { .. } = design.loss {
+        // A common shift of all intercepts changes nothing; the one without it is reported.
+        let mean = linear.intercepts.iter().sum::<f64>() / outputs as f64;
+        linear.intercepts.iter_mut().for_each(|b| *b -= mean);
+    }
+    linear
+}
+
+/// The penalised loss over standardised features; parameters are coefficients, then intercepts.
+pub(crate) struct Penalised<'a> {
+    design: &'a Design<'a>,
+    c: f64,
+    /// Weight of the squared coefficients; one unless there is another penalty beside.
+    ridge: f64,
+    /// Mean target of each output.
+    means: Vec<f64>,
+    /// Sum over rows of `C * w * loss''` at the null model, for each output.
+    strengths: Vec<f64>,
+    /// Preconditioner of each output's coefficients; empty without.
+    factors: Vec<&'a Cholesky>,
+}
+
+impl<'a> Penalised<'a> {
+    pub(crate) fn new(design: &'a Design<'a>, c: f64, curvature: Option<&'a Curvature>) -> Self {
+        let (means, strengths) = null_curvatures(design, c);
+        let factors = curvature.and_then(|curvature| {
+            strengths.iter().map(|&strength| curvature.nearest(strength)).collect::<Option<Vec<_>>>()
+        });
+        Penalised { design, c, ridge: 1.0, means, strengths, factors: factors.unwrap_or_default() }
+    }
+
+    /// Sum over rows of `C * w * loss''` at the null model, for each output.
+    pub(crate) fn strengths(&self) -> &[f64] {
+        &self.strengths
+    }
+
+    /// The same with another weight of the squared coefficients.
+    pub(crate) fn with_ridge(self, ridge: f64) -> Self {
+        Penalised { ridge, ..self }
+    }
+
+    /// No coefficients, and the intercepts that give each output its mean target.
+    pub(crate) fn null_model(&self) -> Vec<f64> {
+        let mut start = vec![0.0; self.design.parameters()];
+        let from = self.means.len() * self.design.x.columns();
+        for (intercept, &share) in start[from..].iter_mut().zip(&self.means) {
+            *intercept = self.design.loss.bias_of(share, 0.0);
+        }
+        start
+    }
+
+    /// Coefficients for features as they are.
+    fn raw(&self, parameters: &[f64]) -> Linear {
+        let (coefficients, intercepts) = parameters.split_at(self.means.len() * self.design.x.columns());
+        let linear = Linear { coefficients: coefficients.to_vec(), intercepts: intercepts.to_vec() };
+        self.design.standardisation.unfold(&linear)
+    }
+}
+
+impl Objective for Penalised<'_> {
+    fn evaluate(&self, x: &[f64], gradient: &mut [f64]) -> f64 {
+        let d = self.design.x.columns();
+        let sums = self.design.sums(&self.raw(x));
+        let Standardisation { mean, scale } = self.design.standardisation;
+        let coefficients = x.len() - self.means.len();
+        let (of_coefficients, of_intercepts) = gradient.split_at_mut(coefficients);
+        for (output, residual) in sums.residuals.iter().enumerate() {
+            of_intercepts[output] = self.c * residual;
+            for j in 0..d {
+                let at = output * d + j;
+                of_coefficients[at] =
+                    self.c * (sums.gradient[at] - mean[j] * residual) / scale[j] + self.ridge * x[at];
+            }
+        }
+        self.c * sums.loss + 0.5 * self.ridge * dense::dot(&x[..coefficients], &x[..coefficients])
+    }
+
+    fn precondition(&self, gradient: &mut [f64]) {
+        let d = self.design.x.columns();
+        let (of_coefficients, of_intercepts) = gradient.split_at_mut(self.means.len() * d);
+        for (g, strength) in of_intercepts.iter_mut().zip(&self.strengths) {
+            *g /= strength;
+        }
+        if !self.factors.is_empty() {
+            platform::for_chunks(of_coefficients, d, |output, g| {
+                self.factors[output].solve(g);
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::head::data::matrix::Matrix;
+
+    /// A few rows of every kind of target.
+    fn with_each_loss(check: impl Fn(&Design, &str)) {
+        let (n, d) = (57, 5);
+        let values: Vec<f32> =
+            (0..n * d).map(|at| (((at * at * 7 + at * 3) % 101) as f32) / 25.0 - 2.0).collect();
+        let x = Matrix::new(n, d, values).unwrap();
+        let rows: Vec<u32> = (0..n as u32).filter(|row| row % 5 != 3).collect();
+        let weights: Vec<f64> = (0..n).map(|row| 0.5 + (row % 3) as f64).collect();
+        let labels: Vec<u32> = (0..n as u32).map(|row| row * row % 7 % 3).collect();
+        let binary: Vec<u32> = (0..n as u32).map(|row| row * row % 7 % 2).collect();
+        let marks: Vec<bool> = (0..2 * n).map(|at| at * at % 5 < 2).collect();
+        let numbers: Vec<f64> = (0..n).map(|row| (row as f64).sin()).collect();
+        for standardisation in [Standardisation::fit(&x, &rows), Standardisation::centring(&x, &rows)] {
+            for (name, loss) in [
+                ("softmax", Loss::Softmax { labels: &labels, classes: 3 }),
+                ("logistic", Loss::Logistic { labels: &binary }),
+                ("sigmoid", Loss::Sigmoid { marks: &marks, outputs: 2 }),
+                ("one label", Loss::OneLabel { marks: &marks, outputs: 2, label: 1 }),
+                ("squared", Loss::Squared { values: &numbers }),
+            ] {
+                let standardisation = &standardisation;
+                check(&Design { x: &x, rows: &rows, weights: &weights, loss, standardisation }, name);
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_match_finite_differences() {
+        with_each_loss(|design, name| {
+            let objective = Penalised::new(design, 0.7, None);
+            let at: Vec<f64> = (0..design.parameters()).map(|i| ((i * 37 % 11) as f64) / 7.0 - 0.8).collect();
+            let mut gradient = vec![0.0; at.len()];
+            objective.evaluate(&at, &mut gradient);
+            for i in 0..at.len() {
+                let moved = |step: f64| {
+                    let mut at = at.clone();
+                    at[i] += step;
+                    objective.evaluate(&at, &mut vec![0.0; at.len()])
+                };
+                let want = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+                let error = (gradient[i] - want).abs();
+                assert!(error <= 1e-6 * want.abs().max(1.0), "{name}, parameter {i}: {} {want}", gradient[i]);
+            }
+        });
+    }
+
+    #[test]
+    fn any_start_and_any_preconditioner_end_at_the_same_optimum() {
+        with_each_loss(|design, name| {
+            let mut curvature = Curvature::new(design);
+            curvature.prepare(design, 30.0);
+            let plain = fit(design, 30.0, None, None, Tolerance::Distance(1e-8));
+            let stiff = fit(design, 30.0, Some(&curvature), None, Tolerance::Distance(1e-8));
+            let weak = fit(design, 0.3, Some(&curvature), None, Tolerance::Distance(1e-8));
+            let warm = fit(design, 30.0, Some(&curvature), Some(&weak.warm), Tolerance::Distance(1e-8));
+            for other in [&stiff, &warm] {
+                assert!(plain.converged && other.converged, "{name}");
+                let parts =
+                    |fit: &Fit| [fit.linear.coefficients.clone(), fit.linear.intercepts.clone()].concat();
+                for (a, b) in parts(&plain).iter().zip(parts(other)) {
+                    assert!((a - b).abs() <= 1e-6, "{name}: {a} {b}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn ridge_is_exact_in_one_preconditioned_step() {
+        with_each_loss(|design, name| {
+            if name == "squared" {
+                let mut curvature = Curvature::new(design);
+                curvature.prepare(design, 2.0);
+                let fit = fit(design, 2.0, Some(&curvature), None, Tolerance::Distance(1e-9));
+                assert!(fit.passes <= 12, "{} passes", fit.passes);
+            }
+        });
+    }
+}

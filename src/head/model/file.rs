@@ -1,0 +1,272 @@
+//! The head file: one safetensors file, tensors and a JSON record in its metadata.
+//!
+//! Everything that decides a prediction is a float64 tensor, so that a head read back gives the same bits. Nothing
+//! in the file is executable.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
+
+use super::head::{Head, Model, Record};
+use super::neighbours::{Answer, Neighbours};
+use crate::error::{Error, Result};
+use crate::head::data::targets::Problem;
+use crate::head::linear::design::Linear;
+use crate::head::linear::standardise::Standardisation;
+use crate::head::measure::calibration::Calibration;
+use crate::head::mlp::network as mlp;
+use crate::head::mlp::network::Mlp;
+use crate::head::options::CalibrationKind;
+use crate::head::options::HeadActivation;
+use crate::head::options::Kind;
+use crate::head::tensors::{Tensor, Tensors, damaged};
+use crate::platform::disk;
+
+/// Version of the format that this code writes. Older ones are read; newer ones are refused.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Key of the record in the file's metadata.
+const RECORD: &str = "frostbert_head";
+
+/// The record: all but the tensors.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    format_version: u32,
+    /// The version of this library that wrote the file.
+    written_by: String,
+    kind: String,
+    problem: Problem,
+    names: Vec<String>,
+    dimension: usize,
+    calibration: CalibrationKind,
+    #[serde(default)]
+    shape: Shape,
+    #[serde(flatten)]
+    record: Record,
+}
+
+/// What the tensors' sizes follow from, beside the dimension and the names.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Shape {
+    /// Columns of an MLP's hidden layers.
+    hidden: Vec<usize>,
+    activation: HeadActivation,
+    /// How many neighbours vote, and how many rows are known.
+    neighbours: usize,
+    known_rows: usize,
+}
+
+/// What of the record every version has.
+#[derive(Deserialize)]
+struct Version {
+    format_version: u32,
+    #[serde(default)]
+    written_by: String,
+}
+
+impl Head {
+    /// The head as the bytes of its file.
+    ///
+    /// # Errors
+    /// An I/O error, when the record cannot be written as JSON (a measure that is not finite).
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let header = Header {
+            format_version: FORMAT_VERSION,
+            written_by: env!("CARGO_PKG_VERSION").into(),
+            kind: self.kind().into(),
+            problem: self.problem,
+            names: self.names.clone(),
+            dimension: self.dimension,
+            calibration: self.calibration.kind,
+            shape: match &self.model {
+                Model::Linear(_) => Shape::default(),
+                Model::Mlp(mlp) => Shape {
+                    hidden: mlp.widths[1..mlp.widths.len() - 1].to_vec(),
+                    activation: mlp.activation,
+                    ..Shape::default()
+                },
+                Model::Neighbours(known) => Shape {
+                    neighbours: known.k,
+                    known_rows: known.targets.len() / known.outputs,
+                    ..Shape::default()
+                },
+            },
+            record: self.record.clone(),
+        };
+        let json = serde_json::to_string(&header)
+            .map_err(|error| Error::io("writing the record of a head").with_source(error))?;
+        let mut tensors = BTreeMap::new();
+        let outputs = self.model.outputs();
+        match &self.model {
+            Model::Linear(linear) => {
+                let shape = [outputs, self.dimension];
+                tensors.insert("linear.coefficients", Tensor::f64(&shape, &linear.coefficients));
+                tensors.insert("linear.intercepts", Tensor::f64(&[outputs], &linear.intercepts));
+            }
+            Model::Mlp(mlp) => {
+                tensors.insert("mlp.parameters", Tensor::f64(&[mlp.parameters.len()], &mlp.parameters));
+            }
+            Model::Neighbours(known) => {
+                let count = known.targets.len() / outputs;
+                tensors.insert("neighbours.rows", Tensor::f32(&[count, self.dimension], &known.rows));
+                tensors.insert("neighbours.targets", Tensor::f64(&[count, outputs], &known.targets));
+            }
+        }
+        if let Some(Standardisation { mean, scale }) = &self.standardisation {
+            tensors.insert("standardisation.mean", Tensor::f64(&[self.dimension], mean));
+            tensors.insert("standardisation.scale", Tensor::f64(&[self.dimension], scale));
+        }
+        if self.calibration.kind != CalibrationKind::None {
+            tensors.insert("calibration.scale", Tensor::f64(&[outputs], &self.calibration.scale));
+            tensors.insert("calibration.bias", Tensor::f64(&[outputs], &self.calibration.bias));
+        }
+        if self.problem == Problem::MultiLabel {
+            tensors.insert("thresholds", Tensor::f64(&[self.names.len()], &self.thresholds));
+        }
+        let metadata = HashMap::from([(RECORD.to_owned(), json)]);
+        safetensors::serialize(tensors, Some(metadata))
+            .map_err(|error| Error::io("writing the tensors of a head").with_source(error))
+    }
+
+    /// Reads the bytes of a head file.
+    ///
+    /// # Errors
+    /// A model file error, when the bytes are no head file, are damaged, or were written by a newer version.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Head> {
+        let foreign = || {
+            damaged("expected a safetensors file written by `frostbert train`, found something else".into())
+        };
+        let (_, metadata) =
+            SafeTensors::read_metadata(bytes).map_err(|error| foreign().with_source(error))?;
+        let json = metadata.metadata().as_ref().and_then(|all| all.get(RECORD)).ok_or_else(foreign)?;
+        let version: Version = serde_json::from_str(json).map_err(|error| foreign().with_source(error))?;
+        if version.format_version > FORMAT_VERSION {
+            return Err(damaged(format!(
+                "it has format version {} (written by frostbert {}), this frostbert {} knows up to {FORMAT_VERSION}; \
+                 use a newer one",
+                version.format_version,
+                version.written_by,
+                env!("CARGO_PKG_VERSION")
+            )));
+        }
+        let header: Header = serde_json::from_str(json)
+            .map_err(|error| damaged("its record is damaged".into()).with_source(error))?;
+        let tensors = Tensors::open(bytes)
+            .map_err(|error| damaged("its tensors are damaged".into()).with_source(error))?;
+        if header.names.is_empty() || header.dimension == 0 {
+            return Err(damaged("its record names no outputs, or embeddings of no columns".into()));
+        }
+        let names = header.names.len();
+        let outputs = match header.problem {
+            Problem::SingleLabel if names == 2 => 1,
+            Problem::SingleLabel | Problem::MultiLabel => names,
+            Problem::Regression => 1,
+        };
+        let dimension = header.dimension;
+        let known = |kind: &&Kind| kind.name() == header.kind;
+        let Some(kind) = Kind::trained().iter().find(known).map(Kind::name) else {
+            return Err(damaged(format!(
+                "it is of kind {:?}, which this version does not know",
+                header.kind
+            )));
+        };
+        let Shape { hidden, activation, neighbours, known_rows } = header.shape;
+        let model = match kind {
+            "mlp" => {
+                let widths = [vec![dimension], hidden, vec![outputs]].concat();
+                let count = mlp::parameters(&widths)
+                    .filter(|_| !widths.contains(&0))
+                    .ok_or_else(|| damaged("the columns of its layers are out of range".into()))?;
+                Model::Mlp(Mlp { parameters: tensors.f64("mlp.parameters", &[count])?, widths, activation })
+            }
+            "neighbours" => {
+                if neighbours == 0 || neighbours > known_rows {
+                    return Err(damaged(format!("{neighbours} of {known_rows} neighbours vote")));
+                }
+                Model::Neighbours(Neighbours {
+                    k: neighbours,
+                    rows: tensors.f32("neighbours.rows", &[known_rows, dimension])?,
+                    columns: dimension,
+                    targets: tensors.f64("neighbours.targets", &[known_rows, outputs])?,
+                    outputs,
+                    answer: match header.problem {
+                        Problem::Regression => Answer::Number,
+                        Problem::SingleLabel if names > 2 => Answer::OneOf,
+                        _ => Answer::EachOf,
+                    },
+                })
+            }
+            _ => Model::Linear(Linear {
+                coefficients: tensors.f64("linear.coefficients", &[outputs, dimension])?,
+                intercepts: tensors.f64("linear.intercepts", &[outputs])?,
+            }),
+        };
+        let standardisation = if tensors.has("standardisation.mean") {
+            let mean = tensors.f64("standardisation.mean", &[dimension])?;
+            let scale = tensors.f64("standardisation.scale", &[dimension])?;
+            if !scale.iter().all(|&scale| scale > 0.0) {
+                return Err(damaged("a scale of its standardisation is not above zero".into()));
+            }
+            Some(Standardisation { mean, scale })
+        } else {
+            None
+        };
+        let calibration = match header.calibration {
+            CalibrationKind::None => Calibration::identity(outputs),
+            kind => Calibration {
+                kind,
+                scale: tensors.f64("calibration.scale", &[outputs])?,
+                bias: tensors.f64("calibration.bias", &[outputs])?,
+            },
+        };
+        let thresholds = match header.problem {
+            Problem::MultiLabel => tensors.f64("thresholds", &[names])?,
+            _ => vec![],
+        };
+        Ok(Head {
+            kind,
+            model,
+            problem: header.problem,
+            names: header.names,
+            dimension,
+            standardisation,
+            calibration,
+            thresholds,
+            record: header.record,
+        })
+    }
+
+    /// Checks that the head was trained on this encoder's embeddings. A head without a fingerprint fits any.
+    ///
+    /// # Errors
+    /// The input, naming both fingerprints and what differs.
+    pub fn check_encoder(&self, encoder: &crate::head::EncoderFingerprint) -> Result<()> {
+        self.record.encoder.as_ref().map_or(Ok(()), |own| own.check(encoder))
+    }
+
+    /// Reads a head file.
+    ///
+    /// # Errors
+    /// A model file error, when there is no such file, it is no head file, is damaged, or was written by a newer version.
+    pub fn load(path: impl AsRef<Path>) -> Result<Head> {
+        let path = path.as_ref();
+        let bytes = disk::read(path).map_err(|error| {
+            Error::model_file(format!("cannot read the head file {}", path.display())).with_source(error)
+        })?;
+        Head::from_bytes(&bytes).map_err(|error| error.context(path.display()))
+    }
+
+    /// Writes the head file, under another name first: a reader never sees half of it.
+    ///
+    /// # Errors
+    /// An I/O error, when the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        disk::write(path, &self.to_bytes()?).map_err(|error| {
+            Error::io(format!("cannot write the head file {}", path.display())).with_source(error)
+        })
+    }
+}

@@ -1,0 +1,304 @@
+//! The head: a model with all that is needed to use it.
+
+use crate::head::Decision;
+use serde::{Deserialize, Serialize};
+
+use super::encoder_fingerprint::EncoderFingerprint;
+use super::neighbours::Neighbours;
+use crate::error::{Error, Result};
+use crate::head::data::matrix::Matrix;
+use crate::head::data::targets::Problem;
+use crate::head::linear::design::Linear;
+use crate::head::linear::standardise::Standardisation;
+use crate::head::measure::calibration::Calibration;
+use crate::head::measure::metrics::{Estimate, Metrics, argmax};
+use crate::head::mlp::network::Mlp;
+use crate::head::numeric::dense;
+use crate::head::numeric::loss::{sigmoid, softmax};
+use crate::head::options::TrainOptions;
+use crate::platform;
+
+/// A small model on frozen embeddings: from a row of `dimension` numbers to a class, a set of labels, or a number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Head {
+    pub(crate) kind: &'static str,
+    pub(crate) model: Model,
+    pub(crate) problem: Problem,
+    pub(crate) names: Vec<String>,
+    pub(crate) dimension: usize,
+    pub(crate) standardisation: Option<Standardisation>,
+    pub(crate) calibration: Calibration,
+    /// Of each label; empty unless multi-label.
+    pub(crate) thresholds: Vec<f64>,
+    /// What is kept about the head's making.
+    pub record: Record,
+}
+
+/// What is kept about a head's making: nothing here changes its predictions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record {
+    /// The encoder whose embeddings it learnt from.
+    pub encoder: Option<EncoderFingerprint>,
+    /// Where that encoder was: a folder or a hub id.
+    pub model_location: Option<String>,
+    /// How it was trained.
+    pub settings: Option<TrainOptions>,
+    /// Rows it learnt from.
+    pub train_rows: usize,
+    /// `C` it was fitted with.
+    pub c: Option<f64>,
+    /// Measures over folds, with 95% intervals.
+    pub cross_validation: Vec<(String, Estimate)>,
+    /// Measures on held-out rows.
+    pub test: Option<Metrics>,
+    /// Anything else its maker wants to keep.
+    pub notes: std::collections::BTreeMap<String, String>,
+}
+
+/// What computes the logits.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Model {
+    /// Over standardised features; one output for two classes.
+    Linear(Linear),
+    Mlp(Mlp),
+    Neighbours(Neighbours),
+}
+
+impl Model {
+    /// Logits a row: one for two classes.
+    pub(crate) fn outputs(&self) -> usize {
+        match self {
+            Model::Linear(linear) => linear.intercepts.len(),
+            Model::Mlp(mlp) => mlp.outputs(),
+            Model::Neighbours(neighbours) => neighbours.outputs,
+        }
+    }
+
+    /// Logits of the rows named, `[rows, outputs]`.
+    pub(crate) fn logits(
+        &self,
+        standardisation: Option<&Standardisation>,
+        x: &Matrix,
+        rows: &[u32],
+    ) -> Vec<f64> {
+        let on_features = |of: &dyn Fn(&Matrix, &[u32]) -> Vec<f64>| match standardisation {
+            None => of(x, rows),
+            Some(standardisation) => {
+                let all: Vec<u32> = (0..rows.len() as u32).collect();
+                of(&standardisation.apply(x, rows), &all)
+            }
+        };
+        match self {
+            Model::Linear(linear) => match standardisation {
+                None => linear_logits(linear, x, rows),
+                Some(standardisation) => linear_logits(&standardisation.unfold(linear), x, rows),
+            },
+            Model::Mlp(mlp) => on_features(&|x, rows| mlp.logits(x, rows)),
+            Model::Neighbours(neighbours) => on_features(&|x, rows| neighbours.logits(x, rows)),
+        }
+    }
+}
+
+impl Head {
+    /// A head as a fit leaves it: not calibrated, every label's threshold at a half.
+    pub(crate) fn uncalibrated(
+        kind: &'static str,
+        (problem, names): (Problem, Vec<String>),
+        dimension: usize,
+        (model, standardisation): (Model, Option<Standardisation>),
+        record: Record,
+    ) -> Self {
+        Head {
+            kind,
+            problem,
+            dimension,
+            calibration: Calibration::identity(model.outputs()),
+            thresholds: if problem == Problem::MultiLabel { vec![0.5; names.len()] } else { Vec::new() },
+            names,
+            standardisation,
+            model,
+            record,
+        }
+    }
+
+    #[cfg(feature = "export")]
+    /// A linear head over embeddings as they are. Two classes have one output, the logit of the second class.
+    ///
+    /// Shapes: `coefficients` `[outputs, dimension]`, `intercepts` `[outputs]`.
+    #[cfg(not(target_arch = "wasm32"))] // Importing heads is the only caller, and browsers have no files.
+    pub(crate) fn linear(
+        coefficients: Vec<f64>,
+        intercepts: Vec<f64>,
+        problem: Problem,
+        names: Vec<String>,
+    ) -> Self {
+        let dimension = coefficients.len().checked_div(intercepts.len()).unwrap_or(0);
+        let model = Model::Linear(Linear { coefficients, intercepts });
+        let kind = crate::head::Kind::Linear.name();
+        Self::uncalibrated(kind, (problem, names), dimension, (model, None), Record::default())
+    }
+
+    /// Names of what comes out: classes, labels, or the one number.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Which problem it solves.
+    pub fn problem(&self) -> Problem {
+        self.problem
+    }
+
+    /// Columns of the embeddings it takes.
+    pub fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// Which kind of model it is: a [`Kind::name`](crate::head::Kind::name).
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// The calibration of its logits.
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
+    }
+
+    /// Thresholds of each label; empty unless multi-label.
+    pub fn thresholds(&self) -> &[f64] {
+        &self.thresholds
+    }
+
+    /// Coefficients `[outputs, dimension]` and intercepts `[outputs]` on embeddings as they are, standardisation
+    /// folded in, before calibration; none unless the head is linear. Two classes have one output, the logit of
+    /// the second class.
+    pub fn coefficients(&self) -> Option<(Vec<f64>, Vec<f64>)> {
+        let Model::Linear(linear) = &self.model else { return None };
+        let raw = self.standardisation.as_ref().map_or_else(|| linear.clone(), |s| s.unfold(linear));
+        Some((raw.coefficients, raw.intercepts))
+    }
+
+    /// Calibrated logits, `[rows, names]`. Of two classes the first has logit zero. A regression's logit is its value.
+    ///
+    /// # Errors
+    /// The input, when the embeddings have another number of columns.
+    pub fn logits(&self, embeddings: &Matrix) -> Result<Vec<f64>> {
+        self.check_dimension(embeddings)?;
+        let rows: Vec<u32> = (0..embeddings.rows() as u32).collect();
+        let mut outputs = self.model.logits(self.standardisation.as_ref(), embeddings, &rows);
+        self.calibration.apply(&mut outputs);
+        Ok(expand(&outputs, self.problem, self.names.len()))
+    }
+
+    /// Probabilities, `[rows, names]`; of a regression, the values `[rows]`.
+    ///
+    /// # Errors
+    /// The input, when the embeddings have another number of columns.
+    pub fn predict_proba(&self, embeddings: &Matrix) -> Result<Vec<f64>> {
+        let mut logits = self.logits(embeddings)?;
+        to_probabilities(&mut logits, self.problem, self.names.len());
+        Ok(logits)
+    }
+
+    /// What the probabilities of one row (of [`predict_proba`](Self::predict_proba)) say; with `abstain`, a class
+    /// less likely than that is withheld.
+    pub fn decide(&self, probabilities: &[f64], abstain: Option<f64>) -> Decision {
+        match self.problem {
+            Problem::Regression => Decision::Value(probabilities[0]),
+            Problem::MultiLabel => {
+                let over = |&j: &usize| probabilities[j] > self.thresholds[j];
+                Decision::Labels((0..probabilities.len()).filter(over).collect())
+            }
+            Problem::SingleLabel => {
+                let class = argmax(probabilities);
+                let probability = probabilities[class];
+                if abstain.is_some_and(|least| !(probability >= least)) {
+                    Decision::Abstained { class, probability }
+                } else {
+                    Decision::Class { class, probability }
+                }
+            }
+        }
+    }
+
+    /// Decisions for all rows.
+    ///
+    /// # Errors
+    /// The input, when the embeddings have another number of columns.
+    pub fn predict(&self, embeddings: &Matrix, abstain: Option<f64>) -> Result<Vec<Decision>> {
+        let probabilities = self.predict_proba(embeddings)?;
+        Ok(probabilities.chunks_exact(self.names.len()).map(|row| self.decide(row, abstain)).collect())
+    }
+
+    /// Measures the head on rows with known targets.
+    ///
+    /// # Errors
+    /// The input, when the embeddings have another number of columns, or the targets another number of rows,
+    /// or other names than the head's.
+    pub fn evaluate(&self, embeddings: &Matrix, targets: &crate::head::Targets) -> Result<Metrics> {
+        if targets.rows() != embeddings.rows() {
+            return Err(Error::input(format!(
+                "evaluating a head: expected a target for each of {} rows, found {}",
+                embeddings.rows(),
+                targets.rows()
+            )));
+        }
+        if targets.problem() != self.problem
+            || (self.problem != Problem::Regression && targets.names() != self.names)
+        {
+            return Err(Error::input(format!(
+                "evaluating a head: expected targets among {:?}, found {:?}",
+                self.names,
+                targets.names()
+            )));
+        }
+        let predictions = self.predict_proba(embeddings)?;
+        let thresholds = (self.problem == Problem::MultiLabel).then_some(&self.thresholds[..]);
+        Ok(Metrics::of(targets, &predictions, thresholds))
+    }
+
+    fn check_dimension(&self, embeddings: &Matrix) -> Result<()> {
+        if embeddings.columns() != self.dimension {
+            return Err(Error::input(format!(
+                "using a head: expected embeddings of {} columns, found {}; it was trained on another encoder, \
+                 pooling or choice of layers",
+                self.dimension,
+                embeddings.columns()
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// `x · Wᵀ + b` over the rows named.
+fn linear_logits(raw: &Linear, x: &Matrix, rows: &[u32]) -> Vec<f64> {
+    const PIECE: usize = 64;
+    let outputs = raw.intercepts.len();
+    let mut out = vec![0.0; rows.len() * outputs];
+    platform::for_chunks(&mut out, PIECE * outputs, |piece, out| {
+        let rows = &rows[piece * PIECE..piece * PIECE + out.len() / outputs];
+        let features: Vec<&[f32]> = rows.iter().map(|&row| x.row(row as usize)).collect();
+        dense::affine(&features, &raw.coefficients, &raw.intercepts, out);
+    });
+    out
+}
+
+/// Logits of every name from the model's outputs: of two classes the first gets zero.
+pub(crate) fn expand(outputs: &[f64], problem: Problem, names: usize) -> Vec<f64> {
+    if problem == Problem::SingleLabel && names == 2 {
+        outputs.iter().flat_map(|&logit| [0.0, logit]).collect()
+    } else {
+        outputs.to_vec()
+    }
+}
+
+/// Replaces logits `[rows, names]` by probabilities; a regression's stay.
+pub(crate) fn to_probabilities(logits: &mut [f64], problem: Problem, names: usize) {
+    match problem {
+        Problem::SingleLabel => logits.chunks_exact_mut(names).for_each(|row| {
+            softmax(row);
+        }),
+        Problem::MultiLabel => logits.iter_mut().for_each(|logit| *logit = sigmoid(*logit)),
+        Problem::Regression => {}
+    }
+}

@@ -1,0 +1,8 @@
+//! The trained head: decisions, explanations, and its file.
+
+pub(crate) mod decision;
+pub(crate) mod encoder_fingerprint;
+pub(crate) mod explain;
+pub(crate) mod file;
+pub(crate) mod head;
+pub(crate) mod neighbours;

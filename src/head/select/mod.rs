@@ -1,0 +1,8 @@
+//! Choosing and fitting: options, one fit, cross-validation, and the search over strengths, kinds and layers.
+
+pub(crate) mod cross_validation;
+pub(crate) mod fit;
+pub(crate) mod layers;
+pub(crate) mod learning_curve;
+pub(crate) mod stream;
+pub(crate) mod train;

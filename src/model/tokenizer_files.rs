@@ -1,0 +1,31 @@
+//! The files of a checkpoint's tokenizer.
+
+/// The files that a tokenizer is made from, as they are in the checkpoint.
+#[derive(Clone, Debug, Default)]
+pub struct TokenizerFiles {
+    /// tokenizer.json.
+    pub json: Option<Vec<u8>>,
+    /// vocab.txt, read only where there is no tokenizer.json.
+    pub vocab: Option<Vec<u8>>,
+    /// tokenizer_config.json: an object, or `null`.
+    pub config: serde_json::Value,
+    /// special_tokens_map.json: an object, or `null`.
+    pub special_tokens: serde_json::Value,
+    /// Where they are, for messages.
+    pub location: String,
+}
+
+/// What a tokenizer is made from: its files, and what the model expects of it.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenizerSource<'a> {
+    /// The files.
+    pub files: &'a TokenizerFiles,
+    /// Longest row in tokens, special tokens included.
+    pub max_tokens: usize,
+    /// Rows of the word-embedding table.
+    pub vocab_rows: usize,
+    /// Rows of the token-type table; 0 where there is none.
+    pub type_rows: usize,
+    /// Whether texts are lower-cased before the tokenizer's own normaliser.
+    pub lowercase: bool,
+}

@@ -1,2 +1,0 @@
-/// Nothing to do: whoever else has work has a thread.
-pub(crate) async fn pause() {}

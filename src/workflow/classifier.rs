@@ -1,0 +1,124 @@
+//! An encoder and a head together: texts in, decisions out.
+
+#[cfg(feature = "cache")]
+use crate::cache::BestEffort;
+use crate::embeddings::Embeddings;
+use crate::encoder::{EmbedOptions, EmbeddingRecipe, Encoder, Text};
+use crate::error::{Error, Result};
+use crate::head::{Decision, Head, Matrix};
+use crate::platform::entry;
+
+/// A head joined with the encoder it was trained on.
+///
+/// ```no_run
+/// use frostbert::{Classifier, Device, Encoder};
+/// use frostbert::head::Head;
+///
+/// let head = Head::load("head.safetensors")?;
+/// let encoder = Encoder::load("models/all-MiniLM-L6-v2").device(Device::Auto).build()?;
+/// let classifier = Classifier::new(encoder, head)?;
+/// for answer in classifier.predict(["An unexpected joy."])? {
+///     println!("{:?}", answer.probabilities);
+/// }
+/// # Ok::<(), frostbert::Error>(())
+/// ```
+pub struct Classifier {
+    encoder: Encoder,
+    head: Head,
+    options: EmbedOptions,
+}
+
+/// What a classifier says of one text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// The decision.
+    pub decision: Decision,
+    /// Probability of each class or label (of a regression: the value), in the order of [`Head::names`].
+    pub probabilities: Vec<f64>,
+    /// Tokens of the text before truncation.
+    pub tokens: u32,
+    /// Whether the text was cut.
+    pub truncated: bool,
+}
+
+impl Classifier {
+    /// Joins the two.
+    ///
+    /// # Errors
+    /// The head was trained on another encoder's embeddings (both fingerprints are named), or it does not say how its
+    /// embeddings were made.
+    pub fn new(encoder: Encoder, head: Head) -> Result<Self> {
+        let options = match EmbeddingRecipe::of_head(&head)? {
+            Some(recipe) => recipe.options(),
+            None => EmbedOptions::default(),
+        };
+        head.check_encoder(&encoder.recipe(&options)?.fingerprint())?;
+        let dim = encoder.dim(&options)?;
+        if dim != head.dimension() {
+            return Err(Error::input(format!(
+                "the head takes embeddings of {} columns, but the encoder gives {dim}",
+                head.dimension()
+            )));
+        }
+        Ok(Classifier { encoder, head, options })
+    }
+
+    /// The encoder.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// The head.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// How texts are embedded for this head.
+    pub fn options(&self) -> &EmbedOptions {
+        &self.options
+    }
+
+    entry! {
+        /// Classifies texts; answers come in input order.
+        ///
+        /// # Errors
+        /// As [`Encoder::embed`].
+        pub fn predict(&self, texts: impl IntoIterator<Item = impl Into<Text>>) -> Result<Vec<Prediction>> = predict_async;
+    }
+
+    pub(crate) async fn predict_async<T: Into<Text>>(
+        &self,
+        texts: impl IntoIterator<Item = T>,
+    ) -> Result<Vec<Prediction>> {
+        self.answers(self.encoder.embed_async(texts, &self.options).await?)
+    }
+
+    /// [`predict`](Self::predict) with embeddings taken from a cache, and left in it, where it can be.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    #[cfg(feature = "cache")]
+    pub fn predict_cached(
+        &self,
+        texts: impl IntoIterator<Item = impl Into<Text>>,
+        cache: &BestEffort,
+    ) -> Result<Vec<Prediction>> {
+        self.answers(self.encoder.embed_cached(texts, &self.options, cache)?.embeddings)
+    }
+
+    fn answers(&self, embeddings: Embeddings) -> Result<Vec<Prediction>> {
+        let (rows, dim) = (embeddings.len(), embeddings.dim);
+        let probabilities = self.head.predict_proba(&Matrix::new(rows, dim, embeddings.values)?)?;
+        let width = self.head.names().len();
+        Ok(probabilities
+            .chunks_exact(width.max(1))
+            .zip(embeddings.tokens.iter().zip(&embeddings.truncated))
+            .map(|(row, (tokens, truncated))| Prediction {
+                decision: self.head.decide(row, None),
+                probabilities: row.to_vec(),
+                tokens: *tokens,
+                truncated: *truncated,
+            })
+            .collect())
+    }
+}

@@ -1,0 +1,297 @@
+//! Proof: an encoder's outputs against what transformers computes in float64 from the same checkpoint.
+//!
+//! A *golden* is a checkpoint folder with two more files: `cases.json` (texts, and the largest error of PyTorch's own
+//! float32 run per tensor) and `cases.safetensors` (expected values, named `CASE/OUTPUT`).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::Checkpoint;
+use crate::encoder::{EmbedOptions, Encoder, Prompt, Text, TokenRequest};
+use crate::error::{Error, Result};
+use crate::model::HeadKind;
+use crate::plan::HeadOutput;
+
+/// One tensor of one golden.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// `CASE/OUTPUT`.
+    pub tensor: String,
+    /// Largest absolute difference over real rows; NaN where the shapes differ or a value is no number.
+    pub error: f64,
+    /// PyTorch's own float32 error there.
+    pub torch_error: f64,
+    /// What the numerics contract allows.
+    pub allowed: f64,
+    /// Rows left out because the expected values themselves are NaN: PyTorch's eager sliding-window attention makes NaN out
+    /// of padding, which then reaches real rows. A packed batch has no padding.
+    pub rows_left_out: usize,
+}
+
+/// Largest error over the rows that could be compared.
+#[derive(Clone, Copy, Default)]
+struct Difference {
+    error: f64,
+    largest: f64,
+    rows_left_out: usize,
+}
+
+impl Comparison {
+    /// Whether the contract holds. NaN fails.
+    pub fn holds(&self) -> bool {
+        self.error <= self.allowed
+    }
+
+    fn new(tensor: String, torch_error: f64, difference: Difference) -> Self {
+        let Difference { error, largest, rows_left_out } = difference;
+        // Four times PyTorch's float32 error, with a floor where that is tiny by luck.
+        let allowed = (4.0 * torch_error).max(4e-6 * largest.max(1.0));
+        Comparison { tensor, error, torch_error, allowed, rows_left_out }
+    }
+}
+
+#[derive(Deserialize)]
+struct CaseFile {
+    cases: BTreeMap<String, Case>,
+    /// Null where PyTorch's own run gave NaN.
+    torch_float32_error: BTreeMap<String, Option<f64>>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    texts: Vec<String>,
+    text_pairs: Option<Vec<String>>,
+    prompt_name: Option<String>,
+}
+
+/// Expected values of one tensor.
+struct Expected {
+    shape: Vec<usize>,
+    values: Vec<f32>,
+}
+
+/// Compares every tensor of a golden folder. `build` makes an encoder of the checkpoint, on whatever device.
+///
+/// # Errors
+/// The folder is no golden, names an output that is not known here, or the encoder fails.
+pub fn golden(folder: &Path, build: impl FnOnce(Checkpoint) -> Result<Encoder>) -> Result<Vec<Comparison>> {
+    let read = |name: &str| {
+        let path = folder.join(name);
+        std::fs::read(&path).map_err(|error| {
+            Error::model_file(format!("cannot read {}; a golden folder has it", path.display()))
+                .with_source(error)
+        })
+    };
+    let wrong = |what: &str, error: Box<dyn std::error::Error + Send + Sync>| {
+        Error::model_file(format!("cannot read {what} in {}", folder.display())).with_source(error)
+    };
+    // Python writes NaN, which JSON does not have.
+    let text = String::from_utf8(read("cases.json")?).map_err(|error| wrong("cases.json", error.into()))?;
+    let cases: CaseFile = serde_json::from_str(&text.replace(": NaN", ": null"))
+        .map_err(|error| wrong("cases.json", error.into()))?;
+    let bytes = read("cases.safetensors")?;
+    let tensors =
+        SafeTensors::deserialize(&bytes).map_err(|error| wrong("cases.safetensors", error.into()))?;
+    let encoder = build(Checkpoint::open(folder)?)?;
+    let mut comparisons = Vec::new();
+    for (name, case) in &cases.cases {
+        let mut expected = BTreeMap::new();
+        for (key, tensor) in tensors.iter() {
+            if let Some(output) = key.strip_prefix(name.as_str()).and_then(|rest| rest.strip_prefix('/')) {
+                expected.insert(
+                    output.to_owned(),
+                    Expected {
+                        shape: tensor.shape().to_vec(),
+                        values: bytemuck::pod_collect_to_vec(tensor.data()),
+                    },
+                );
+            }
+        }
+        for (output, actual) in actual(&encoder, case, expected.keys())? {
+            let key = format!("{name}/{output}");
+            // Where PyTorch's padded run is NaN its error is taken from the case of a single text, which has no padding.
+            let known = |key: &str| cases.torch_float32_error.get(key).copied().flatten();
+            let torch_error = known(&key).or_else(|| known(&format!("one/{output}"))).ok_or_else(|| {
+                Error::model_file(format!(
+                    "cases.json in {} has no torch_float32_error of {key}",
+                    folder.display()
+                ))
+            })?;
+            comparisons.push(Comparison::new(key, torch_error, difference(&expected[&output], &actual)));
+        }
+    }
+    if comparisons.len() != tensors.len() {
+        return Err(Error::model_file(format!(
+            "{} has {} expected tensors, but {} were compared",
+            folder.display(),
+            tensors.len(),
+            comparisons.len()
+        )));
+    }
+    Ok(comparisons)
+}
+
+/// Sentence embeddings of the real all-MiniLM-L6-v2 against its golden: unit vectors, at most 2e-6 apart in any coordinate.
+///
+/// # Errors
+/// As [`golden`].
+pub fn sentence_golden(folder: &Path, encoder: &Encoder) -> Result<Comparison> {
+    #[derive(Deserialize)]
+    struct Sentences {
+        texts: Vec<String>,
+        torch_float32_error: f64,
+    }
+    let wrong = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Error::model_file(format!("cannot read the golden in {}", folder.display())).with_source(error)
+    };
+    let text = std::fs::read(folder.join("cases.json")).map_err(|error| wrong(error.into()))?;
+    let cases: Sentences = serde_json::from_slice(&text).map_err(|error| wrong(error.into()))?;
+    let bytes = std::fs::read(folder.join("cases.safetensors")).map_err(|error| wrong(error.into()))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| wrong(error.into()))?;
+    let tensor = tensors.tensor("sentence_embedding").map_err(|error| wrong(error.into()))?;
+    let expected: Vec<f32> = bytemuck::pod_collect_to_vec(tensor.data());
+    let actual = encoder.embed(cases.texts.iter().map(String::as_str), &EmbedOptions::default())?;
+    let error = if actual.values.len() == expected.len() {
+        largest_difference(actual.values.iter().zip(&expected))
+    } else {
+        f64::NAN
+    };
+    let tensor = "sentence_embedding".to_owned();
+    Ok(Comparison { tensor, error, torch_error: cases.torch_float32_error, allowed: 2e-6, rows_left_out: 0 })
+}
+
+/// Values per text, row-major without padding.
+type Actual = Vec<Vec<f32>>;
+
+fn actual<'a>(
+    encoder: &Encoder,
+    case: &Case,
+    outputs: impl Iterator<Item = &'a String>,
+) -> Result<Vec<(String, Actual)>> {
+    let inputs: Vec<Text> = match &case.text_pairs {
+        Some(pairs) => {
+            case.texts.iter().zip(pairs).map(|(a, b)| Text::from((a.as_str(), b.as_str()))).collect()
+        }
+        None => case.texts.iter().map(|text| text.as_str().into()).collect(),
+    };
+    let prompt = case.prompt_name.clone().map_or(Prompt::Default, Prompt::Named);
+    let options = EmbedOptions { prompt, ..EmbedOptions::default() };
+    let layers = encoder.config().layers;
+    let tokens = |request: &TokenRequest| encoder.token_outputs(inputs.clone(), request, &options);
+    let mut found = Vec::new();
+    for output in outputs {
+        let (kind, index) = match output.split_once('.') {
+            Some((kind, index)) => (kind, index.parse().ok()),
+            None => (output.as_str(), None),
+        };
+        let none = TokenRequest::default();
+        let values: Actual = match (kind, index) {
+            ("sentence_embedding", None) => {
+                let rows = encoder.embed(inputs.clone(), &options)?;
+                rows.rows().map(<[f32]>::to_vec).collect()
+            }
+            ("last_hidden_state", None) | ("hidden_states", Some(_)) => {
+                let layer = index.unwrap_or(layers);
+                let rows = tokens(&TokenRequest { hidden_states: vec![layer], ..none })?;
+                rows.into_iter().map(|mut row| row.hidden_states.swap_remove(0)).collect()
+            }
+            ("attentions", Some(layer)) => {
+                let rows = tokens(&TokenRequest { attentions: vec![layer], ..none })?;
+                rows.into_iter().map(|mut row| row.attentions.swap_remove(0)).collect()
+            }
+            ("pooler_output", None) => {
+                let rows = tokens(&TokenRequest { pooler_output: true, ..none })?;
+                rows.into_iter().map(|row| row.pooler_output.unwrap_or_default()).collect()
+            }
+            ("logits" | "prediction_logits" | "seq_relationship_logits", None) => {
+                logits(encoder, kind, &inputs, &options)?
+            }
+            _ => {
+                return Err(Error::model_file(format!(
+                    "a golden names the output {output:?}, which is not known here"
+                )));
+            }
+        };
+        found.push((output.clone(), values));
+    }
+    Ok(found)
+}
+
+/// Logits of the head that the output's name, or else the checkpoint's only head, stands for.
+fn logits(encoder: &Encoder, kind: &str, inputs: &[Text], options: &EmbedOptions) -> Result<Actual> {
+    let heads = encoder.checkpoint().heads();
+    let head = match kind {
+        "prediction_logits" => HeadOutput::MaskedLm,
+        "seq_relationship_logits" => HeadOutput::NextSentence,
+        _ if heads.has(HeadKind::Sequence) => HeadOutput::Sequence,
+        _ if heads.has(HeadKind::Token) => HeadOutput::Token,
+        _ => HeadOutput::MaskedLm,
+    };
+    if head == HeadOutput::MaskedLm {
+        // Expected at every position, not at masks alone.
+        let every = |encoding: &crate::text::Encoding| (0..encoding.ids.len()).collect();
+        return encoder.masked_lm_logits(inputs.to_vec(), options, every);
+    }
+    let request = TokenRequest { head: Some(head), ..TokenRequest::default() };
+    let rows = encoder.token_outputs(inputs.to_vec(), &request, options)?;
+    Ok(rows.into_iter().map(|row| row.logits.unwrap_or_default()).collect())
+}
+
+/// Compares real rows; the error is NaN if shapes do not fit or a value of ours is NaN.
+fn difference(expected: &Expected, actual: &[Vec<f32>]) -> Difference {
+    let unfit = Difference { error: f64::NAN, ..Difference::default() };
+    if expected.shape.first() != Some(&actual.len()) {
+        return unfit;
+    }
+    let per_text: usize = expected.shape[1..].iter().product();
+    let cols = expected.shape.last().copied().unwrap_or(1).max(1);
+    let mut found = Difference::default();
+    let mut rows_compared = 0;
+    for (values, wanted) in actual.iter().zip(expected.values.chunks(per_text.max(1))) {
+        // Rows of ours and of the expected tensor, side by side.
+        let (rows, width): (Vec<&[f32]>, usize) = match expected.shape[..] {
+            [_, _] => (vec![wanted], cols),
+            // [texts, padded tokens, cols]: real rows come first.
+            [_, _, _] => (wanted.chunks(cols).take(values.len() / cols).collect(), cols),
+            // [texts, heads, padded tokens, padded tokens]
+            [_, heads, padded, _] => {
+                let len = ((values.len() / heads.max(1)) as f64).sqrt().round() as usize;
+                let all = (0..heads).flat_map(|head| (0..len).map(move |row| (head * padded + row) * padded));
+                (all.filter_map(|start| wanted.get(start..start + len)).collect(), len)
+            }
+            _ => return unfit,
+        };
+        if rows.is_empty() || rows.len() * width != values.len() {
+            return unfit;
+        }
+        for (value, row) in values.chunks(width).zip(rows) {
+            if row.iter().all(|value| value.is_nan()) {
+                found.rows_left_out += 1;
+                continue;
+            }
+            rows_compared += 1;
+            let error = largest_difference(value.iter().zip(row));
+            // f64::max would drop a NaN.
+            found.error =
+                if error.is_nan() || found.error.is_nan() { f64::NAN } else { found.error.max(error) };
+            found.largest =
+                row.iter().fold(found.largest, |largest, value| largest.max(f64::from(value.abs())));
+        }
+    }
+    if rows_compared == 0 { unfit } else { found }
+}
+
+fn largest_difference<'a>(pairs: impl Iterator<Item = (&'a f32, &'a f32)>) -> f64 {
+    let mut largest = 0.0f64;
+    for (a, b) in pairs {
+        let difference = (f64::from(*a) - f64::from(*b)).abs();
+        if difference.is_nan() {
+            return f64::NAN;
+        }
+        largest = largest.max(difference);
+    }
+    largest
+}
