@@ -10,7 +10,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// The message says what was being done, what was expected, what was found and, where there is one, the
 /// next step. The kind is private so that it can grow; ask with [`is_input`](Error::is_input),
 /// [`is_model_file`](Error::is_model_file), [`is_device`](Error::is_device), [`is_limit`](Error::is_limit).
-/// Causes hang on [`std::error::Error::source`]; the alternate form `{:#}` prints them after colons.
+/// Causes hang on [`std::error::Error::source`]; the alternate form `{:#}` prints them after colons, each once.
 ///
 /// ```
 /// let error = frostbert::Checkpoint::open("/no/such/folder").unwrap_err();
@@ -119,16 +119,33 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.inner.message)?;
-        if f.alternate() {
-            let mut cause = std::error::Error::source(self);
-            while let Some(error) = cause {
-                write!(f, ": {error}")?;
-                cause = error.source();
-            }
+        if !f.alternate() {
+            return f.write_str(&self.inner.message);
         }
-        Ok(())
+        let mut said = self.inner.message.clone();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            // Most errors of other crates print their cause with themselves and give it as their source as well.
+            let text = error.to_string();
+            if !says(&said, &text) {
+                said.push_str(": ");
+                said.push_str(&text);
+            }
+            cause = error.source();
+        }
+        f.write_str(&said)
     }
+}
+
+/// Whether `text` already holds `cause`, as words of its own.
+fn says(text: &str, cause: &str) -> bool {
+    let cause = cause.trim_end_matches('.');
+    let bounded = |at: usize| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + cause.len()..].chars().next();
+        !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
+    };
+    cause.is_empty() || text.match_indices(cause).any(|(at, _)| bounded(at))
 }
 
 impl fmt::Debug for Error {
@@ -153,5 +170,68 @@ mod tests {
         assert_eq!(error.to_string(), "cannot write out.npy");
         assert_eq!(format!("{error:#}"), "cannot write out.npy: disk full");
         assert!(error.is_io() && !error.is_input());
+    }
+
+    /// An error that prints its cause and gives it as its source, as many crates' do.
+    #[derive(Debug)]
+    struct Wrapped(Box<dyn std::error::Error + Send + Sync>);
+
+    impl fmt::Display for Wrapped {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "External: {}", self.0)
+        }
+    }
+
+    impl std::error::Error for Wrapped {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&*self.0)
+        }
+    }
+
+    #[test]
+    fn a_cause_is_printed_once() {
+        let missing = || std::io::Error::from_raw_os_error(2);
+        let text = missing().to_string();
+        let causes: Vec<(&str, Box<dyn std::error::Error + Send + Sync>)> = vec![
+            ("io", missing().into()),
+            ("io in io", std::io::Error::other(missing()).into()),
+            ("csv", csv::Error::from(missing()).into()),
+            ("json", serde_json::Error::io(missing()).into()),
+            ("safetensors", safetensors::SafeTensorError::IoError(missing()).into()),
+            ("ours", Error::io("reading").with_source(missing()).into()),
+            ("twice wrapped", Wrapped(Box::new(Wrapped(missing().into()))).into()),
+            #[cfg(feature = "parquet")]
+            ("parquet", parquet::errors::ParquetError::External(missing().into()).into()),
+        ];
+        for (name, cause) in causes {
+            for message in [format!("cannot open x: {cause}"), "cannot open x".to_owned()] {
+                let said = format!("{:#}", Error::io(message.clone()).with_source(Told(cause.to_string())));
+                assert_eq!(said.matches(&cause.to_string()).count(), 1, "{name}: {said}");
+            }
+            let said = format!("{:#}", Error::io("cannot open x").with_source(cause));
+            assert_eq!(said.matches(&text).count(), 1, "{name}: {said}");
+            assert!(said.starts_with("cannot open x: "), "{name}: {said}");
+        }
+    }
+
+    /// A cause that is its text.
+    #[derive(Debug)]
+    struct Told(String);
+
+    impl fmt::Display for Told {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(&self.0)
+        }
+    }
+
+    impl std::error::Error for Told {}
+
+    #[test]
+    fn a_cause_that_only_looks_alike_is_printed() {
+        let said =
+            |message: &str, cause: &'static str| format!("{:#}", Error::io(message).with_source(cause));
+        assert_eq!(said("cannot fully load", "full"), "cannot fully load: full");
+        assert_eq!(said("the disk is full", "full"), "the disk is full");
+        assert_eq!(said("cannot write café.npy", "é"), "cannot write café.npy: é");
     }
 }

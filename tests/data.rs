@@ -258,10 +258,11 @@ fn unknown_columns_list_the_known_ones() {
         &input_error(rows("t.csv", table, &Selection::default())),
         &["which column", "\"title\", \"body\""],
     );
+    // Objects may have other keys than the first, so that a row is what lacks a column.
     let label = labelled(&["klass"], LabelKind::Name);
     assert_says(
         &input_error(rows("t.jsonl", "{\"text\": \"a\"}", &label)),
-        &["no column \"klass\"", "\"text\""],
+        &["row 1 (line 1)", "label is missing", "\"klass\""],
     );
 }
 
@@ -270,8 +271,312 @@ fn a_name_that_stands_twice_is_refused_only_when_chosen() {
     let table = "text,n,n\na,1,2\n";
     assert_eq!(texts("t.csv", table), ["a"]);
     let message = input_error(rows("t.csv", table, &labelled(&["n"], LabelKind::Name)));
-    assert_says(&message, &["\"n\" stands twice", "2 and 3", "by number"]);
-    assert_eq!(rows("t.csv", table, &labelled(&["3"], LabelKind::Name)).unwrap()[0].label, named("2"));
+    assert_says(&message, &["\"n\" stands twice", "2 and 3", "by number", "#2 or #3"]);
+    for third in ["3", "#3"] {
+        assert_eq!(rows("t.csv", table, &labelled(&[third], LabelKind::Name)).unwrap()[0].label, named("2"));
+    }
+    let twice = "{\"text\": \"a\", \"n\": 1, \"n\": 2}\n";
+    assert_eq!(texts("t.jsonl", twice), ["a"]);
+    let message = input_error(rows("t.jsonl", twice, &labelled(&["n"], LabelKind::Name)));
+    assert_says(&message, &["row 1 (line 1)", "\"n\" stands twice"]);
+}
+
+#[test]
+fn every_column_can_be_chosen() {
+    // A name, then how it can be chosen, which is the cell below it. Each name must be choosable in some way.
+    let header = [
+        "",
+        "text",
+        " text ",
+        "a b",
+        "a,b",
+        "2",
+        "1",
+        "a=b",
+        "n",
+        "n",
+        "café",
+        "#1",
+        "say \"x\"",
+        " spaced ",
+    ];
+    let quoted: Vec<String> =
+        header.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
+    let cells: Vec<String> = (1..=header.len()).map(|number| format!("cell {number}")).collect();
+    let table = format!("{}\n{}\n", quoted.join(","), cells.join(","));
+    let by = |column: &str| Selection { text: vec![column.into()], ..Selection::default() };
+    let chosen = |column: &str| rows("t.csv", &table, &by(column)).map(|rows| rows[0].text.clone());
+    for (at, name) in header.iter().enumerate() {
+        if *name == "n" {
+            assert_says(&input_error(chosen(name)), &["\"n\" stands twice", "9 and 10"]);
+        } else {
+            assert_eq!(chosen(name).unwrap(), cells[at], "{name:?}");
+        }
+        // `#1` is the name of another column.
+        if at != 0 {
+            assert_eq!(chosen(&format!("#{}", at + 1)).unwrap(), cells[at]);
+        }
+        let filter = Selection {
+            text: vec!["a b".into()],
+            filters: vec![format!("{name}={}", cells[at]).parse().unwrap()],
+            ..Selection::default()
+        };
+        if *name != "n" {
+            assert_eq!(rows("t.csv", &table, &filter).unwrap().len(), 1, "{name:?}");
+        }
+    }
+    assert_eq!(chosen("spaced").unwrap(), "cell 14");
+    assert_eq!(chosen("3").unwrap(), "cell 3");
+}
+
+/// Rows with the line each starts on, as counted by hand.
+#[test]
+fn lines_are_those_of_an_editor() {
+    let table: &[(&str, &[u64])] = &[
+        ("text,label\na,x\nb,y\n", &[2, 3]),
+        ("text,label\r\na,x\r\nb,y\r\n", &[2, 3]),
+        ("text,label\ra,x\rb,y\r", &[2, 3]),
+        ("text,label\na,x\n\n\nb,y", &[2, 5]),
+        ("text,label\r\n\r\na,x\r\n\r\n\r\nb,y\r\n\r\n", &[3, 6]),
+        ("\n\ntext,label\na,x\n", &[4]),
+        ("\r\ntext,label\r\na,x\r\n", &[3]),
+        ("\u{feff}text,label\r\na,x\r\n", &[2]),
+        ("text,label\n\"a\nb\n\nc\",x\nd,y\n", &[2, 6]),
+        ("text,label\r\n\"a\r\nb\",x\r\n\r\n\"c\nd\re\",y\r\nf,z\r\n", &[2, 5, 8]),
+        ("text,label\r\n\"\r\n\r\na\",x\r\nb,y\r\n", &[2, 5]),
+    ];
+    for (csv, lines) in table {
+        for name in ["t.csv", "t.tsv"] {
+            let bytes = if name == "t.tsv" { csv.replace(',', "\t") } else { (*csv).to_owned() };
+            let found: Vec<Option<u64>> =
+                rows(name, &bytes, &Selection::default()).unwrap().iter().map(|row| row.line).collect();
+            assert_eq!(found, lines.iter().map(|line| Some(*line)).collect::<Vec<_>>(), "{bytes:?}");
+        }
+        // The same line in a message about a row that follows.
+        if csv.ends_with(['\n', '\r']) {
+            let ends = csv.replace("\r\n", "\n").matches(['\n', '\r']).count();
+            let message =
+                input_error(rows("t.csv", format!("{csv}b,nan"), &labelled(&["label"], LabelKind::Name)));
+            assert_says(&message, &[&format!("row {} (line {})", lines.len() + 1, ends + 1)]);
+        }
+    }
+    let without_header = ReadOptions { header: false, ..ReadOptions::default() };
+    let table = Table::from_bytes_with("t.csv", "\r\na\r\n\r\nb\r\n", &without_header).unwrap();
+    let lines: Vec<_> = table.rows(&Selection::default()).unwrap().map(|row| row.unwrap().line).collect();
+    assert_eq!(lines, [Some(2), Some(4)]);
+    let ragged = input_error(rows("t.csv", "text,label\r\na,b\r\n\r\nc\r\n", &Selection::default()));
+    assert_says(&ragged, &["t.csv, line 4"]);
+    let latin = input_error(rows("t.csv", b"text,label\r\n\r\ncaf\xe9,x\r\n", &Selection::default()));
+    assert_says(&latin, &["line 3", "byte 14"]);
+}
+
+#[test]
+fn without_quoting_a_quote_is_a_letter() {
+    let without = ReadOptions { quotes: false, ..ReadOptions::default() };
+    for (tsv, texts) in [
+        (
+            "text\tlabel\n\"great film\tx\ndull\ty\nend\" of it\tx\nb\ty\n",
+            &["\"great film", "dull", "end\" of it", "b"][..],
+        ),
+        ("text\tlabel\n\"great film\tx\nb\ty\n", &["\"great film", "b"]),
+        ("text\tlabel\n\"a\"\tx\n\"\"\ty\n", &["\"a\"", "\"\""]),
+        ("text\n\"\n", &["\""]),
+    ] {
+        let table = Table::from_bytes_with("t.tsv", tsv, &without).unwrap();
+        let found: Vec<String> =
+            table.rows(&Selection::default()).unwrap().map(|row| row.unwrap().text).collect();
+        assert_eq!(found, texts);
+    }
+    let swallowed = input_error(rows("t.tsv", "text\tlabel\n\"a\tx\nb\ty\n", &Selection::default()));
+    assert_says(&swallowed, &["--quoting none"]);
+}
+
+#[test]
+fn a_missing_text_is_an_error_at_its_row_and_never_guessed_over() {
+    let text = Selection { text: vec!["text".into()], ..Selection::default() };
+    let missing = ["row 1 (line 1)", "the text is missing (column \"text\" has no value)"];
+    for (jsonl, at) in [
+        ("{\"id\": 1}\n{\"id\": 2, \"text\": \"a\"}\n", 1),
+        ("{\"id\": \"one\"}\n{\"id\": \"two\", \"text\": \"a\"}\n", 1),
+        ("{\"text\": null}\n", 1),
+        ("{}\n{\"text\": \"a\"}\n", 1),
+        ("{\"text\": \"a\"}\n{\"id\": 1}\n", 2),
+        ("{\"text\": \"a\"}\n{\"txet\": \"b\"}\n", 2),
+        ("{\"text\": \"a\"}\n{\"text\": null}\n", 2),
+    ] {
+        let at = format!("row {at} (line {at})");
+        assert_says(&input_error(rows("t.jsonl", jsonl, &text)), &[&at, missing[1]]);
+        // Without a name no other column takes its place.
+        let message = input_error(rows("t.jsonl", jsonl, &Selection::default()));
+        assert!(
+            message.contains("the text is missing") || message.contains("which column"),
+            "{jsonl}: {message}"
+        );
+    }
+    assert_says(&input_error(rows("t.jsonl", "{\"id\": 1}\n", &Selection::default())), &missing);
+    // A column that the first object lacks is there all the same.
+    let late = rows("t.jsonl", "{\"id\": 1, \"text\": \"a\"}\n{\"text\": \"b\", \"label\": \"x\"}\n", &text)
+        .unwrap();
+    assert_eq!(late[1].text, "b");
+    // The only key of every object holds the texts.
+    assert_eq!(texts("t.jsonl", "{\"body\": \"a\"}\n{\"body\": \"b\"}\n"), ["a", "b"]);
+    // A filter on a column that no row has is a mistake, also where it lets every row pass.
+    for filter in ["sorce=x", "sorce!=x"] {
+        let selection = Selection { filters: vec![filter.parse().unwrap()], ..text.clone() };
+        let message = input_error(rows("t.jsonl", "{\"text\": \"a\", \"source\": \"y\"}\n", &selection));
+        assert_says(&message, &["sorce"]);
+    }
+}
+
+const TABLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tables/");
+
+fn opened(file: &str, selection: &Selection) -> Result<Vec<Row>, Error> {
+    Table::open(format!("{TABLES}{file}"))?.rows(selection)?.collect()
+}
+
+/// pandas wrote the same rows three times (make.py).
+#[test]
+fn labels_have_one_name_in_every_format() {
+    for (column, names) in [
+        ("integer", ["0", "1", "-7", "9007199254740993"]),
+        ("whole", ["0.0", "1.0", "1000.0", "-3.0"]),
+        ("fraction", ["0.5", "0.1", "1.5e-07", "1e+16"]),
+        ("code", ["01", "1e3", "1.0", "true"]),
+    ] {
+        for format in ["csv", "jsonl", "parquet"] {
+            let file = format!("rows.{format}");
+            let found = opened(&file, &labelled(&[column], LabelKind::Name)).unwrap();
+            let found: Vec<_> = found.into_iter().map(|row| row.label.unwrap()).collect();
+            assert_eq!(found, names.map(|name| Label::Name(name.into())), "{file}, {column}");
+            for name in names {
+                let filters = vec![format!("{column}={name}").parse::<Filter>().unwrap()];
+                assert_eq!(opened(&file, &Selection { filters, ..Selection::default() }).unwrap().len(), 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn labels_are_as_written() {
+    let name = |file: &str, cell: &str| {
+        let table = match file {
+            "t.csv" => format!("text,label\na,{cell}\n"),
+            _ => format!("{{\"text\": \"a\", \"label\": {cell}}}\n"),
+        };
+        rows(file, table, &labelled(&["label"], LabelKind::Name)).unwrap().remove(0).label.unwrap()
+    };
+    for cell in [
+        "01",
+        "1",
+        "1.0",
+        "1e3",
+        "true",
+        "True",
+        "9007199254740993",
+        "18446744073709551617",
+        "0.10",
+        "+1",
+        "1_000",
+    ] {
+        assert_eq!(name("t.csv", cell), Label::Name(cell.into()));
+        assert_eq!(name("t.jsonl", &format!("\"{cell}\"")), Label::Name(cell.into()));
+    }
+    for (json, label) in [
+        ("1", "1"),
+        ("1.0", "1.0"),
+        ("1e3", "1000.0"),
+        ("true", "true"),
+        ("9007199254740993", "9007199254740993"),
+        ("123456789012345678901234567890", "123456789012345678901234567890"),
+        ("0.1234567890123456789", "0.1234567890123456789"),
+    ] {
+        assert_eq!(name("t.jsonl", json), Label::Name(label.into()));
+    }
+    // One number is one label, one text another.
+    let mixed = [r#"1"#, "1.0", "0", "0.0", r#""1.0""#, "1e0", "[1.0, 2]"];
+    let table: String =
+        mixed.iter().map(|cell| format!("{{\"text\": \"a\", \"label\": {cell}}}\n")).collect();
+    let list = LabelKind::List { separator: ",".into() };
+    let found = rows("t.jsonl", &table, &labelled(&["label"], list)).unwrap();
+    let found: Vec<_> = found.into_iter().map(|row| row.label).collect();
+    let expected = [&["1"][..], &["1"], &["0"], &["0"], &["1.0"], &["1"], &["1", "2"]];
+    assert_eq!(found, expected.map(several));
+}
+
+/// What polars and pyarrow write (make.py).
+#[cfg(feature = "parquet")]
+#[test]
+fn parquet_of_every_compression_and_type() {
+    for codec in ["none", "snappy", "gzip", "lz4", "zstd", "brotli"] {
+        for version in [1, 2] {
+            let file = format!("{codec}-v{version}.parquet");
+            let table = Table::open(format!("{TABLES}{file}")).unwrap();
+            let selection = Selection {
+                text: vec!["text".into(), "plain".into(), "labels".into()],
+                labels: vec!["labels".into()],
+                label_kind: LabelKind::List { separator: ",".into() },
+                ..Selection::default()
+            };
+            let found: Vec<Row> = table.rows(&selection).unwrap().collect::<Result<_, _>>().unwrap();
+            assert_eq!(found.len(), 60, "{file}");
+            for (at, row) in found.iter().enumerate() {
+                let labels: Vec<&str> = [(at % 2 == 0, "even"), (at % 3 == 0, "third")]
+                    .iter()
+                    .filter(|(is, _)| *is)
+                    .map(|(_, name)| *name)
+                    .collect();
+                assert_eq!(
+                    row.text,
+                    format!("the same words again {}\nrow {at}\n{}", at % 3, labels.join("\n")),
+                    "{file}"
+                );
+                assert_eq!(row.label, several(&labels));
+            }
+            let column = |column: &str| Selection { text: vec![column.into()], ..Selection::default() };
+            assert_says(&input_error(opened(&file, &column("nothing"))), &["row 1", "text is missing"]);
+            assert_says(&input_error(opened(&file, &column("number"))), &["row 1", "text is missing"]);
+            // Damage is an error, not a panic.
+            let bytes = fs::read(format!("{TABLES}{file}")).unwrap();
+            for at in (0..bytes.len()).step_by(3) {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= 0x55;
+                let _ = rows_of(damaged, &selection);
+            }
+        }
+    }
+    let cells = |file: &str| -> Vec<Vec<Option<String>>> {
+        Table::open(format!("{TABLES}{file}")).unwrap().cells().unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    let expected =
+        [Some("the first text"), Some("a second, longer text"), Some(""), None, Some("the first text")];
+    let lists = [Some("a\nb"), Some("a"), Some(""), None, Some("b")];
+    for (at, row) in cells("polars.parquet").into_iter().enumerate() {
+        assert_eq!(row, [expected[at], lists[at]].map(|cell| cell.map(str::to_owned)));
+    }
+    for column in ["string", "large", "view", "binary", "dictionary"] {
+        let only = Selection { text: vec![column.into()], limit: Some(3), ..Selection::default() };
+        let found: Vec<_> =
+            opened("types.parquet", &only).unwrap().into_iter().map(|row| Some(row.text)).collect();
+        assert_eq!(
+            found,
+            expected[..3].iter().map(|cell| cell.map(str::to_owned)).collect::<Vec<_>>(),
+            "{column}"
+        );
+        let all = Selection { limit: None, ..only };
+        assert_says(&input_error(opened("types.parquet", &all)), &["row 4", "text is missing"]);
+    }
+    let list = LabelKind::List { separator: ",".into() };
+    for column in ["list", "large_list", "list_of_dictionary"] {
+        let selection =
+            Selection { text: vec!["string".into()], limit: Some(3), ..labelled(&[column], list.clone()) };
+        let found: Vec<_> =
+            opened("types.parquet", &selection).unwrap().into_iter().map(|row| row.label).collect();
+        assert_eq!(found, [several(&["a", "b"]), several(&["a"]), several(&[])], "{column}");
+    }
+    let nulls = Selection { text: vec!["string".into()], ..labelled(&["null_in_list"], list) };
+    assert_says(&input_error(opened("types.parquet", &nulls)), &["null_in_list", "a null in it"]);
+    let nothing = Selection { text: vec!["null".into()], ..Selection::default() };
+    assert_says(&input_error(opened("types.parquet", &nothing)), &["row 1", "text is missing"]);
 }
 
 #[test]

@@ -170,15 +170,29 @@ impl Cache {
         })
     }
 
+    /// Removes everything in the cache of a folder, which need not be there. Where the store can write nothing, because the disk
+    /// is full for instance, its file goes as a whole.
+    ///
+    /// # Errors
+    /// The file cannot be removed, or another process keeps it for longer than 20 s.
+    pub fn clear_folder(folder: impl AsRef<Path>) -> Result<Cleared> {
+        let paths = Paths::new(folder.as_ref());
+        if !paths.data.exists() && !paths.damaged.exists() {
+            return Ok(Cleared::default());
+        }
+        Cache { paths, database: Mutex::new(None), notes: Mutex::default() }.clear(None)
+    }
+
     /// Removes the embeddings of the encoders whose fingerprint starts with `prefix`, or everything, a damaged file that was
     /// moved aside included.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// The file cannot be written; where everything is to go, it cannot be removed either.
     pub fn clear(&self, prefix: Option<&str>) -> Result<Cleared> {
         let before = self.file_bytes();
         let prefix = format!("{TABLE_PREFIX}{}", prefix.unwrap_or_default());
-        let entries = self.run("clear", |database| {
+        let everything = prefix == TABLE_PREFIX;
+        let cleared = self.attempts(|database| {
             let transaction = patiently(|| Ok(database.try_begin_write()?))?;
             let tables: Vec<_> =
                 transaction.list_tables()?.filter(|table| table.name().starts_with(&prefix)).collect();
@@ -189,27 +203,39 @@ impl Cache {
             }
             transaction.commit()?;
             Ok(entries)
-        })?;
-        if prefix == TABLE_PREFIX {
-            match std::fs::remove_file(&self.paths.damaged) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    let path = self.paths.damaged.display();
-                    return Err(Error::io(format!("cannot remove {path}")).with_source(error));
-                }
-                _ => {}
+        });
+        let entries = match cleared {
+            // To remove a file takes no room on the disk.
+            Err(Failure::Other(_)) if everything => {
+                let entries = self.info().map_or(0, |info| info.entries);
+                self.close();
+                remove(&self.paths.data)?;
+                entries
             }
+            cleared => cleared.map_err(|failure| self.error("clear", failure))?,
+        };
+        if everything {
+            remove(&self.paths.damaged)?;
         }
-        self.compact();
+        if !self.compact() && everything {
+            remove(&self.paths.data)?;
+        }
         Ok(Cleared { entries, bytes: before.saturating_sub(self.file_bytes()) })
     }
 
-    /// Gives space back to the disk. Done where nobody else has the file open; elsewhere the space is used again later.
-    fn compact(&self) {
+    /// Gives space back to the disk. Done where nobody else has the file open; elsewhere the space is used again later. False if
+    /// the file could not be written.
+    fn compact(&self) -> bool {
         let mut slot = locked(&self.database);
-        let Some(mut database) = slot.take().and_then(Arc::into_inner) else { return };
+        let Some(mut database) = slot.take().and_then(Arc::into_inner) else { return true };
         // A failure costs space only, and what it means for the file shows when it is opened again.
-        let _ = guarded(|| Ok(database.compact().map_err(redb::Error::from)?));
+        let compacted = guarded(|| Ok(database.compact().map_err(redb::Error::from)?));
         let _ = guarded(|| Ok(database.close()?));
+        let unwritable = |failure: &Failure| {
+            let Failure::Other(error) = failure else { return false };
+            matches!(error.downcast_ref(), Some(redb::Error::Io(_) | redb::Error::PreviousIo))
+        };
+        !compacted.is_err_and(|failure| unwritable(&failure))
     }
 
     fn file_bytes(&self) -> u64 {
@@ -218,6 +244,10 @@ impl Cache {
 
     /// Runs `work` on the database; after damage once more, on the repaired or fresh one.
     fn run<T>(&self, what: &str, work: impl Fn(&Database) -> Result<T, Failure>) -> Result<T> {
+        self.attempts(work).map_err(|failure| self.error(what, failure))
+    }
+
+    fn attempts<T>(&self, work: impl Fn(&Database) -> Result<T, Failure>) -> Result<T, Failure> {
         let attempt = |suspect| {
             let database = self.database(suspect)?;
             let result = guarded(|| work(&database));
@@ -230,7 +260,6 @@ impl Cache {
             Err(Failure::Damaged(_)) => attempt(true),
             result => result,
         }
-        .map_err(|failure| self.error(what, failure))
     }
 
     /// The open database, opened if need be.
@@ -272,6 +301,16 @@ impl Cache {
 impl std::fmt::Debug for Cache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Cache").field(&self.paths.data).finish()
+    }
+}
+
+/// Removes a file that may not be there.
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io(format!("cannot remove {}", path.display())).with_source(error))
+        }
+        _ => Ok(()),
     }
 }
 

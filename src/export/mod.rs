@@ -11,6 +11,6 @@ mod parts;
 mod transformers;
 
 pub use card::{CardData, Metric, model_card};
-pub use npz::import_sklearn;
+pub use npz::{check_npy_shape, import_sklearn};
 pub use parts::LinearHeadParts;
 pub use transformers::{Exported, transformers};

@@ -126,10 +126,13 @@ impl<'a> Archive<'a> {
                 "cannot read the .npz: {name} is larger than {ARRAY_LIMIT_BYTES} bytes"
             )));
         }
+        check_npy_shape(&bytes)
+            .map_err(|error| error.context(format!("cannot read the .npz: the array {name} is damaged")))?;
         let array = NpyFile::new(&bytes[..]).map_err(|error| damaged(&error))?;
         let shape: Vec<usize> = array.shape().iter().map(|len| *len as usize).collect();
         // The header is checked against the bytes that are there before anything is allocated by it.
-        let item_bytes = array.dtype().num_bytes().unwrap_or(0);
+        // Empty texts have no bytes, and still no file has more of them than it has bytes.
+        let item_bytes = array.dtype().num_bytes().unwrap_or(0).max(1);
         let expected = shape.iter().try_fold(item_bytes, |all, len| all.checked_mul(*len));
         if !array.uses_pickled_array() && expected.is_none_or(|expected| expected > bytes.len()) {
             return Err(damaged(&format!(
@@ -139,6 +142,36 @@ impl<'a> Archive<'a> {
         }
         Ok(Some(Array { values: values(name, array, &shape)?, shape }))
     }
+}
+
+/// Holds the shape that an `.npy` file's header claims against the bytes that are there, before anybody computes with it: it may
+/// claim 2^64 of anything.
+///
+/// # Errors
+/// An input error if the file cannot hold so much.
+pub fn check_npy_shape(bytes: &[u8]) -> Result<()> {
+    // A header is text of a few dozen bytes, shape included; of names of columns it may be longer, which come before the shape.
+    const LONGEST: usize = 1 << 16;
+    let header = String::from_utf8_lossy(&bytes[..bytes.len().min(LONGEST)]);
+    let shape = header
+        .split_once("'shape':")
+        .and_then(|(_, rest)| rest.split_once('('))
+        .and_then(|(_, rest)| rest.split_once(')'));
+    let Some((shape, _)) = shape else { return Ok(()) };
+    let sizes = shape.split(',').map(str::trim).filter(|size| !size.is_empty());
+    // Python 2 wrote 3L.
+    let items =
+        sizes.map(|size| size.trim_end_matches('L').parse::<u64>().ok()).try_fold(1_u64, |all, size| {
+            // One of them may be 0, and the others claim what they like.
+            all.checked_mul(size?.max(1))
+        });
+    if items.is_none_or(|items| items > bytes.len() as u64) {
+        return Err(Error::input(format!(
+            "its header says that its shape is ({shape}), and the file has {} bytes",
+            bytes.len()
+        )));
+    }
+    Ok(())
 }
 
 /// The elements in row-major order.

@@ -3,6 +3,7 @@
 use csv::{ErrorKind, ReaderBuilder, StringRecord};
 
 use super::input::{Sniffed, reading};
+use super::line_starts::{LineStarts, Start, Watched};
 use super::row::{Cell, Place};
 use super::{ReadOptions, Reader, Source};
 use crate::error::{Error, Result};
@@ -17,7 +18,8 @@ pub(super) enum Dialect {
 /// A CSV or TSV table.
 pub(super) struct Csv {
     name: String,
-    reader: csv::Reader<Reader>,
+    reader: csv::Reader<Watched<Reader>>,
+    lines: LineStarts,
     columns: Vec<String>,
     record: StringRecord,
     row: u64,
@@ -32,20 +34,22 @@ impl Csv {
             Dialect::Csv => delimiter(&input.head, options.quotes),
             Dialect::Tsv => b'\t',
         };
+        let lines = LineStarts::default();
         let reader = ReaderBuilder::new()
             .delimiter(delimiter)
             .quoting(options.quotes)
             .has_headers(options.header)
             .buffer_capacity(256 << 10)
-            .from_reader(input.reader);
+            .from_reader(lines.watch(input.reader));
         let hint = if options.quotes {
-            "a quote or a separator is missing, or quotes are plain characters here (then read without quoting)"
+            "a quote or a separator is missing, or quotes are plain characters here (then read without quoting: --quoting none)"
         } else {
-            "a separator is missing, or the cells are quoted (then read with quoting)"
+            "a separator is missing, or the cells are quoted (then read with quoting: --quoting standard)"
         };
         let mut table = Csv {
             name: input.name,
             reader,
+            lines,
             columns: Vec::new(),
             record: StringRecord::new(),
             row: 0,
@@ -57,17 +61,22 @@ impl Csv {
             Err(error) => return Err(table.error(error)),
         };
         table.columns = if options.header {
-            header.iter().map(|name| name.trim().to_owned()).collect()
+            header.iter().map(str::to_owned).collect()
         } else {
             (1..=header.len()).map(|number| number.to_string()).collect()
         };
         Ok(table)
     }
 
+    /// Where a record starts: its position is where the reader stood before it, which may be before blank lines.
+    fn start(&self, position: &csv::Position) -> Option<Start> {
+        self.lines.at_or_after(position.byte())
+    }
+
     fn error(&self, error: csv::Error) -> Error {
         let name = &self.name;
-        // The position is where the record starts.
-        let (line, offset) = error.position().map_or((0, 0), |at| (at.line(), at.byte() + self.skipped));
+        let start = error.position().and_then(|at| self.start(at));
+        let (line, offset) = start.map_or((0, 0), |at| (at.line, at.byte + self.skipped));
         match error.into_kind() {
             ErrorKind::Io(error) => reading(name, error),
             ErrorKind::Utf8 { err, .. } => {
@@ -103,10 +112,9 @@ impl Source for Csv {
         }
         self.row += 1;
         // Rows are never ragged here, so the cell is there.
-        cells.extend(
-            columns.iter().map(|&column| Cell::Text(self.record.get(column).unwrap_or_default().to_owned())),
-        );
-        Ok(Some(Place { row: self.row, line: self.record.position().map(csv::Position::line) }))
+        cells.extend(columns.iter().map(|&column| Cell::text(self.record.get(column).unwrap_or_default())));
+        let line = self.record.position().and_then(|at| self.start(at)).map(|start| start.line);
+        Ok(Some(Place { row: self.row, line }))
     }
 }
 

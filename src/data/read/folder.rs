@@ -90,7 +90,7 @@ impl Source for Folder {
             .trim_end_matches(['\n', '\r']);
         self.row += 1;
         cells.extend(columns.iter().map(|&column| {
-            Cell::Text(match column {
+            Cell::text(match column {
                 0 => text.to_owned(),
                 1 => file.display().to_string(),
                 _ => label(&file).unwrap_or(&file).display().to_string(),

@@ -144,7 +144,7 @@ impl<R: Read> Read for Counted<R> {
 }
 
 pub(super) fn reading(name: &str, error: std::io::Error) -> Error {
-    Error::io(format!("cannot read {name}: {error}")).with_source(error)
+    Error::io(format!("cannot read {name}")).with_source(error)
 }
 
 /// Text that is not UTF-8. `place` says where the piece is, `offset` at which byte of the file it starts.

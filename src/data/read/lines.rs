@@ -2,10 +2,12 @@
 
 use std::io::{BufRead, BufReader};
 
-use serde_json::Value;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::input::{Sniffed, not_utf8, reading};
-use super::row::{Cell, Place};
+use super::number;
+use super::row::{Cell, Place, Value};
 use super::{Reader, Source};
 use crate::error::{Error, Result};
 
@@ -73,7 +75,7 @@ impl Source for Text {
 
     fn next(&mut self, columns: &[usize], cells: &mut Vec<Cell>) -> Result<Option<Place>> {
         let Some((text, line)) = self.lines.next()? else { return Ok(None) };
-        cells.extend(columns.iter().map(|_| Cell::Text(text.to_owned())));
+        cells.extend(columns.iter().map(|_| Cell::text(text)));
         Ok(Some(Place { row: line, line: Some(line) }))
     }
 }
@@ -81,20 +83,51 @@ impl Source for Text {
 /// One JSON object a line; blank lines are skipped.
 pub(super) struct Jsonl {
     lines: Lines,
+    /// Keys of the first object, then others that were asked for.
     columns: Vec<String>,
     /// The first object, read to learn the columns, and not yet given out.
     first: Option<(Object, Place)>,
+    /// Keys of the object given out last.
+    keys: Vec<String>,
     row: u64,
 }
 
-type Object = serde_json::Map<String, Value>;
+/// An object's values as they are written, so that a number keeps every digit.
+struct Object(Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Object, M::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Object(fields))
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
 
 impl Jsonl {
     pub(super) fn open(input: Sniffed) -> Result<Self> {
-        let mut table = Jsonl { lines: Lines::new(input), columns: Vec::new(), first: None, row: 0 };
+        let mut table =
+            Jsonl { lines: Lines::new(input), columns: Vec::new(), first: None, keys: Vec::new(), row: 0 };
         table.first = table.object()?;
-        if let Some((object, _)) = &table.first {
-            table.columns = object.keys().cloned().collect();
+        if let Some((Object(fields), _)) = &table.first {
+            for (name, _) in fields {
+                if !table.columns.contains(name) {
+                    table.columns.push(name.clone());
+                }
+            }
         }
         Ok(table)
     }
@@ -104,24 +137,28 @@ impl Jsonl {
             if text.trim().is_empty() {
                 continue;
             }
-            let parsed = serde_json::from_str(text);
             self.row += 1;
             let place = Place { row: self.row, line: Some(line) };
-            return match parsed {
-                Ok(Value::Object(object)) => Ok(Some((object, place))),
-                Ok(other) => Err(Error::input(format!(
-                    "{}, {place}: expected a JSON object such as {{\"text\": \"...\"}}, found {}",
-                    self.lines.name,
-                    kind(&other)
-                ))),
-                Err(error) => Err(Error::input(format!(
-                    "{}, {place}: not JSON: {error}; a .jsonl table holds one object a line",
-                    self.lines.name
-                ))),
+            let error = match serde_json::from_str(text) {
+                Ok(object) => return Ok(Some((object, place))),
+                Err(error) => error,
             };
+            let text = match serde_json::from_str::<Box<RawValue>>(text) {
+                Ok(other) => format!(
+                    "expected a JSON object such as {{\"text\": \"...\"}}, found {}",
+                    kind(other.get())
+                ),
+                Err(_) => format!("not JSON: {}; a .jsonl table holds one object a line", in_line(&error)),
+            };
+            return Err(Error::input(format!("{}, {place}: {text}", self.lines.name)));
         }
         Ok(None)
     }
+}
+
+/// What serde_json says of one line, which it calls line 1.
+fn in_line(error: &serde_json::Error) -> String {
+    error.to_string().replace(" at line 1 column ", " at column ")
 }
 
 impl Source for Jsonl {
@@ -129,52 +166,80 @@ impl Source for Jsonl {
         &self.columns
     }
 
+    fn open_ended(&self) -> bool {
+        true
+    }
+
+    fn others(&self, but: &str) -> Vec<String> {
+        self.keys.iter().filter(|key| *key != but).cloned().collect()
+    }
+
+    fn more(&mut self, name: &str) -> Option<usize> {
+        self.columns.push(name.to_owned());
+        Some(self.columns.len() - 1)
+    }
+
     fn next(&mut self, columns: &[usize], cells: &mut Vec<Cell>) -> Result<Option<Place>> {
         let next = match self.first.take() {
             Some(first) => Some(first),
             None => self.object()?,
         };
-        let Some((object, place)) = next else { return Ok(None) };
+        let Some((Object(fields), place)) = next else { return Ok(None) };
         for &column in columns {
             let name = &self.columns[column];
-            let cell = object.get(name).map_or(Some(Cell::Missing), cell);
-            cells.push(cell.ok_or_else(|| {
-                let found = object.get(name).map_or("nothing", kind);
-                Error::input(format!(
-                    "{}, {place}: column \"{name}\" holds {found}; expected a text, a number, true, false or a list of these",
-                    self.lines.name
-                ))
-            })?);
+            let bad =
+                |what: &str| Error::input(format!("{}, {place}: column \"{name}\" {what}", self.lines.name));
+            let mut found = fields.iter().filter(|(key, _)| key == name).map(|(_, value)| value.get());
+            let cell = match (found.next(), found.next()) {
+                (None, _) => Cell::Missing,
+                (Some(_), Some(_)) => return Err(bad("stands twice in the object; give it one value")),
+                (Some(value), None) => cell(value).map_err(|found| {
+                    bad(&format!("holds {found}; expected a text, a number, true, false or a list of these"))
+                })?,
+            };
+            cells.push(cell);
         }
+        self.keys = fields.into_iter().map(|(key, _)| key).collect();
         Ok(Some(place))
     }
 }
 
-/// A JSON value as a cell; `None` for what no cell can hold.
-fn cell(value: &Value) -> Option<Cell> {
-    match value {
-        Value::Null => Some(Cell::Missing),
-        Value::Array(values) => values.iter().map(scalar).collect::<Option<_>>().map(Cell::List),
-        value => scalar(value).map(Cell::Text),
+/// A JSON value as a cell, or what it is that no cell can hold.
+fn cell(json: &str) -> Result<Cell, String> {
+    match json.as_bytes().first() {
+        Some(b'n') => Ok(Cell::Missing),
+        Some(b'[') => {
+            let items: Vec<Box<RawValue>> = serde_json::from_str(json).map_err(|error| in_line(&error))?;
+            let item = |item: Box<RawValue>| match item.get().as_bytes().first() {
+                Some(b'n') => Err("a list with null in it".to_owned()),
+                Some(b'[' | b'{') => Err(format!("a list with {} in it", kind(item.get()))),
+                _ => scalar(item.get()),
+            };
+            items.into_iter().map(item).collect::<Result<_, _>>().map(Cell::List)
+        }
+        Some(b'{') => Err(kind(json).to_owned()),
+        _ => scalar(json).map(Cell::Value),
     }
 }
 
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(truth) => Some(truth.to_string()),
-        _ => None,
-    }
+fn scalar(json: &str) -> Result<Value, String> {
+    Ok(match json.as_bytes().first() {
+        Some(b'"') => Value::text(
+            serde_json::from_str::<String>(json)
+                .map_err(|error| format!("a text that is not JSON ({})", in_line(&error)))?,
+        ),
+        Some(b't' | b'f') => Value::text(json),
+        _ => Value::number(number::json(json)),
+    })
 }
 
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
+fn kind(json: &str) -> &'static str {
+    match json.as_bytes().first() {
+        Some(b'n') => "null",
+        Some(b't' | b'f') => "true or false",
+        Some(b'"') => "a text",
+        Some(b'[') => "a list",
+        Some(b'{') => "an object",
+        _ => "a number",
     }
 }

@@ -3,7 +3,10 @@
 mod csv;
 mod folder;
 mod input;
+mod line_starts;
 mod lines;
+mod list;
+mod number;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod row;
@@ -85,7 +88,8 @@ pub struct ReadOptions {
     pub format: Option<Format>,
     /// Whether the first row of a CSV or TSV table names its columns. Without it they are called `1`, `2`, ...
     pub header: bool,
-    /// Whether `"` quotes cells of a CSV or TSV table; without it a quote is a character like any other.
+    /// Whether `"` quotes cells of a CSV or TSV table; without it a quote is a character like any other, as with pandas'
+    /// `quoting=csv.QUOTE_NONE`.
     pub quotes: bool,
 }
 
@@ -137,8 +141,7 @@ impl Table {
             return Self::from_input(input, format, options);
         }
         let name = path.display().to_string();
-        let cannot =
-            |error: std::io::Error| Error::io(format!("cannot open {name}: {error}")).with_source(error);
+        let cannot = |error: std::io::Error| Error::io(format!("cannot open {name}")).with_source(error);
         let metadata = std::fs::metadata(path).map_err(cannot)?;
         if metadata.is_dir() {
             let progress = Progress::new(None);
@@ -216,7 +219,8 @@ impl Table {
         &self.name
     }
 
-    /// The names of the columns, in order. For `.jsonl` they are the keys of the first object.
+    /// The names of the columns, in order. For `.jsonl` they are the keys of the first object; later objects may have others, which
+    /// can be chosen as well.
     pub fn columns(&self) -> &[String] {
         self.source.columns()
     }
@@ -229,8 +233,8 @@ impl Table {
     /// Starts reading the chosen columns.
     ///
     /// # Errors
-    /// An input error if there is no such column (the message lists those there are), a name stands twice in the
-    /// header, or the limit is zero.
+    /// An input error if there is no such column (the message lists those there are; in a `.jsonl` table it shows at the row
+    /// that lacks it), a chosen name stands twice in the header, or the limit is zero.
     pub fn rows(self, selection: &Selection) -> Result<Rows> {
         Rows::new(self.name, self.source, self.progress, selection)
     }
@@ -279,6 +283,21 @@ impl std::fmt::Debug for Table {
 trait Source: Send {
     /// Names of all columns.
     fn columns(&self) -> &[String];
+
+    /// Whether rows may have columns that are not among these.
+    fn open_ended(&self) -> bool {
+        false
+    }
+
+    /// The number of a column that is not among them but that rows may have.
+    fn more(&mut self, _name: &str) -> Option<usize> {
+        None
+    }
+
+    /// Where rows may have columns of their own: those of the last row but this one.
+    fn others(&self, _but: &str) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Says once, before the first row, which columns will be asked for.
     fn project(&mut self, _columns: &[usize]) -> Result<()> {

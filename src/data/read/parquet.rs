@@ -1,16 +1,20 @@
 //! Parquet tables, a few hundred rows of the chosen columns at a time.
 
+mod pages;
+
 use parquet::basic::{Compression, ConvertedType, LogicalType, Type};
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, DataType};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 
+use self::pages::{Chunks, OpenPages};
 use super::Source;
 use super::input::Progress;
-use super::row::{Cell, Place};
+use super::number;
+use super::row::{Cell, Place, Value};
 use crate::error::{Error, Result};
 
 /// Rows decoded at once: enough to make decoding cheap, few enough to keep huge cells out of memory.
@@ -20,6 +24,8 @@ const BATCH: usize = 256;
 pub(super) struct Parquet {
     name: String,
     file: Box<dyn FileReader>,
+    /// The same file, for columns whose compression the crate does not read.
+    pages: Box<dyn OpenPages>,
     columns: Vec<String>,
     /// The columns read, each once, in the order of first use.
     wanted: Vec<Column>,
@@ -52,7 +58,8 @@ impl Parquet {
         if len == 0 {
             return Err(Error::input(format!("{name} is empty: there is no text in it")));
         }
-        let file = guarded(|| SerializedFileReader::new(bytes)).map_err(|error| {
+        let bytes = Chunks::new(bytes);
+        let file = guarded(|| SerializedFileReader::new(bytes.clone())).map_err(|error| {
             Error::input(format!("{name} is not a Parquet file: {error}")).with_source(error)
         })?;
         check_ranges(file.metadata(), len).map_err(|error| damaged(&name, error))?;
@@ -63,6 +70,7 @@ impl Parquet {
         Ok(Parquet {
             name,
             file: Box::new(file),
+            pages: Box::new(bytes),
             columns,
             wanted: Vec::new(),
             projection: Vec::new(),
@@ -97,14 +105,11 @@ impl Parquet {
             return refuse(format!("{} values", descriptor.physical_type()));
         }
         for group in self.file.metadata().row_groups() {
-            match group.column(leaf).compression() {
-                Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::GZIP(_) => {}
-                other => {
-                    return Err(Error::input(format!(
-                        "{}: column \"{name}\" is compressed with {other}, which is not read; save the table with snappy",
-                        self.name
-                    )));
-                }
+            if group.column(leaf).compression() == Compression::LZO {
+                return Err(Error::input(format!(
+                    "{}: column \"{name}\" is compressed with LZO, which is not read; save the table with zstd or snappy",
+                    self.name
+                )));
             }
         }
         Ok(leaf)
@@ -120,8 +125,16 @@ impl Parquet {
             }
             let failed = |error| damaged(&self.name, error);
             let group = guarded(|| self.file.get_row_group(self.group)).map_err(failed)?;
+            let schema = self.file.metadata().file_metadata().schema_descr();
             for column in &mut self.wanted {
-                column.reader = Some(guarded(|| group.get_column_reader(column.leaf)).map_err(failed)?);
+                let reader = guarded(|| {
+                    let chunk = group.metadata().column(column.leaf);
+                    match self.pages.open(chunk, group.metadata().num_rows())? {
+                        Some(pages) => Ok(get_column_reader(schema.column(column.leaf), pages)),
+                        None => group.get_column_reader(column.leaf),
+                    }
+                });
+                column.reader = Some(reader.map_err(failed)?);
             }
             self.left = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
             self.group += 1;
@@ -188,7 +201,12 @@ fn is_plain(leaf: &ColumnDescriptor) -> bool {
     let logical = matches!(
         leaf.logical_type_ref(),
         None | Some(
-            LogicalType::String | LogicalType::Enum | LogicalType::Json | LogicalType::Integer { .. }
+            LogicalType::String
+                | LogicalType::Enum
+                | LogicalType::Json
+                | LogicalType::Integer { .. }
+                // A column without a value: pandas' of None alone.
+                | LogicalType::Unknown
         )
     );
     let converted = !matches!(
@@ -206,22 +224,29 @@ fn read(reader: &mut ColumnReader, leaf: &ColumnDescriptor, count: usize) -> Res
     let unsigned =
         leaf.converted_type() == ConvertedType::UINT_64 || leaf.converted_type() == ConvertedType::UINT_32;
     match reader {
-        ColumnReader::BoolColumnReader(reader) => typed(reader, leaf, count, |value| Ok(value.to_string())),
+        ColumnReader::BoolColumnReader(reader) => {
+            typed(reader, leaf, count, |value| Ok(Value::text(value.to_string())))
+        }
         ColumnReader::Int32ColumnReader(reader) => typed(reader, leaf, count, |value| {
-            Ok(if unsigned { (value as u32).to_string() } else { value.to_string() })
+            Ok(Value::number(if unsigned { (value as u32).to_string() } else { value.to_string() }))
         }),
         ColumnReader::Int64ColumnReader(reader) => typed(reader, leaf, count, |value| {
-            Ok(if unsigned { (value as u64).to_string() } else { value.to_string() })
+            Ok(Value::number(if unsigned { (value as u64).to_string() } else { value.to_string() }))
         }),
-        ColumnReader::FloatColumnReader(reader) => typed(reader, leaf, count, |value| Ok(value.to_string())),
-        ColumnReader::DoubleColumnReader(reader) => typed(reader, leaf, count, |value| Ok(value.to_string())),
+        ColumnReader::FloatColumnReader(reader) => {
+            typed(reader, leaf, count, |value| Ok(Value::number(number::float(value))))
+        }
+        ColumnReader::DoubleColumnReader(reader) => {
+            typed(reader, leaf, count, |value| Ok(Value::number(number::float(value))))
+        }
         ColumnReader::ByteArrayColumnReader(reader) => typed(reader, leaf, count, utf8),
         _ => Err(ParquetError::NYI(format!("values of type {}", leaf.physical_type()))),
     }
 }
 
-fn utf8(value: ByteArray) -> Result<String, ParquetError> {
+fn utf8(value: ByteArray) -> Result<Value, ParquetError> {
     String::from_utf8(value.data().to_vec())
+        .map(Value::text)
         .map_err(|error| ParquetError::General(format!("a value is not UTF-8 ({})", error.utf8_error())))
 }
 
@@ -230,7 +255,7 @@ fn typed<T: DataType>(
     reader: &mut ColumnReaderImpl<T>,
     leaf: &ColumnDescriptor,
     count: usize,
-    text: impl Fn(T::T) -> Result<String, ParquetError>,
+    convert: impl Fn(T::T) -> Result<Value, ParquetError>,
 ) -> Result<Vec<Cell>, ParquetError> {
     let (mut definitions, mut repetitions, mut values) = (Vec::new(), Vec::new(), Vec::new());
     let (mut rows, mut levels) = (0, 0);
@@ -253,15 +278,20 @@ fn typed<T: DataType>(
         // Columns that cannot be null have no definition levels.
         let definition = definitions.get(level).copied().unwrap_or(whole);
         let starts = repetitions.get(level).is_none_or(|&repetition| repetition == 0);
-        let value = if definition == whole { values.next().map(&text).transpose()? } else { None };
+        let value = if definition == whole { values.next().map(&convert).transpose()? } else { None };
         match (list, starts, value) {
-            (false, _, value) => cells.push(value.map_or(Cell::Missing, Cell::Text)),
+            (false, _, value) => cells.push(value.map_or(Cell::Missing, Cell::Value)),
             (true, true, Some(value)) => cells.push(Cell::List(vec![value])),
             (true, true, None) if definition < empty => cells.push(Cell::Missing),
-            (true, true, None) => cells.push(Cell::List(Vec::new())),
-            (true, false, value) => {
+            (true, true, None) if definition == empty => cells.push(Cell::List(Vec::new())),
+            (true, _, None) => {
+                return Err(ParquetError::General(
+                    "a list has a null in it; leave it out of the list".into(),
+                ));
+            }
+            (true, false, Some(value)) => {
                 if let Some(Cell::List(items)) = cells.last_mut() {
-                    items.extend(value);
+                    items.push(value);
                 }
             }
         }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::list::split;
+use super::number::Spellings;
 use crate::error::{Error, Result};
 
 /// A row of a table, as chosen by a [`Selection`](super::Selection).
@@ -26,6 +28,11 @@ pub struct Row {
 }
 
 /// What a row is labelled with.
+///
+/// A name is the text of its cell. A cell of a CSV file is text as it is written: `01`, `1`, `1.0` and `1e3` are four names. The
+/// numbers of JSON and Parquet are spelled as pandas writes them into a CSV file, so that the same rows have the same names in
+/// each format: integers with all their digits, floats as `1.0`, `0.1`, `1e-05`; true and false as JSON spells them. Of equal
+/// numbers of one column, such as JSON's 1 and 1.0, the first spelling is the name of all.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Label {
@@ -45,7 +52,8 @@ pub enum LabelKind {
     Name,
     /// One column that holds a number (regression).
     Number,
-    /// One column that holds several classes: a JSON list, or names between separators. An empty cell is no class.
+    /// One column that holds several classes: a JSON list, a list, tuple or set as Python prints it, or names between separators. An
+    /// empty cell is no class.
     List {
         /// What stands between names, for instance `,`.
         separator: String,
@@ -60,17 +68,39 @@ pub(super) enum Cell {
     /// JSON's null, a missing key, Parquet's null.
     #[default]
     Missing,
-    Text(String),
-    List(Vec<String>),
+    Value(Value),
+    List(Vec<Value>),
+}
+
+/// One value, as text.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Value {
+    pub(super) text: String,
+    /// Whether the table says that it is a number, which may be written in several ways.
+    pub(super) number: bool,
+}
+
+impl Value {
+    pub(super) fn text(text: impl Into<String>) -> Self {
+        Value { text: text.into(), number: false }
+    }
+
+    pub(super) fn number(text: impl Into<String>) -> Self {
+        Value { text: text.into(), number: true }
+    }
 }
 
 impl Cell {
+    pub(super) fn text(text: impl Into<String>) -> Self {
+        Cell::Value(Value::text(text))
+    }
+
     /// Whether the cell is this value, written as text.
     pub(super) fn is(&self, value: &str) -> bool {
         match self {
             Cell::Missing => value.is_empty(),
-            Cell::Text(text) => text == value,
-            Cell::List(items) => items.iter().any(|item| item == value),
+            Cell::Value(own) => own.text == value,
+            Cell::List(items) => items.iter().any(|item| item.text == value),
         }
     }
 
@@ -78,8 +108,21 @@ impl Cell {
     pub(super) fn into_text(self) -> Option<String> {
         match self {
             Cell::Missing => None,
-            Cell::Text(text) => Some(text),
-            Cell::List(items) => Some(items.join("\n")),
+            Cell::Value(value) => Some(value.text),
+            Cell::List(items) => Some(items.into_iter().map(|item| item.text).collect::<Vec<_>>().join("\n")),
+        }
+    }
+
+    /// The same with one spelling for equal numbers.
+    pub(super) fn named(self, spellings: &mut Spellings) -> Self {
+        let mut name = |value: Value| match value.number {
+            true => Value { text: spellings.name(value.text), number: true },
+            false => value,
+        };
+        match self {
+            Cell::Missing => Cell::Missing,
+            Cell::Value(value) => Cell::Value(name(value)),
+            Cell::List(items) => Cell::List(items.into_iter().map(name).collect()),
         }
     }
 }
@@ -128,15 +171,20 @@ pub(super) fn label(
     }
     let (column, cell) = (columns.first().map_or("", String::as_str), cells.next().unwrap_or_default());
     let text = match (kind, cell) {
-        (LabelKind::List { .. }, Cell::List(items)) => return names(items, column, &bad),
-        (LabelKind::List { separator }, Cell::Text(text)) => {
-            let items = split(&text, separator).map_err(|found| bad(column, &found, "a list of labels"))?;
+        (LabelKind::List { .. }, Cell::List(items)) => {
+            return names(items.into_iter().map(|item| item.text).collect(), column, &bad);
+        }
+        (LabelKind::List { separator }, Cell::Value(value)) => {
+            let items = split(&value.text, separator).map_err(|why| {
+                let found = format!("{}, {why}", shown(&value.text));
+                bad(column, &found, "labels as [\"a\", \"b\"] or as names between separators")
+            })?;
             return names(items, column, &bad);
         }
         (_, Cell::List(_)) => {
             return Err(bad(column, "a list", "one label a row; for several, read the labels as lists"));
         }
-        (_, Cell::Text(text)) if !text.trim().is_empty() => text,
+        (_, Cell::Value(value)) if !value.text.trim().is_empty() => value.text,
         _ => {
             return Err(Error::input(format!(
                 "{}: the label is missing (column \"{column}\" is empty); give it one, or leave the row out",
@@ -178,24 +226,6 @@ fn names(items: Vec<String>, column: &str, bad: &dyn Fn(&str, &str, &str) -> Err
 /// Whether a label is what data frames write for a missing value.
 fn is_nan(label: &str) -> bool {
     matches!(label, "nan" | "NaN" | "NAN")
-}
-
-/// Splits a cell that is a JSON list, a list as Python prints it, or names between separators.
-fn split(text: &str, separator: &str) -> Result<Vec<String>, String> {
-    let text = text.trim();
-    if !text.starts_with('[') {
-        return Ok(text.split(separator).map(str::to_owned).collect());
-    }
-    // Data frames of lists, saved as CSV, hold Python's ['a', 'b'].
-    let parsed: Result<Vec<serde_json::Value>, _> =
-        serde_json::from_str(text).or_else(|_| serde_json::from_str(&text.replace('\'', "\"")));
-    let values = parsed.map_err(|_| shown(text))?;
-    let item = |value| match value {
-        serde_json::Value::String(text) => Ok(text),
-        serde_json::Value::Number(number) => Ok(number.to_string()),
-        _ => Err(shown(text)),
-    };
-    values.into_iter().map(item).collect()
 }
 
 /// A cell for a message: quoted, not too long.

@@ -5,13 +5,16 @@ use std::str::FromStr;
 
 use super::Source;
 use super::input::Progress;
+use super::number::Spellings;
 use super::row::{Cell, LabelKind, Place, Row, label, shown};
 use crate::error::{Error, Result};
 
-/// Which columns and rows to read. A column is told by its name or its number, from 1; a name wins.
+/// Which columns and rows to read. A column is told by its name or its number, from 1; a name wins, and `#2` is always the
+/// second. Spaces around a name do not matter where no other column has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Text columns. None: the only column, or the one called `text`, `sentence`, `content` or `review`.
+    /// Text columns. None: the one called `text`, `sentence`, `content` or `review`, or the only column. (A `.jsonl` table has
+    /// an only column where every object has that one key alone, and a text under it.)
     pub text: Vec<String>,
     /// What to do with several text columns.
     pub text_columns: TextColumns,
@@ -44,7 +47,8 @@ impl Default for TextColumns {
     }
 }
 
-/// A condition on one column: `COLUMN=VALUE` or `COLUMN!=VALUE`.
+/// A condition on one column: `COLUMN=VALUE` or `COLUMN!=VALUE`. Of several `=`, the first splits, unless the table has a column
+/// whose name goes on to a later one.
 ///
 /// ```
 /// let filter: frostbert::data::Filter = "source=rotten_tomatoes".parse()?;
@@ -71,7 +75,28 @@ impl FromStr for Filter {
             )));
         };
         let (column, equal) = column.strip_suffix('!').map_or((column, true), |column| (column, false));
-        Ok(Filter { column: column.trim().to_owned(), value: value.to_owned(), equal })
+        Ok(Filter { column: column.to_owned(), value: value.to_owned(), equal })
+    }
+}
+
+impl Filter {
+    /// The same condition, split where the table has a column of that name.
+    fn for_columns(&self, columns: &[String]) -> Filter {
+        let known = |name: &str| columns.iter().any(|column| column == name || column.trim() == name.trim());
+        if known(&self.column) {
+            return self.clone();
+        }
+        let text = self.to_string();
+        let splits = text.match_indices('=').flat_map(|(at, _)| {
+            let (name, value) = (&text[..at], &text[at + 1..]);
+            let unequal = name.strip_suffix('!').map(|name| (name, value, false));
+            unequal.into_iter().chain([(name, value, true)])
+        });
+        let mut splits = splits.filter(|(name, _, _)| known(name));
+        splits.next().map_or_else(
+            || self.clone(),
+            |(column, value, equal)| Filter { column: column.to_owned(), value: value.to_owned(), equal },
+        )
     }
 }
 
@@ -92,6 +117,12 @@ pub struct Rows {
     /// Columns asked of the source: texts, labels, group, weight, filters, in this order.
     columns: Vec<usize>,
     label_names: Vec<String>,
+    label_spellings: Spellings,
+    group_spellings: Spellings,
+    /// Columns of filters, by place among the filters, that no row has had so far.
+    absent: Vec<usize>,
+    /// Where the only column was taken for the texts though rows may have others: its name.
+    only: Option<String>,
     cells: Vec<Cell>,
     seen: u64,
     given: usize,
@@ -107,15 +138,27 @@ impl Rows {
         progress: Progress,
         selection: &Selection,
     ) -> Result<Self> {
-        let known = source.columns();
         let mut selection = selection.clone();
         if selection.limit == Some(0) {
             return Err(Error::input("a limit of 0 rows leaves nothing to do; give at least 1"));
         }
+        let mut only = None;
         if selection.text.is_empty() {
-            selection.text = vec![guess_text(known).ok_or_else(|| {
-                Error::input(format!("{name}: which column holds the texts? There are {}", listed(known)))
-            })?];
+            let columns = source.columns();
+            selection.text = vec![match (usual_text(columns), columns) {
+                (Some(usual), _) => usual,
+                (None, [column]) if source.open_ended() => {
+                    only = Some(column.clone());
+                    column.clone()
+                }
+                (None, [column]) => column.clone(),
+                _ => {
+                    return Err(Error::input(format!(
+                        "{name}: which column holds the texts? There are {}",
+                        listed(columns)
+                    )));
+                }
+            }];
         }
         if selection.text_columns == TextColumns::Pair && selection.text.len() != 2 {
             return Err(Error::input(format!(
@@ -130,12 +173,19 @@ impl Rows {
                 selection.label_kind
             )));
         }
+        for filter in &mut selection.filters {
+            *filter = filter.for_columns(source.columns());
+        }
+        let first = source.columns().len();
         let wanted =
             selection.text.iter().chain(&selection.labels).chain(&selection.group).chain(&selection.weight);
         let wanted = wanted.chain(selection.filters.iter().map(|filter| &filter.column));
-        let columns = wanted.map(|column| find(&name, known, column)).collect::<Result<Vec<_>>>()?;
+        let columns = wanted.map(|column| find(&name, &mut *source, column)).collect::<Result<Vec<_>>>()?;
         let labels = selection.text.len()..selection.text.len() + selection.labels.len();
-        let label_names = columns[labels].iter().map(|&column| known[column].clone()).collect();
+        let label_names =
+            columns[labels].iter().map(|&column| source.columns()[column].trim().to_owned()).collect();
+        let filtered = &columns[columns.len() - selection.filters.len()..];
+        let absent = (0..filtered.len()).filter(|&filter| filtered[filter] >= first).collect();
         source.project(&columns)?;
         Ok(Rows {
             name,
@@ -144,6 +194,10 @@ impl Rows {
             selection,
             columns,
             label_names,
+            label_spellings: Spellings::default(),
+            group_spellings: Spellings::default(),
+            absent,
+            only,
             cells: Vec::new(),
             seen: 0,
             given: 0,
@@ -169,9 +223,14 @@ impl Rows {
         loop {
             self.cells.clear();
             let Some(place) = self.source.next(&self.columns, &mut self.cells)? else {
-                return if self.given == 0 { Err(self.nothing()) } else { Ok(None) };
+                return match self.absent.first() {
+                    Some(&filter) if self.seen > 0 => Err(self.no_such_column(filter)),
+                    _ if self.given == 0 => Err(self.nothing()),
+                    _ => Ok(None),
+                };
             };
             self.seen += 1;
+            self.check_only(place)?;
             if self.passes() {
                 self.given += 1;
                 return self.row(place).map(Some);
@@ -183,13 +242,14 @@ impl Rows {
     fn passes(&mut self) -> bool {
         let filters = &self.selection.filters;
         let cells = &self.cells[self.cells.len() - filters.len()..];
+        self.absent.retain(|&filter| cells[filter] == Cell::Missing);
         let passes = filters.iter().zip(cells).all(|(filter, cell)| cell.is(&filter.value) == filter.equal);
         if !passes
             && self.values.len() < 8
-            && let Some(Cell::Text(value)) = cells.first()
-            && !self.values.contains(value)
+            && let Some(Cell::Value(value)) = cells.first()
+            && !self.values.contains(&value.text)
         {
-            self.values.push(value.clone());
+            self.values.push(value.text.clone());
         }
         passes
     }
@@ -202,24 +262,37 @@ impl Rows {
         let mut texts = Vec::with_capacity(selection.text.len());
         for (column, cell) in selection.text.iter().zip(cells.by_ref()) {
             texts.push(cell.into_text().ok_or_else(|| {
-                Error::input(format!("{}: the text is missing (column \"{column}\" has no value)", at()))
+                Error::input(format!(
+                    "{}: the text is missing (column \"{column}\" has no value); give it one, leave the row out, or name another \
+                     column",
+                    at()
+                ))
             })?);
         }
         let label = match self.label_names.len() {
             0 => None,
-            count => Some(label(&selection.label_kind, &self.label_names, cells.by_ref().take(count), &at)?),
+            count => {
+                let spellings = &mut self.label_spellings;
+                // Of labels that are numbers only the value counts.
+                let named = matches!(selection.label_kind, LabelKind::Name | LabelKind::List { .. });
+                let cells =
+                    cells.by_ref().take(count).map(|cell| if named { cell.named(spellings) } else { cell });
+                Some(label(&selection.label_kind, &self.label_names, cells, &at)?)
+            }
         };
         let group = match &selection.group {
             None => None,
-            Some(column) => match cells.next().and_then(Cell::into_text) {
-                Some(group) if !group.is_empty() => Some(group),
-                _ => {
-                    return Err(Error::input(format!(
-                        "{}: the group is missing (column \"{column}\")",
-                        at()
-                    )));
+            Some(column) => {
+                match cells.next().and_then(|cell| cell.named(&mut self.group_spellings).into_text()) {
+                    Some(group) if !group.is_empty() => Some(group),
+                    _ => {
+                        return Err(Error::input(format!(
+                            "{}: the group is missing (column \"{column}\")",
+                            at()
+                        )));
+                    }
                 }
-            },
+            }
         };
         let weight = match &selection.weight {
             None => None,
@@ -248,6 +321,32 @@ impl Rows {
             TextColumns::Joined(separator) => (texts.join(separator), None),
         };
         Ok(Row { number: place.row, line: place.line, text, pair, label, group, weight })
+    }
+
+    /// Where the only column was taken for the texts, every row has that one alone.
+    fn check_only(&self, place: Place) -> Result<()> {
+        let Some(only) = &self.only else { return Ok(()) };
+        let others: Vec<String> = self.source.others(only);
+        let missing = |why: String| {
+            Err(Error::input(format!(
+                "{}, {place}: the text is missing (column \"text\" has no value), and {why}; name the column of the texts with \
+                 --column",
+                self.name
+            )))
+        };
+        match (others.is_empty(), self.cells.first()) {
+            (false, _) => missing(format!("the row has {} beside \"{only}\"", listed(&others))),
+            (true, Some(Cell::Value(value))) if value.number => missing(format!("\"{only}\" holds a number")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The error of a filter whose column is in no row.
+    fn no_such_column(&self, filter: usize) -> Error {
+        Error::input(format!(
+            "{}: none of the {} rows read has the column \"{}\" of {}",
+            self.name, self.seen, self.selection.filters[filter].column, self.selection.filters[filter]
+        ))
     }
 
     /// The error of a table that gave no row.
@@ -287,36 +386,40 @@ impl fmt::Debug for Rows {
     }
 }
 
-/// The text column where none was named.
-fn guess_text(columns: &[String]) -> Option<String> {
-    if let [only] = columns {
-        return Some(only.clone());
-    }
+/// The text column where none was named, by its usual names.
+fn usual_text(columns: &[String]) -> Option<String> {
     let usual = ["text", "sentence", "content", "review"];
-    usual.iter().find_map(|name| columns.iter().find(|column| column.eq_ignore_ascii_case(name)).cloned())
+    usual
+        .iter()
+        .find_map(|name| columns.iter().find(|column| column.trim().eq_ignore_ascii_case(name)).cloned())
 }
 
 /// The number of a column, from 0.
-fn find(table: &str, columns: &[String], wanted: &str) -> Result<usize> {
-    let mut named = columns.iter().enumerate().filter(|(_, name)| *name == wanted).map(|(at, _)| at);
-    match (named.next(), named.next()) {
-        (Some(at), None) => return Ok(at),
-        (Some(first), Some(second)) => {
-            return Err(Error::input(format!(
-                "{table}: column \"{wanted}\" stands twice in the header, as numbers {} and {}; choose it by number",
-                first + 1,
-                second + 1
-            )));
+fn find(table: &str, source: &mut dyn Source, wanted: &str) -> Result<usize> {
+    let columns = source.columns();
+    let exact = |name: &String| name == wanted;
+    let trimmed = |name: &String| name.trim() == wanted.trim();
+    for alike in [&exact as &dyn Fn(&String) -> bool, &trimmed] {
+        let mut named = columns.iter().enumerate().filter(|(_, name)| alike(name)).map(|(at, _)| at);
+        match (named.next(), named.next()) {
+            (Some(at), None) => return Ok(at),
+            (Some(first), Some(second)) => {
+                let (first, second) = (first + 1, second + 1);
+                return Err(Error::input(format!(
+                    "{table}: column \"{wanted}\" stands twice in the header, as numbers {first} and {second}; choose it by \
+                     number: #{first} or #{second}"
+                )));
+            }
+            _ => {}
         }
+    }
+    let number = wanted.strip_prefix('#').unwrap_or(wanted).parse::<usize>();
+    match number {
+        Ok(number) if (1..=columns.len()).contains(&number) => return Ok(number - 1),
         _ => {}
     }
-    match wanted.parse::<usize>() {
-        Ok(number) if (1..=columns.len()).contains(&number) => Ok(number - 1),
-        _ => Err(Error::input(format!(
-            "{table}: there is no column \"{wanted}\"; there are {}",
-            listed(columns)
-        ))),
-    }
+    let unknown = format!("{table}: there is no column \"{wanted}\"; there are {}", listed(columns));
+    source.more(wanted).ok_or_else(|| Error::input(unknown))
 }
 
 /// Column names for a message.
@@ -337,6 +440,17 @@ mod tests {
         let filter = |text: &str| text.parse::<Filter>();
         assert_eq!(filter("a=b=c").unwrap(), Filter { column: "a".into(), value: "b=c".into(), equal: true });
         assert_eq!(filter("a!=").unwrap(), Filter { column: "a".into(), value: String::new(), equal: false });
+        let columns = ["a=b".to_owned(), "c!".to_owned(), "d".to_owned()];
+        let split = |text: &str| {
+            let Filter { column, value, equal } = filter(text).unwrap().for_columns(&columns);
+            (column, value, equal)
+        };
+        assert_eq!(split("a=b=c=d"), ("a=b".into(), "c=d".into(), true));
+        assert_eq!(split("a=b!=c"), ("a=b".into(), "c".into(), false));
+        assert_eq!(split("c!=x"), ("c!".into(), "x".into(), true));
+        assert_eq!(split("c!!=x"), ("c!".into(), "x".into(), false));
+        assert_eq!(split("d!=x=y"), ("d".into(), "x=y".into(), false));
+        assert_eq!(split("e=x"), ("e".into(), "x".into(), true));
         assert!(filter("a").unwrap_err().is_input());
         assert_eq!(filter("a!=b").unwrap().to_string(), "a!=b");
     }

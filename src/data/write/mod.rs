@@ -13,13 +13,11 @@ use half::f16;
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-
-use tempfile::NamedTempFile;
+use std::path::Path;
 
 use crate::embeddings::Embeddings;
 use crate::error::{Error, Result};
-use crate::platform::whole_file;
+use crate::platform::whole_file::{self, WholeFile};
 use crate::quantize::Precision;
 
 /// The layouts that embeddings are written in.
@@ -129,7 +127,8 @@ impl Values<'_> {
 /// Writes embeddings to a file, chunk by chunk, in input order.
 ///
 /// The rows go to a temporary file beside the target, which [`finish`](Self::finish) renames: the target is whole, or
-/// it is as it was before. Dropping the writer without finishing removes the temporary file. Memory does not grow with
+/// it is as it was before, and a file that is there keeps its permissions. A link is followed; a device or a pipe gets the whole
+/// file at the end. Dropping the writer without finishing removes the temporary file. Memory does not grow with
 /// the rows, but for 5 bytes a row of the safetensors format.
 ///
 /// ```
@@ -151,8 +150,8 @@ pub struct EmbeddingWriter {
     precision: Precision,
     rows: u64,
     format: Box<dyn Layout>,
-    /// The temporary file and what it will be called; none for a stream.
-    file: Option<(NamedTempFile, PathBuf)>,
+    /// None for a stream.
+    file: Option<WholeFile>,
 }
 
 impl EmbeddingWriter {
@@ -193,8 +192,8 @@ impl EmbeddingWriter {
             };
             Error::io(format!("cannot write {name}: {what} ({})", folder.display())).with_source(error)
         };
-        let temporary = whole_file::builder().tempfile_in(folder).map_err(cannot)?;
-        let file = BufWriter::with_capacity(1 << 20, temporary.as_file().try_clone().map_err(cannot)?);
+        let whole = WholeFile::create(path).map_err(cannot)?;
+        let file = BufWriter::with_capacity(1 << 20, whole.file().try_clone().map_err(cannot)?);
         let layout: io::Result<Box<dyn Layout>> = match format {
             EmbeddingFormat::Npy => npy::Npy::new(file, dim, precision).map(boxed),
             EmbeddingFormat::Safetensors => safetensors::Safetensors::new(file, dim, precision).map(boxed),
@@ -210,14 +209,7 @@ impl EmbeddingWriter {
             }
         };
         let format = layout.map_err(|error| failed(&name, 0, error))?;
-        Ok(EmbeddingWriter {
-            name,
-            dim,
-            precision,
-            rows: 0,
-            format,
-            file: Some((temporary, path.to_owned())),
-        })
+        Ok(EmbeddingWriter { name, dim, precision, rows: 0, format, file: Some(whole) })
     }
 
     /// Writes `.jsonl` rows to a stream, such as standard output, as they come.
@@ -310,10 +302,8 @@ impl EmbeddingWriter {
     pub fn finish(mut self) -> Result<u64> {
         let failed = |error| failed(&self.name, self.rows, error);
         self.format.finish(self.rows).map_err(failed)?;
-        if let Some((temporary, path)) = self.file {
-            // Data before name: after a power cut the target is whole or not there.
-            temporary.as_file().sync_all().map_err(failed)?;
-            temporary.persist(&path).map_err(|error| failed(error.error))?;
+        if let Some(file) = self.file {
+            file.finish().map_err(failed)?;
         }
         Ok(self.rows)
     }
@@ -371,7 +361,7 @@ fn failed(name: &str, rows: u64, error: io::Error) -> Error {
              behind. Make room, or write it elsewhere"
         )
     } else {
-        format!("cannot write {name} after {rows} rows: {error}")
+        format!("cannot write {name} after {rows} rows")
     };
     Error::io(message).with_source(error)
 }
