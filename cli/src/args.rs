@@ -38,9 +38,9 @@ pub struct EngineArgs {
     #[arg(long, default_value_t)]
     pub dtype: Dtype,
     /// Tokens in one packed batch [default: by device]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_batch_tokens)]
     pub batch_tokens: Option<NonZeroUsize>,
-    /// Threads of the CPU engine [default: all]
+    /// Threads of the CPU engine [default: one a core]
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
     /// Measure which kernels suit this adapter and model best (about a second), and remember it
@@ -64,7 +64,7 @@ impl EngineArgs {
         if let Some(tokens) = self.batch_tokens {
             builder = builder.batch_tokens(tokens.get());
         }
-        if let Some(threads) = self.threads {
+        if let Some(threads) = self.bounded_threads() {
             builder = builder.threads(threads);
         }
         let encoder = builder.build();
@@ -74,6 +74,24 @@ impl EngineArgs {
             eprintln!("note: {note}");
         }
         Ok(encoder)
+    }
+}
+
+/// Threads a core: more only wait for each other, and thousands take minutes to start.
+const THREADS_A_CORE: usize = 4;
+/// Tokens of a batch: sixty times what any device has been fast with.
+const MOST_BATCH_TOKENS: usize = 1 << 20;
+
+impl EngineArgs {
+    /// The threads asked for, as far as they make sense here.
+    fn bounded_threads(&self) -> Option<NonZeroUsize> {
+        let asked = self.threads?;
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let most = NonZeroUsize::MIN.saturating_add(cores * THREADS_A_CORE - 1);
+        if asked > most {
+            eprintln!("note: --threads {asked} is more than {THREADS_A_CORE} a core; using {most}");
+        }
+        Some(asked.min(most))
     }
 }
 
@@ -151,8 +169,10 @@ pub fn locate(model: &str, offline: bool) -> Result<PathBuf> {
 /// Which rows and columns of a table are read.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RowArgs {
-    /// Text column, by name or number; several are joined [default: the only one, or text, sentence, content, review]
-    #[arg(long = "column", visible_alias = "text-column", value_name = "NAME", value_delimiter = ',')]
+    /// Text column, by name or number (#2: the second, whatever names there are); several, separated by commas, are joined. A name
+    /// with a comma goes as it is where the table has it, else in quotes: '"a,b",c' [default: text, sentence, content, review, or
+    /// the only one]
+    #[arg(long = "column", visible_alias = "text-column", value_name = "NAME")]
     pub columns: Vec<String>,
     /// Read two text columns as pairs instead of joining them; with --text, take every two texts as a pair
     #[arg(long)]
@@ -169,6 +189,20 @@ pub struct RowArgs {
     /// The first row of a .csv or .tsv holds data, not names
     #[arg(long)]
     pub no_header: bool,
+    /// Whether quotes enclose cells of a .csv or .tsv: standard, or none where a quote is a letter like any other, as in GLUE's
+    /// tables (pandas: quoting=csv.QUOTE_NONE)
+    #[arg(long, value_enum, default_value_t)]
+    pub quoting: Quoting,
+}
+
+/// `--quoting`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Quoting {
+    /// "..." is one cell, and "" a quote in it
+    #[default]
+    Standard,
+    /// Every quote is a letter
+    None,
 }
 
 /// Texts of a table or of `--text`, as they are read.
@@ -215,14 +249,18 @@ impl Texts {
 impl RowArgs {
     /// Opens a table (`-`: standard input).
     pub fn open(&self, file: &Path) -> Result<Table> {
-        let options = ReadOptions { format: self.format, header: !self.no_header, ..ReadOptions::default() };
+        let options = ReadOptions {
+            format: self.format,
+            header: !self.no_header,
+            quotes: self.quoting == Quoting::Standard,
+        };
         Table::open_with(file, &options)
     }
 
-    /// The selection without labels.
-    pub fn selection(&self) -> Selection {
+    /// The selection without labels, of a table that has these columns.
+    pub fn selection(&self, columns: &[String]) -> Selection {
         Selection {
-            text: self.columns.clone(),
+            text: named_columns(&self.columns, columns),
             text_columns: if self.pair { TextColumns::Pair } else { TextColumns::default() },
             filters: self.filters.clone(),
             limit: self.limit.map(NonZeroUsize::get),
@@ -248,7 +286,9 @@ impl RowArgs {
                 rows: Box::new(texts.into_iter().map(Ok)),
             });
         };
-        let rows = self.open(file)?.rows(&self.selection())?;
+        let table = self.open(file)?;
+        let selection = self.selection(table.columns());
+        let rows = table.rows(&selection)?;
         let given = Arc::new(AtomicU64::new(0));
         let limit = self.limit.map(|limit| limit.get() as u64);
         let total = Total::ByBytes { given: given.clone(), read: rows.progress().clone(), limit };
@@ -265,17 +305,32 @@ pub fn text_of(row: Row) -> Text {
     Text { first: row.text, second: row.pair }
 }
 
+/// The columns that were named, some perhaps several in one argument. `known` are the table's.
+fn named_columns(given: &[String], known: &[String]) -> Vec<String> {
+    let split = |argument: &String| {
+        if known.iter().any(|column| column.trim() == argument.trim()) {
+            return vec![argument.clone()];
+        }
+        let mut cells = csv::ReaderBuilder::new().has_headers(false).from_reader(argument.as_bytes());
+        match cells.records().next() {
+            Some(Ok(cells)) => cells.iter().map(str::to_owned).collect(),
+            _ => vec![argument.clone()],
+        }
+    };
+    given.iter().flat_map(split).collect()
+}
+
 /// Columns of a table of labelled texts.
 #[derive(Args, Clone, Debug, Default)]
 pub struct LabelArgs {
-    /// Label column, by name or number; several with --labels indicators
-    #[arg(long = "label-column", value_name = "NAME", required = true, value_delimiter = ',')]
+    /// Label column, by name or number as with --column; several with --labels indicators
+    #[arg(long = "label-column", value_name = "NAME", required = true)]
     pub label_columns: Vec<String>,
     /// What the label column holds
     #[arg(long = "labels", value_enum, default_value_t = LabelsArg::Class)]
     pub kind: LabelsArg,
     /// What separates labels in a list
-    #[arg(long, default_value = ",", value_name = "TEXT")]
+    #[arg(long, default_value = ",", value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub label_separator: String,
 }
 
@@ -285,7 +340,7 @@ pub enum LabelsArg {
     /// One class a row
     #[default]
     Class,
-    /// Any number of labels a row: a JSON list, or names between separators
+    /// Any number of labels a row: a list of JSON or Python, or names between separators
     List,
     /// One column a label, holding 1 or 0
     Indicators,
@@ -312,8 +367,10 @@ impl LabelArgs {
         group: Option<&str>,
         weight: Option<&str>,
     ) -> Result<Labelled> {
+        let table = rows.open(file)?;
+        let columns = table.columns();
         let selection = Selection {
-            labels: self.label_columns.clone(),
+            labels: named_columns(&self.label_columns, columns),
             label_kind: match self.kind {
                 LabelsArg::Class => LabelKind::Name,
                 LabelsArg::List => LabelKind::List { separator: self.label_separator.clone() },
@@ -322,10 +379,10 @@ impl LabelArgs {
             },
             group: group.map(str::to_owned),
             weight: weight.map(str::to_owned),
-            ..rows.selection()
+            ..rows.selection(columns)
         };
-        let mut read = Labelled { name: self.label_columns.join(","), ..Labelled::default() };
-        for row in rows.open(file)?.rows(&selection)? {
+        let mut read = Labelled { name: selection.labels.join(","), ..Labelled::default() };
+        for row in table.rows(&selection)? {
             let mut row = row?;
             read.labels.extend(row.label.take());
             read.groups.extend(row.group.take());
@@ -556,6 +613,29 @@ impl EmbedArgs {
             max_tokens: self.max_tokens.map(NonZeroUsize::get),
             ..EmbedOptions::default()
         })
+    }
+}
+
+/// A whole number from 1 to `MOST`: beyond it a run would not end, or not fit into memory.
+pub fn at_most<const MOST: usize>(text: &str) -> std::result::Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(number) if (1..=MOST).contains(&number) => Ok(number),
+        _ => Err(format!("expected a number from 1 to {MOST}")),
+    }
+}
+
+/// A share: from 0 to 1.
+pub fn share(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("expected a number from 0 to 1".into()),
+    }
+}
+
+fn parse_batch_tokens(text: &str) -> std::result::Result<NonZeroUsize, String> {
+    match text.parse::<NonZeroUsize>() {
+        Ok(tokens) if tokens.get() <= MOST_BATCH_TOKENS => Ok(tokens),
+        _ => Err(format!("expected a number from 1 to {MOST_BATCH_TOKENS}")),
     }
 }
 

@@ -1,12 +1,24 @@
 //! The `frostbert` command line: results on stdout, everything else on stderr. Exit code 1 for a failure, 2 for wrong usage.
 
+/// Shadows the standard macro, so that nobody sends a terminal what stands in a table or a file name.
+macro_rules! eprintln {
+    ($($arg:tt)*) => { $crate::terminal::say_line(format_args!($($arg)*)) };
+}
+
+/// As `eprintln!`.
+macro_rules! eprint {
+    ($($arg:tt)*) => { $crate::terminal::say(format_args!($($arg)*)) };
+}
+
 mod args;
 mod card;
 mod commands;
 mod label_errors;
+mod outputs;
 mod progress;
 mod report_data;
 mod tables;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -73,9 +85,22 @@ fn quiet_mesa() {
     }
 }
 
+/// What clap says of the arguments: in colours, unless they hold what a terminal would obey.
+fn wrong_usage(error: &clap::Error) -> ExitCode {
+    let plain = error.to_string();
+    if terminal::lines(&plain) == plain {
+        error.exit();
+    }
+    eprint!("{plain}");
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
 fn main() -> ExitCode {
     quiet_mesa();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return wrong_usage(&error),
+    };
     let done = match cli.command {
         Command::Devices(args) => devices::run(&args),
         Command::Inspect(args) => inspect::run(&args),

@@ -8,6 +8,7 @@ use frostbert::checkpoint::Download;
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::args::Total;
+use crate::terminal;
 
 /// A bar for an encoder pass: texts done of all, texts/s, tokens/s, time left.
 #[derive(Clone)]
@@ -111,7 +112,7 @@ impl Downloads {
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style.progress_chars("=> "));
             }
-            bar.set_prefix(format!("{}/{} {}", step.index + 1, step.files, step.file));
+            bar.set_prefix(format!("{}/{} {}", step.index + 1, step.files, terminal::cell(step.file)));
             self.current = Some((step.file.to_owned(), bar));
         }
         if let Some((_, bar)) = &self.current {
@@ -136,7 +137,7 @@ impl Drop for Downloads {
 pub fn spinner(message: &str) -> ProgressBar {
     let bar = ProgressBar::new_spinner();
     bar.set_draw_target(target());
-    bar.set_message(message.to_owned());
+    bar.set_message(terminal::cell(message).into_owned());
     bar.enable_steady_tick(Duration::from_millis(120));
     bar
 }

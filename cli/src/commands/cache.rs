@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use frostbert::Result;
-use frostbert::cache::Cache;
+use frostbert::cache::{Cache, Cleared};
 
 use super::{print, print_json};
 
@@ -29,6 +29,9 @@ enum Action {
 }
 
 pub fn run(args: &Args) -> Result<()> {
+    if let Action::Clear { encoder: None } = &args.action {
+        return say_cleared(&Cache::clear_folder(Cache::default_folder()?)?);
+    }
     let cache = Cache::open(Cache::default_folder()?)?;
     for note in cache.take_notes() {
         eprintln!("warning: {note}");
@@ -51,13 +54,10 @@ pub fn run(args: &Args) -> Result<()> {
             }
             print(&text)
         }
-        Action::Clear { encoder } => {
-            let cleared = cache.clear(encoder.as_deref())?;
-            print(&format!(
-                "{} embeddings removed, {:.1} MB freed\n",
-                cleared.entries,
-                cleared.bytes as f64 / 1e6
-            ))
-        }
+        Action::Clear { encoder } => say_cleared(&cache.clear(encoder.as_deref())?),
     }
+}
+
+fn say_cleared(cleared: &Cleared) -> Result<()> {
+    print(&format!("{} embeddings removed, {:.1} MB freed\n", cleared.entries, cleared.bytes as f64 / 1e6))
 }

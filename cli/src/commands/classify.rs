@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{print, print_json};
 use crate::args::{EmbedArgs, ModelArgs, RowArgs};
+use crate::terminal::cell;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -43,16 +44,20 @@ pub fn run(args: &Args) -> Result<()> {
             continue;
         }
         let line = match problem {
-            ProblemType::SingleLabel => format!("{}  {:.4}", labels[row.best()], row.scores[row.best()]),
+            ProblemType::SingleLabel => {
+                format!("{}  {:.4}", cell(&labels[row.best()]), row.scores[row.best()])
+            }
             ProblemType::MultiLabel => {
                 let over = labels.iter().zip(&row.scores).filter(|(_, score)| **score >= 0.5);
-                over.map(|(label, score)| format!("{label} {score:.4}")).collect::<Vec<_>>().join(", ")
+                over.map(|(label, score)| format!("{} {score:.4}", cell(label)))
+                    .collect::<Vec<_>>()
+                    .join(", ")
             }
             ProblemType::Regression => {
                 row.scores.iter().map(|score| format!("{score:.4}")).collect::<Vec<_>>().join(" ")
             }
         };
-        print(&format!("{line}\t{}\n", text.first.replace(['\n', '\t'], " ")))?;
+        print(&format!("{line}\t{}\n", cell(&text.first)))?;
     }
     if found.is_empty() { Err(Error::input("there was no text to classify")) } else { Ok(()) }
 }

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use frostbert::cache::BestEffort;
 use frostbert::data::{EmbeddingFormat, EmbeddingWriter, QuantizingWriter};
+use frostbert::export::check_npy_shape;
 use frostbert::quantize::{Precision, Ranges};
 use frostbert::{EmbedOptions, Embeddings, EncodeReport, Encoder, Error, Result, Text};
 
 use super::print;
 use crate::args::{EmbedArgs, ModelArgs, RowArgs, open_cache};
+use crate::outputs::{Content, Files, OutputArgs};
 use crate::progress::EncodeBar;
 
 #[derive(clap::Args)]
@@ -41,6 +43,8 @@ pub struct Args {
     /// Where to write: .npy, .safetensors, .jsonl, .csv or .parquet by the ending [default: jsonl to stdout]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    outputs: OutputArgs,
 }
 
 /// Texts looked up in the cache at a time: memory stays flat however long the file is.
@@ -51,15 +55,23 @@ pub fn run(args: &Args) -> Result<()> {
     if args.precision != Precision::Int8 && (args.ranges.is_some() || args.save_ranges.is_some()) {
         return Err(Error::input("--ranges and --save-ranges go with --precision int8"));
     }
+    let format = args.out.as_deref().map(EmbeddingFormat::from_path).transpose()?;
+    let files = Files::new(&args.outputs)
+        .input(args.file.as_deref())
+        .input(args.ranges.as_deref())
+        .model(&args.model.model)
+        .output("--out", args.out.as_deref(), Content::Embeddings(format.unwrap_or(EmbeddingFormat::Jsonl)))
+        .output("--save-ranges", args.save_ranges.as_deref(), Content::Ranges);
+    files.check()?;
     // The table is opened before the model is loaded: a wrong file name should not cost a minute.
     let texts = args.rows.texts(args.file.as_deref(), &args.text)?;
     let encoder = args.model.engine.load(&args.model.model)?;
     let dim = encoder.dim(&options)?;
     let ranges = args.ranges.as_deref().map(read_ranges).transpose()?;
     let precision = args.precision;
-    let writer = match &args.out {
-        Some(path) => EmbeddingWriter::create_as(path, EmbeddingFormat::from_path(path)?, dim, precision)?,
-        None => EmbeddingWriter::jsonl("standard output", std::io::stdout(), dim, precision),
+    let writer = match (&args.out, format) {
+        (Some(path), Some(format)) => EmbeddingWriter::create_as(path, format, dim, precision)?,
+        _ => EmbeddingWriter::jsonl("standard output", std::io::stdout(), dim, precision),
     };
     let mut writer = QuantizingWriter::new(writer, precision, dim, ranges)?;
     let bar = EncodeBar::of(texts.total, "embedding");
@@ -107,9 +119,15 @@ fn read_ranges(path: &Path) -> Result<Ranges> {
     };
     let bytes = std::fs::read(path)
         .map_err(|error| Error::io(format!("cannot read {}", path.display())).with_source(error))?;
+    check_npy_shape(&bytes).map_err(|error| wrong(error.to_string()))?;
     let file = npyz::NpyFile::new(&bytes[..]).map_err(|error| wrong(error.to_string()))?;
-    if file.shape().first() != Some(&2) || file.shape().len() != 2 {
+    let &[2, columns] = file.shape() else {
         return Err(wrong(format!("its shape is {:?}", file.shape())));
+    };
+    // The header is checked against the bytes that are there before anything is allocated by it.
+    let most = bytes.len() as u64 / size_of::<f32>() as u64 / 2;
+    if columns > most {
+        return Err(wrong(format!("its header says {columns} columns, and the file has room for {most}")));
     }
     let values: Vec<f32> = file.into_vec().map_err(|error| wrong(error.to_string()))?;
     Ranges::from_values(&values).map_err(|error| error.context(path.display()))

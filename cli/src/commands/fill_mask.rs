@@ -4,6 +4,7 @@ use frostbert::Result;
 
 use super::{print, print_json};
 use crate::args::ModelArgs;
+use crate::terminal::cell;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -34,7 +35,7 @@ pub fn run(args: &Args) -> Result<()> {
         }
         let mut text = String::new();
         for (token, log) in score.tokens.iter().zip(&score.log_probabilities) {
-            text += &format!("{log:>9.4}  {token}\n");
+            text += &format!("{log:>9.4}  {}\n", cell(token));
         }
         return print(&format!("{text}pseudo-perplexity {:.4}\n", score.pseudo_perplexity));
     }
@@ -48,7 +49,7 @@ pub fn run(args: &Args) -> Result<()> {
             text += &format!("mask {}\n", number + 1);
         }
         for candidate in candidates {
-            text += &format!("{:>8.5}  {}\n", candidate.score, candidate.token);
+            text += &format!("{:>8.5}  {}\n", candidate.score, cell(&candidate.token));
         }
     }
     print(&text)

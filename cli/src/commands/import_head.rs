@@ -7,6 +7,7 @@ use frostbert::{Error, Result, bind_head};
 
 use super::print;
 use crate::args::{EmbedArgs, ModelArgs};
+use crate::outputs::{Content, Files, OutputArgs};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -21,10 +22,14 @@ pub struct Args {
     /// Where to write the head
     #[arg(long, value_name = "FILE.safetensors")]
     out: PathBuf,
+    #[command(flatten)]
+    outputs: OutputArgs,
 }
 
 pub fn run(args: &Args) -> Result<()> {
     let options = args.embed.options()?;
+    let files = Files::new(&args.outputs).input(Some(&args.file)).model(&args.model.model);
+    files.output("--out", Some(&args.out), Content::Head).check()?;
     let bytes = std::fs::read(&args.file)
         .map_err(|error| Error::io(format!("cannot read {}", args.file.display())).with_source(error))?;
     let mut head = import_sklearn(&bytes)

@@ -23,8 +23,16 @@ use std::io::Write;
 
 use frostbert::{Error, Result};
 
-/// Writes to stdout. A closed pipe is an error that [`is_broken_pipe`] knows.
+use crate::terminal;
+
+/// Writes lines for people to stdout, control characters shown. Names and texts inside a line go through [`terminal::cell`]
+/// first. A closed pipe is an error that [`is_broken_pipe`] knows.
 pub fn print(text: &str) -> Result<()> {
+    print_exactly(&terminal::lines(text))
+}
+
+/// Writes to stdout as it is: JSON, and what this program has coloured.
+pub fn print_exactly(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
@@ -36,7 +44,7 @@ pub fn print_json(value: &impl serde::Serialize) -> Result<()> {
     let mut text = serde_json::to_string(value)
         .map_err(|error| Error::io("cannot write the result as JSON").with_source(error))?;
     text.push('\n');
-    print(&text)
+    print_exactly(&text)
 }
 
 /// Whether the reader of our output has gone.

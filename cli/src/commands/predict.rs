@@ -9,8 +9,10 @@ use frostbert::report::ReportData;
 use frostbert::{Explanation, Prediction, Result, Text};
 use serde_json::{Map, Value, json};
 
-use super::{print, print_json};
-use crate::args::{HeadArgs, RowArgs, open_cache};
+use super::{print, print_exactly, print_json};
+use crate::args::{HeadArgs, RowArgs, open_cache, share};
+use crate::outputs::{Content, Files, OutputArgs};
+use crate::terminal::cell;
 
 /// Texts predicted at a time: memory stays flat however long the file is.
 const CHUNK: usize = 4096;
@@ -31,7 +33,7 @@ pub struct Args {
     #[arg(long)]
     cache: bool,
     /// Leave undecided what is less sure than this probability
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = share)]
     abstain: Option<f64>,
     /// Say what each token adds to the answer's logit (linear heads over mean pooling). Where embeddings are scaled to unit
     /// length, that is to first order; the shares sum to the logit all the same
@@ -40,6 +42,8 @@ pub struct Args {
     /// With --explain: write the shares of the first texts as an HTML page, too
     #[arg(long, value_name = "FILE.html", requires = "explain")]
     report: Option<PathBuf>,
+    #[command(flatten)]
+    outputs: OutputArgs,
     /// One JSON object a line, with every probability
     #[arg(long)]
     json: bool,
@@ -51,6 +55,12 @@ const WIDTH: usize = 100;
 const SHOWN: usize = 200;
 
 pub fn run(args: &Args) -> Result<()> {
+    let files = Files::new(&args.outputs)
+        .input(args.file.as_deref())
+        .input(Some(&args.head.head))
+        .model(args.head.model.as_deref().unwrap_or_default())
+        .output("--report", args.report.as_deref(), Content::Page);
+    files.check()?;
     let mut texts = args.rows.texts(args.file.as_deref(), &args.text)?.rows;
     let classifier = args.head.load()?;
     let cache = open_cache(args.cache);
@@ -89,7 +99,7 @@ pub fn run(args: &Args) -> Result<()> {
                 let name = explained(&decision, &prediction.probabilities);
                 let shown_as = as_shown(explanation, prediction, name, names);
                 if !args.json {
-                    print(&taken_apart(&shown_as))?;
+                    print_exactly(&taken_apart(&shown_as))?;
                 }
                 if shown.len() < SHOWN {
                     shown.push(shown_as);
@@ -134,12 +144,15 @@ fn taken_apart(explanation: &report::Explanation) -> String {
     let order =
         if explanation.exact { "exact" } else { "to first order: embeddings are scaled to unit length" };
     let sum: f64 = explanation.shares.iter().map(|share| share.share).sum();
+    let shares: Vec<report::TokenShare> = (explanation.shares.iter())
+        .map(|share| report::TokenShare { token: cell(&share.token).into_owned(), share: share.share })
+        .collect();
     format!(
         "  logit of {}: {:.3} = {:.3} + {sum:.3} from the tokens ({order})\n{}",
-        explanation.label,
+        cell(&explanation.label),
         explanation.logit,
         explanation.bias,
-        report::terminal::token_shares(&explanation.shares, WIDTH, colours())
+        report::terminal::token_shares(&shares, WIDTH, colours())
     )
 }
 
@@ -176,15 +189,15 @@ fn line(
     problem: Problem,
 ) -> String {
     let answer = match decision {
-        Decision::Class { class, .. } => names[*class].clone(),
+        Decision::Class { class, .. } => cell(&names[*class]).into_owned(),
         Decision::Abstained { .. } => "(undecided)".to_owned(),
         Decision::Labels(labels) if labels.is_empty() => "(none)".to_owned(),
         Decision::Labels(labels) => {
-            labels.iter().map(|label| names[*label].as_str()).collect::<Vec<_>>().join(", ")
+            labels.iter().map(|label| cell(&names[*label])).collect::<Vec<_>>().join(", ")
         }
         Decision::Value(value) => format!("{value:.6}"),
     };
-    let text = text.first.replace(['\n', '\t'], " ");
+    let text = cell(&text.first);
     if problem == Problem::Regression {
         return format!("{answer}\t{text}\n");
     }
@@ -194,7 +207,7 @@ fn line(
     let probabilities: Vec<String> = order
         .iter()
         .take(5)
-        .map(|class| format!("{} {:.4}", names[*class], prediction.probabilities[*class]))
+        .map(|class| format!("{} {:.4}", cell(&names[*class]), prediction.probabilities[*class]))
         .collect();
     let cut = if prediction.truncated { "  (cut)" } else { "" };
     format!("{answer}\t{}{cut}\t{text}\n", probabilities.join("  "))

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{print, print_json};
 use crate::args::{EmbedArgs, ModelArgs, RowArgs};
+use crate::terminal::cell;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -44,7 +45,7 @@ pub fn run(args: &Args) -> Result<()> {
         if args.json {
             print_json(&json!({ "index": place.index, "score": place.score, "text": text }))?;
         } else {
-            print(&format!("{:>9.6}  {}  {}\n", place.score, place.index, text.replace(['\n', '\t'], " ")))?;
+            print(&format!("{:>9.6}  {}  {}\n", place.score, place.index, cell(text)))?;
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{print, print_json};
 use crate::args::{EmbedArgs, ModelArgs, RowArgs};
+use crate::terminal::cell;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -63,7 +64,8 @@ pub fn run(args: &Args) -> Result<()> {
         }
         for entity in entities {
             let (start, end) = (entity.start, entity.end);
-            print(&format!("{:<12} {:.4}  {start}..{end}  {}\n", entity.label, entity.score, entity.text))?;
+            let (label, text) = (cell(&entity.label), cell(&entity.text));
+            print(&format!("{label:<12} {:.4}  {start}..{end}  {text}\n", entity.score))?;
         }
         if plain.len() > 1 {
             print("\n")?;

@@ -22,9 +22,10 @@ use serde_json::json;
 
 use self::mlp_args::MlpArgs;
 use super::{print, print_json};
-use crate::args::{CacheArgs, EmbedArgs, LabelArgs, Labelled, ModelArgs, RowArgs, renamed};
+use crate::args::{CacheArgs, EmbedArgs, LabelArgs, Labelled, ModelArgs, RowArgs, at_most, renamed, share};
 use crate::card;
 use crate::label_errors::LabelErrors;
+use crate::outputs::{Content, Files, OutputArgs};
 use crate::progress::{self, EncodeBar};
 use crate::report_data::{Story, warnings};
 use crate::tables;
@@ -45,16 +46,16 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "test_fraction")]
     test: Option<PathBuf>,
     /// Share of the rows to hold out; 0 holds out none
-    #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = share)]
     test_fraction: f64,
     /// Kind of head; auto compares them by cross-validation and says why it chose
     #[arg(long, value_enum, default_value_t = KindArg::Linear)]
     head: KindArg,
     /// Share of the L1 norm in the elastic net's penalty, 0 to 1; 1 is the lasso
-    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = share)]
     l1_ratio: f64,
     /// How many neighbours vote
-    #[arg(long, value_name = "K", default_value_t = 15)]
+    #[arg(long, value_name = "K", default_value_t = 15, value_parser = at_most::<1_000_000>)]
     neighbours: usize,
     /// Inverse strength of the penalty, as in scikit-learn: auto (by cross-validation) or a number
     #[arg(long, default_value = "auto", value_parser = parse_strength)]
@@ -72,7 +73,7 @@ pub struct Args {
     #[arg(long, default_value_t = 5)]
     folds: usize,
     /// How often the rows are dealt into folds anew
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = at_most::<1000>)]
     repeats: usize,
     /// Keep rows with the same value in this column together when rows are held out
     #[arg(long, value_name = "NAME")]
@@ -110,6 +111,8 @@ pub struct Args {
     /// Write a model card (markdown), too
     #[arg(long, value_name = "FILE.md")]
     card: Option<PathBuf>,
+    #[command(flatten)]
+    outputs: OutputArgs,
     /// JSON instead of tables
     #[arg(long)]
     json: bool,
@@ -164,6 +167,7 @@ enum CalibrateArg {
 }
 
 pub fn run(args: &Args) -> Result<()> {
+    args.files().check()?;
     if args.stream {
         return stream::run(args);
     }
@@ -174,10 +178,6 @@ pub fn run(args: &Args) -> Result<()> {
     let every_row = RowArgs { limit: None, ..args.rows.clone() };
     let data = args.labels.read(&args.data, &every_row, group, weight)?.drawn(args.rows.limit, args.seed)?;
     let test = args.test.as_ref().map(|test| args.labels.read(test, &every_row, None, None)).transpose()?;
-    check_out(&args.out)?;
-    args.report.as_deref().map_or(Ok(()), check_out)?;
-    args.label_errors.as_deref().map_or(Ok(()), check_out)?;
-    args.card.as_deref().map_or(Ok(()), check_out)?;
 
     let encoder = args.model.load()?;
     let cache = args.cache.open();
@@ -286,6 +286,18 @@ fn joined(text: &Text) -> String {
 }
 
 impl Args {
+    fn files(&self) -> Files<'_> {
+        Files::new(&self.outputs)
+            .input(Some(&self.data))
+            .input(self.test.as_deref())
+            .model(&self.model.model)
+            .output("--out", Some(&self.out), Content::Head)
+            .output("--report", self.report.as_deref(), Content::Page)
+            .output("--label-errors", self.label_errors.as_deref(), Content::LabelErrors)
+            .output("--card", self.card.as_deref(), Content::Card)
+            .output("--checkpoint", self.checkpoint.as_deref(), Content::TrainingState)
+    }
+
     fn train_options(&self) -> TrainOptions {
         TrainOptions {
             kind: match self.head {
@@ -316,18 +328,6 @@ impl Args {
             },
             ..TrainOptions::default()
         }
-    }
-}
-
-/// Finds out before the long work whether its result can be written.
-fn check_out(out: &std::path::Path) -> Result<()> {
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    match folder {
-        Some(folder) if !folder.is_dir() => {
-            Err(Error::input(format!("cannot write {}: its folder does not exist", out.display())))
-        }
-        _ if out.is_dir() => Err(Error::input(format!("cannot write {}: it is a folder", out.display()))),
-        _ => Ok(()),
     }
 }
 

@@ -10,7 +10,7 @@ use frostbert::workflow::{RowWriter, row_file};
 use frostbert::{CancelToken, EmbedOptions, Embeddings, Encoder, Error, Result, Text, bind_head};
 use sha2::{Digest, Sha256};
 
-use super::{Args, CalibrateArg, KindArg, check_out, numbered, report, strata, write_card};
+use super::{Args, CalibrateArg, KindArg, numbered, report, strata, write_card};
 use crate::args::{EmbedArgs, RowArgs, renamed};
 use crate::commands::embed::through_cache;
 use crate::progress::{self, EncodeBar};
@@ -23,8 +23,6 @@ pub fn run(args: &Args) -> Result<()> {
     let (group, weight) = (args.group_column.as_deref(), args.weight_column.as_deref());
     let data = args.labels.read(&args.data, &every_row, group, weight)?.drawn(args.rows.limit, args.seed)?;
     let other = args.test.as_ref().map(|test| args.labels.read(test, &every_row, None, None)).transpose()?;
-    check_out(&args.out)?;
-    args.card.as_deref().map_or(Ok(()), check_out)?;
     let targets = data.targets();
     let groups = (!data.groups.is_empty()).then(|| numbered(&data.groups));
     let mut texts = data.texts;
