@@ -66,7 +66,7 @@ impl Encoder {
         let mut kernels: Vec<KernelProfile> = Vec::new();
         let mut last_step = None;
         for time in self.engine.profile(&pass.prepared, &batch).await? {
-            let step = &pass.plan.steps[time.step];
+            let step = &pass.plan.steps()[time.step];
             // A step of several dispatches (a table in slices) costs once.
             let cost =
                 if last_step == Some(time.step) { Default::default() } else { pass.plan.cost(step, &batch) };
@@ -120,10 +120,8 @@ impl Encoder {
         Ok(plan.flops(&batch))
     }
 
-    /// Bytes of weights and of batch buffers on the device, of every pass used so far. Weights that passes share count once
-    /// for each.
+    /// Bytes on the device: weights of the passes at hand, and the buffers of batches, which passes share.
     pub fn device_bytes(&self) -> usize {
-        let plans = self.plans.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        plans.iter().map(|(_, pass)| pass.prepared.bytes()).sum()
+        self.engine.bytes()
     }
 }

@@ -7,7 +7,7 @@ use super::options::{EmbedOptions, EncodeProgress, Prompt};
 use super::stages::tokenize::{Prefetch, Recipe, TokenizedWindow};
 use super::{Encoder, PlannedPass, Text};
 use crate::embeddings::Embeddings;
-use crate::engine::scheduler::{Finished, Scheduler};
+use crate::engine::scheduler::{Batched, Finished, Scheduler};
 use crate::error::{Error, Result};
 use crate::model::{EmbeddingRequest, Pooling};
 use crate::plan::{OutputKind, Request};
@@ -51,6 +51,14 @@ struct OpenWindow {
 struct Tag {
     window: usize,
     encodings: Vec<usize>,
+    /// The text of each, as the caller counts them.
+    rows: Vec<usize>,
+}
+
+impl Batched for Tag {
+    fn row(&self, text: usize) -> usize {
+        self.rows.row(text)
+    }
 }
 
 impl Encoder {
@@ -127,6 +135,7 @@ impl Encoder {
             normalize_here,
         };
         let offset = self.config().position_offset;
+        let mut first_row = 0;
         while let Some(window) = windows.next().await? {
             let lens: Vec<usize> = window.encodings.iter().map(|encoding| encoding.ids.len()).collect();
             let batches = pack(&lens, self.batch_tokens, None);
@@ -145,10 +154,13 @@ impl Encoder {
                     batch.pool_last_from(encoding.pool_from);
                 }
                 run.report.batches += 1;
-                if let Some(finished) = run.scheduler.submit(batch, Tag { window: at, encodings }).await? {
+                let rows = encodings.iter().map(|&index| first_row + window.encodings[index].row).collect();
+                let tag = Tag { window: at, encodings, rows };
+                if let Some(finished) = run.scheduler.submit(batch, tag).await? {
                     run.place(finished, options, &mut sink)?;
                 }
             }
+            first_row += window.encodings_per_text.len();
             // A window without a single batch (no texts) is complete as it is.
             run.emit(&mut sink)?;
         }
@@ -225,7 +237,7 @@ impl Encoder {
 
 /// Width of the plan's embedding output, before `dimensions` cuts an unnormalised one.
 fn output_width(pass: &PlannedPass) -> usize {
-    let output = pass.plan.outputs.iter().find(|output| output.kind == OutputKind::Embeddings);
+    let output = pass.plan.outputs().iter().find(|output| output.kind == OutputKind::Embeddings);
     output.map_or(0, |output| pass.plan.buffer(output.buffer).cols)
 }
 

@@ -101,14 +101,14 @@ impl Memory {
             left -= len;
         }
         let weights = |half: bool| -> u64 {
-            let bytes = plan.weights.iter().map(|spec| {
+            let bytes = plan.weights().iter().map(|spec| {
                 let size = if half && spec.kind != WeightKind::Vector { 2 } else { 4 };
                 (spec.len() * size) as u64
             });
             bytes.sum()
         };
         let buffers: usize =
-            plan.buffers.iter().map(|buffer| buffer.rows.count(&batch) * buffer.cols).sum::<usize>() * 4;
+            plan.buffers().iter().map(|buffer| buffer.rows.count(&batch) * buffer.cols).sum::<usize>() * 4;
         // Ids, types, positions and cumulative lengths.
         let inputs = (3 * batch.tokens() + batch.cu_seqlens.len()) * 4;
         Memory {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{Engine, InFlight, Prepared};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::Outputs;
 use crate::text::PackedBatch;
 
@@ -21,7 +21,28 @@ pub(crate) struct Finished<T> {
     pub(crate) outputs: Outputs,
 }
 
-impl<'a, T> Scheduler<'a, T> {
+/// What travels with a batch, and can tell whose texts they are.
+pub(crate) trait Batched {
+    /// The caller's row of text `text` of the batch.
+    fn row(&self, text: usize) -> usize;
+}
+
+/// The rows themselves.
+impl Batched for Vec<usize> {
+    fn row(&self, text: usize) -> usize {
+        self.get(text).copied().unwrap_or(text)
+    }
+}
+
+/// An engine counts a batch's texts; the caller knows them by row.
+fn renumbered(error: Error, tag: &impl Batched) -> Error {
+    match error.row() {
+        Some(text) => error.at_row(tag.row(text)),
+        None => error,
+    }
+}
+
+impl<'a, T: Batched> Scheduler<'a, T> {
     pub(crate) fn new(engine: &'a Engine, prepared: &'a Prepared) -> Self {
         Scheduler { engine, prepared, in_flight: VecDeque::new() }
     }
@@ -30,7 +51,7 @@ impl<'a, T> Scheduler<'a, T> {
     pub(crate) async fn submit(&mut self, batch: PackedBatch, tag: T) -> Result<Option<Finished<T>>> {
         let oldest =
             if self.in_flight.len() >= self.engine.depth() { self.finish_oldest().await? } else { None };
-        let started = self.engine.submit(self.prepared, &batch)?;
+        let started = self.engine.submit(self.prepared, &batch).map_err(|error| renumbered(error, &tag))?;
         self.in_flight.push_back((batch, tag, started));
         Ok(oldest)
     }
@@ -38,7 +59,7 @@ impl<'a, T> Scheduler<'a, T> {
     /// Waits for the oldest batch; none when nothing is in flight.
     pub(crate) async fn finish_oldest(&mut self) -> Result<Option<Finished<T>>> {
         let Some((batch, tag, started)) = self.in_flight.pop_front() else { return Ok(None) };
-        let outputs = started.outputs().await?;
+        let outputs = started.outputs().await.map_err(|error| renumbered(error, &tag))?;
         Ok(Some(Finished { batch, tag, outputs }))
     }
 }

@@ -16,14 +16,14 @@ pub struct Naive<'a> {
 /// The outputs of a plan.
 pub fn run(plan: &Plan, source: &dyn WeightSource, batch: &PackedBatch) -> Vec<Vec<f64>> {
     let load = |spec| source.load(spec).unwrap().into_iter().map(f64::from).collect();
-    let weights = plan.weights.iter().map(load).collect();
-    let lens = plan.buffers.iter().map(|spec| spec.rows.count(batch) * spec.cols);
+    let weights = plan.weights().iter().map(load).collect();
+    let lens = plan.buffers().iter().map(|spec| spec.rows.count(batch) * spec.cols);
     let buffers = lens.map(|len| vec![f64::NAN; len]).collect();
     let mut naive = Naive { plan, batch, weights, buffers };
-    for step in &plan.steps {
+    for step in plan.steps() {
         naive.step(step);
     }
-    plan.outputs.iter().map(|output| naive.buffers[output.buffer.index()].clone()).collect()
+    plan.outputs().iter().map(|output| naive.buffers[output.buffer.index()].clone()).collect()
 }
 
 pub fn activation(kind: Activation, x: f64) -> f64 {

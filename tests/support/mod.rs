@@ -41,7 +41,7 @@ pub fn not_tested(why: &str) {
 /// The same tile for every matrix of a plan.
 pub fn only(plan: &Plan, tile: Tile) -> Tuning {
     let mut tuning = Tuning::default();
-    for step in &plan.steps {
+    for step in plan.steps() {
         if let Step::MatMul { x, out, .. } = step {
             tuning.set(plan.buffer(*x).cols, plan.buffer(*out).cols, tile);
         }

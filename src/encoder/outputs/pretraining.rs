@@ -189,11 +189,21 @@ impl Encoder {
     }
 
     fn single_token(&self, word: &str) -> Result<u32> {
-        self.tokenizer().token_to_id(word).ok_or_else(|| {
+        let id = self.tokenizer().token_to_id(word).ok_or_else(|| {
             Error::input(format!(
                 "{word:?} is no single token of this vocabulary, so it cannot be a target; try another form"
             ))
-        })
+        })?;
+        // A tokenizer may have more tokens than the model has rows: added ones, which nobody trained.
+        let vocab = self.config().vocab;
+        if id as usize >= vocab {
+            return Err(Error::input(format!(
+                "{word:?} is token {id} of the tokenizer, but the model predicts tokens 0 to {} only, so it cannot be a \
+                 target",
+                vocab - 1
+            )));
+        }
+        Ok(id)
     }
 }
 

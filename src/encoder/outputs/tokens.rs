@@ -149,7 +149,7 @@ fn scatter(
     results: &mut [TokenOutputs],
 ) -> Result<()> {
     let Finished { batch, tag: rows, outputs } = finished;
-    for (output, values) in plan.outputs.iter().zip(&outputs.buffers) {
+    for (output, values) in plan.outputs().iter().zip(&outputs.buffers) {
         let spec = plan.buffer(output.buffer);
         let mut start = 0;
         for (text, &row) in rows.iter().enumerate() {

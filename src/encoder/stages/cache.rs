@@ -103,7 +103,15 @@ impl Encoder {
                 cache.put_many(&fresh);
                 Ok(())
             })
-            .await?
+            .await
+            .map_err(|error| match error.row().and_then(|row| missing.get(row)) {
+                // The stream counts the texts that were missing; the caller counts its own.
+                Some(place) => {
+                    let row = places.iter().position(|other| other == place).unwrap_or(*place);
+                    error.at_row(row)
+                }
+                None => error,
+            })?
         };
 
         let mut embeddings = Embeddings { dim, ..Embeddings::default() };

@@ -114,6 +114,7 @@ fn one_plus_exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 #[inline(always)]
 fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let one = S::f32s::splat(simd, 1.0);
+    let minus_infinity = x.simd_lt(f32::MIN);
     // x Φ(x) at -13 is -8e-38, the least that the exponential below gives as a normal number: it stays there.
     let x = x.simd_lt(-13.0).select(S::f32s::splat(simd, -13.0), x);
     let z = x.abs().min(13.0);
@@ -141,7 +142,9 @@ fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let e = mantissa * power_of_two::<S>(n);
     let e = (e * -0.5).mul_add(lost, e);
     let tail = e * (t * p);
-    x * x.simd_lt(0.0).select(tail, one - tail)
+    // Only an overflow gives an infinite x: it must show in the result.
+    let infinite = S::f32s::splat(simd, f32::NEG_INFINITY);
+    minus_infinity.select(infinite, x * x.simd_lt(0.0).select(tail, one - tail))
 }
 
 /// `x/2 (1 + tanh(u)) = x / (1 + exp(-2u))`.
