@@ -19,6 +19,8 @@ pub(crate) struct Finished<T> {
     pub(crate) batch: PackedBatch,
     pub(crate) tag: T,
     pub(crate) outputs: Outputs,
+    /// Token rows that kernels were dispatched over.
+    pub(crate) dispatched_rows: usize,
 }
 
 impl<'a, T> Scheduler<'a, T> {
@@ -39,6 +41,16 @@ impl<'a, T> Scheduler<'a, T> {
     pub(crate) async fn finish_oldest(&mut self) -> Result<Option<Finished<T>>> {
         let Some((batch, tag, started)) = self.in_flight.pop_front() else { return Ok(None) };
         let outputs = started.outputs().await?;
-        Ok(Some(Finished { batch, tag, outputs }))
+        let dispatched_rows = dispatched_rows(self.prepared, &batch);
+        Ok(Some(Finished { batch, tag, outputs, dispatched_rows }))
+    }
+}
+
+/// The rows of a batch, and on a GPU those that fill up its last tile; the CPU engine computes no row that is not there.
+fn dispatched_rows(prepared: &Prepared, batch: &PackedBatch) -> usize {
+    match prepared {
+        Prepared::Cpu(_) => batch.tokens(),
+        #[cfg(feature = "gpu")]
+        Prepared::Gpu(plan) => plan.dispatched_rows(batch.tokens()),
     }
 }
