@@ -1,8 +1,8 @@
 //! What the options leave to the checkpoint, filled in.
 
+use super::Encoder;
 use super::options::{EmbedOptions, Prompt};
 use super::stages::tokenize::Recipe;
-use super::Encoder;
 use crate::error::{Error, Result};
 use crate::model::EmbeddingRequest;
 use crate::plan::{OutputKind, Plan, Request, families};

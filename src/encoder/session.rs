@@ -262,5 +262,7 @@ impl<C: Collect> Run<'_, C> {
 
 /// Only a defect of ours gets here; it must not become rows that belong to other texts.
 pub(crate) fn lost_rows(what: &str) -> Error {
-    Error::device(format!("rows and texts do not agree: {what}; nothing that was computed since can be trusted"))
+    Error::device(format!(
+        "rows and texts do not agree: {what}; nothing that was computed since can be trusted"
+    ))
 }

@@ -182,8 +182,7 @@ impl<S> PooledRows<S> {
         let all = 0..window.computed.len();
         let tokens = all.clone().map(|at| window.tokens(at)).collect();
         let truncated = all.map(|at| window.truncated(at)).collect();
-        let plain =
-            self.dim == width && !self.normalize && window.computed.len() == window.encodings.len();
+        let plain = self.dim == width && !self.normalize && window.computed.len() == window.encodings.len();
         if plain {
             return Embeddings { values, dim: self.dim, tokens, truncated };
         }

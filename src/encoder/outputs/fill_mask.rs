@@ -84,16 +84,21 @@ impl Encoder {
         let truncated = whole.truncated;
         let vocab = self.config().vocab;
         let mut rows: Vec<Vec<f32>> = Vec::new();
-        self.mlm_logits(windows, &|encoding| encoding.positions(mask).collect(), options, |encoding, logits| {
-            let window = rows.len();
-            rows.push(Vec::new());
-            for (at, row) in encoding.positions(mask).zip(logits.chunks_exact(vocab)) {
-                if masks.contains(&(window, at)) {
-                    rows[window].extend_from_slice(row);
+        self.mlm_logits(
+            windows,
+            &|encoding| encoding.positions(mask).collect(),
+            options,
+            |encoding, logits| {
+                let window = rows.len();
+                rows.push(Vec::new());
+                for (at, row) in encoding.positions(mask).zip(logits.chunks_exact(vocab)) {
+                    if masks.contains(&(window, at)) {
+                        rows[window].extend_from_slice(row);
+                    }
                 }
-            }
-            Ok(())
-        })
+                Ok(())
+            },
+        )
         .await?;
         let candidates = |row: &[f32]| {
             let log_normalizer = log_sum_exp(row);
@@ -139,8 +144,7 @@ impl Encoder {
         self.require_head(HeadKind::MaskedLm)?;
         let mask = self.tokenizer().mask_id()?;
         let Masked { windows, whole, places } = self.encode_one(&text.into(), options)?;
-        let scored: Vec<usize> =
-            (0..whole.ids.len()).filter(|at| !whole.special_tokens_mask[*at]).collect();
+        let scored: Vec<usize> = (0..whole.ids.len()).filter(|at| !whole.special_tokens_mask[*at]).collect();
         if scored.is_empty() {
             return Err(Error::input("the text has no tokens to score"));
         }
@@ -156,7 +160,10 @@ impl Encoder {
         self.mlm_logits(masked, &|encoding| vec![encoding.offsets[0].0], options, |_, row| {
             let id = whole.ids[scored[log_probabilities.len()]] as usize;
             let logit = row.get(id).ok_or_else(|| {
-                Error::device(format!("the masked-language-model head gave {} logits, none for id {id}", row.len()))
+                Error::device(format!(
+                    "the masked-language-model head gave {} logits, none for id {id}",
+                    row.len()
+                ))
             })?;
             log_probabilities.push((f64::from(*logit) - log_sum_exp(row)) as f32);
             Ok(())
@@ -256,9 +263,8 @@ impl Encoder {
 
     fn single_token(&self, word: &str) -> Result<u32> {
         let vocab = self.config().vocab;
-        let no_target = |why: &str| {
-            Error::input(format!("{word:?} {why}, so it cannot be a target; try another form"))
-        };
+        let no_target =
+            |why: &str| Error::input(format!("{word:?} {why}, so it cannot be a target; try another form"));
         let id = self.tokenizer().token_to_id(word);
         let id = id.ok_or_else(|| no_target("is no single token of this vocabulary"))?;
         if id as usize >= vocab {

@@ -39,13 +39,8 @@ pub enum Aggregation {
 
 impl Aggregation {
     /// All of them.
-    pub const ALL: [Aggregation; 5] = [
-        Aggregation::None,
-        Aggregation::Simple,
-        Aggregation::First,
-        Aggregation::Average,
-        Aggregation::Max,
-    ];
+    pub const ALL: [Aggregation; 5] =
+        [Aggregation::None, Aggregation::Simple, Aggregation::First, Aggregation::Average, Aggregation::Max];
 
     /// As transformers names it.
     pub fn name(self) -> &'static str {
@@ -153,7 +148,9 @@ impl Encoder {
         let overlap = options.window_overlap().unwrap_or(0);
         self.stream_windows(texts, &request, &select_none, options, |text, windows| {
             if text.second.is_some() {
-                return Err(Error::input("cannot tag a pair: a span would be in two texts; give them one by one"));
+                return Err(Error::input(
+                    "cannot tag a pair: a span would be in two texts; give them one by one",
+                ));
             }
             let output = join_outputs(windows, overlap)?;
             let tokens = tokens(&output, labels.names.len(), prompt_bytes)?;
@@ -340,7 +337,11 @@ mod tests {
         (text, pieces)
     }
 
-    fn spans(names: &[&str], tagged: &[(u32, &str)], aggregation: Aggregation) -> Vec<(String, usize, usize)> {
+    fn spans(
+        names: &[&str],
+        tagged: &[(u32, &str)],
+        aggregation: Aggregation,
+    ) -> Vec<(String, usize, usize)> {
         let labels = Labels::new(names.iter().map(|name| (*name).to_owned()).collect());
         let (text, pieces) = tokens(&labels, tagged);
         let found = entities(&text, pieces, &labels, aggregation);
@@ -370,7 +371,11 @@ mod tests {
             (&bilou, &["B-X", "I-X", "L-X", "U-X", "O", "U-X"], &[("X", 0, 2), ("X", 3, 3), ("X", 5, 5)]),
             (&bmes, &["B-X", "M-X", "E-X", "S-X"], &[("X", 0, 2), ("X", 3, 3)]),
             // Without B- and I- the letters are parts of names.
-            (&["O", "S-Bahn", "E-Mail"], &["S-Bahn", "S-Bahn", "E-Mail"], &[("S-Bahn", 0, 1), ("E-Mail", 2, 2)]),
+            (
+                &["O", "S-Bahn", "E-Mail"],
+                &["S-Bahn", "S-Bahn", "E-Mail"],
+                &[("S-Bahn", 0, 1), ("E-Mail", 2, 2)],
+            ),
         ];
         for (names, tags, expected) in table {
             let tagged: Vec<(u32, &str)> = (0..).zip(tags.iter().copied()).collect();
@@ -378,7 +383,9 @@ mod tests {
                 .iter()
                 .map(|(kind, first, last)| ((*kind).to_owned(), first * 3, last * 3 + 2))
                 .collect();
-            for aggregation in [Aggregation::Simple, Aggregation::First, Aggregation::Average, Aggregation::Max] {
+            for aggregation in
+                [Aggregation::Simple, Aggregation::First, Aggregation::Average, Aggregation::Max]
+            {
                 assert_eq!(spans(names, &tagged, aggregation), expected, "{names:?} {tags:?} {aggregation}");
             }
         }
@@ -395,10 +402,7 @@ mod tests {
             spans(&names, &tagged, Aggregation::Simple),
             [("X".to_owned(), 0, 2), ("Y".to_owned(), 2, 4), ("X".to_owned(), 5, 7)]
         );
-        assert_eq!(
-            spans(&names, &[(0, "O"), (1, "B-X")], Aggregation::None),
-            [("B-X".to_owned(), 3, 5)]
-        );
+        assert_eq!(spans(&names, &[(0, "O"), (1, "B-X")], Aggregation::None), [("B-X".to_owned(), 3, 5)]);
     }
 
     #[test]

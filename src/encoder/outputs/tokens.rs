@@ -231,8 +231,10 @@ impl Encoder {
             encodings.peek()?;
             Some(TokenizedWindow::ready(encodings.by_ref().take(AT_A_TIME).collect()))
         });
-        let mut rows =
-            TokenRows { request, sink: |_, outputs: Vec<TokenOutputs>| outputs.into_iter().try_for_each(&mut sink) };
+        let mut rows = TokenRows {
+            request,
+            sink: |_, outputs: Vec<TokenOutputs>| outputs.into_iter().try_for_each(&mut sink),
+        };
         self.run(Windows::Ready(Box::new(windows)), &request.plan(), select, options, &mut rows).await
     }
 }
@@ -300,9 +302,8 @@ impl<S: FnMut(Text, Vec<TokenOutputs>) -> Result<()>> Collect for TokenRows<'_, 
         if window.computed.len() != window.texts.len() || rows.len() != window.encodings.len() {
             return Err(lost_rows("a text has no outputs"));
         }
-        let mut outputs = window.encodings.into_iter().zip(rows).map(|(encoding, row)| {
-            TokenOutputs { encoding, ..row }
-        });
+        let mut outputs =
+            window.encodings.into_iter().zip(rows).map(|(encoding, row)| TokenOutputs { encoding, ..row });
         for (text, computed) in window.texts.into_iter().zip(window.computed) {
             (self.sink)(text, outputs.by_ref().take(computed.encodings.len()).collect())?;
         }

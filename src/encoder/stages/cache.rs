@@ -114,9 +114,8 @@ impl RowStore for CacheStage {
         if keys.is_empty() {
             return vec![None; texts.len()];
         }
-        let usable = |entry: &Entry| {
-            entry.vector.len() == self.dim && !(entry.truncated && self.refuses_long)
-        };
+        let usable =
+            |entry: &Entry| entry.vector.len() == self.dim && !(entry.truncated && self.refuses_long);
         let row = |Entry { vector, tokens, truncated }| StoredRow { vector, tokens, truncated };
         self.cache.get_many(&keys).into_iter().map(|found| found.filter(usable).map(row)).collect()
     }

@@ -19,7 +19,13 @@ impl Combine {
     }
 
     /// One vector of the rows `rows` of `values`, `[rows, width]`, which weigh `weights`.
-    pub(crate) fn rows(self, values: &[f32], weights: &[usize], rows: Range<usize>, width: usize) -> Vec<f32> {
+    pub(crate) fn rows(
+        self,
+        values: &[f32],
+        weights: &[usize],
+        rows: Range<usize>,
+        width: usize,
+    ) -> Vec<f32> {
         let row = |at: usize| &values[at * width..(at + 1) * width];
         if rows.len() == 1 {
             return row(rows.start).to_vec();

@@ -11,9 +11,7 @@ use super::readback::{InFlight, Staging};
 use super::weights::Weights;
 use crate::error::{Error, Result};
 use crate::model::WeightSource;
-use crate::plan::kernels::{
-    Class, Count, Dispatch, Groups, Limits, Resource, Tuning, WeightType, lower,
-};
+use crate::plan::kernels::{Class, Count, Dispatch, Groups, Limits, Resource, Tuning, WeightType, lower};
 use crate::plan::{Plan, Rows, Step};
 use crate::text::PackedBatch;
 use std::collections::HashMap;

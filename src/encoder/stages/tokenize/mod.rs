@@ -279,3 +279,86 @@ impl Tokenize {
 fn miscounted() -> Error {
     Error::input("tokenising gave other rows than texts; please report this with the checkpoint's name")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Checkpoint;
+    use std::path::Path;
+
+    /// Knows texts that begin with `k`, and gives so many answers too many.
+    struct Store {
+        off_by: isize,
+    }
+
+    impl RowStore for Store {
+        fn find(&self, texts: &[&Text]) -> Vec<Option<StoredRow>> {
+            let row = |at: usize| StoredRow { vector: vec![at as f32], tokens: 1, truncated: at == 1 };
+            let known = |at: usize| texts.get(at).is_some_and(|text| text.first.starts_with('k'));
+            (0..texts.len().saturating_add_signed(self.off_by)).map(|at| known(at).then(|| row(at))).collect()
+        }
+
+        fn keep(&self, _: Vec<(&Text, StoredRow)>) {}
+    }
+
+    fn stage(truncate: crate::text::Truncate) -> Tokenize {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/goldens/sentence-mean");
+        let tokenizer = Tokenizer::load(Checkpoint::open(folder).unwrap().tokenizer_source()).unwrap();
+        let encode = EncodeOptions { truncate, max_tokens: Some(6) };
+        let recipe = Recipe { prompt: None, include_prompt: true, encode };
+        Tokenize::new(Arc::new(tokenizer), recipe, WindowSize::MOST)
+    }
+
+    fn window(stage: &mut Tokenize, texts: &[&str]) -> Result<TokenizedWindow> {
+        let mut texts = texts.iter().map(|text| Ok(Text::from(*text)));
+        Ok(stage.next(&mut texts)?.unwrap())
+    }
+
+    #[test]
+    fn each_text_has_one_source_whatever_is_stored_or_split() {
+        let truncate = crate::text::Truncate::Window { overlap: 1 };
+        let long = "fox fox fox fox fox fox fox fox fox";
+        let texts = ["kernel", "fox", long, "kernel", "river", "fox", "", long];
+        let mut stage = stage(truncate).with_store(Some(Arc::new(Store { off_by: 0 })));
+        let window = window(&mut stage, &texts).unwrap();
+        use Source::{Computed, Stored};
+        let sources = [
+            Stored(0),
+            Computed(0),
+            Computed(1),
+            Stored(0),
+            Computed(2),
+            Computed(0),
+            Computed(3),
+            Computed(1),
+        ];
+        assert_eq!(window.sources, sources);
+        assert_eq!(window.computed.iter().map(|computed| computed.text).collect::<Vec<_>>(), [1, 2, 4, 6]);
+        let mut next = 0;
+        for (at, computed) in window.computed.iter().enumerate() {
+            assert_eq!(computed.encodings.start, next);
+            next = computed.encodings.end;
+            assert_eq!(computed.encodings.len() > 1, at == 1, "only the long one is split");
+            assert!(window.encodings[computed.encodings.clone()].iter().all(|encoding| encoding.row == at));
+        }
+        assert_eq!((next, window.tokens(1)), (window.encodings.len(), 11));
+        assert_eq!(window.count_truncated(), 0);
+    }
+
+    #[test]
+    fn a_store_that_answers_for_other_texts_is_an_error() {
+        for off_by in [-1, 1] {
+            let mut stage = stage(Default::default()).with_store(Some(Arc::new(Store { off_by })));
+            let error = window(&mut stage, &["kernel", "fox", "river"]).err().unwrap();
+            assert!(error.to_string().contains("gave"), "{error}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_callers_row() {
+        let mut stage = stage(crate::text::Truncate::Error).with_store(Some(Arc::new(Store { off_by: 0 })));
+        let long = "fox fox fox fox fox fox fox";
+        let error = window(&mut stage, &["kernel", "fox", "fox", long]).err().unwrap();
+        assert!(error.to_string().contains("row 3 "), "{error}");
+    }
+}

@@ -63,7 +63,10 @@ impl Prefetch {
 /// The error for a thread that ended without a word: texts after those that were taken are missing.
 fn died(panic: Option<Box<dyn Any + Send>>) -> Error {
     let said = panic.as_ref().and_then(|panic| {
-        panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned())
+        panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
     });
     Error::input(format!(
         "the thread that reads and tokenises texts panicked before the last text ({}); expected it to end with the texts. \
