@@ -127,8 +127,8 @@ fn heads_never_answer_with_what_overflowed() {
             };
             match name {
                 "bert-pretraining" => {
-                    refused(encoder.next_sentence("a fox", "river").map(drop).unwrap_err());
-                    refused(encoder.fill_mask("river [MASK]", 3, &[]).map(drop).unwrap_err());
+                    refused(encoder.next_sentence("a fox", "river", &EmbedOptions::default()).map(drop).unwrap_err());
+                    refused(encoder.fill_mask("river [MASK]", 3, &[], &EmbedOptions::default()).map(drop).unwrap_err());
                 }
                 "bert-token-classification" => {
                     refused(encoder.tag(&["a fox", "river"], Aggregation::default(), &EmbedOptions::default()).map(drop).unwrap_err());
@@ -182,7 +182,7 @@ fn a_target_outside_of_the_table_is_refused() {
     tokenizer["added_tokens"].as_array_mut().unwrap().push(added);
     std::fs::write(&path, tokenizer.to_string()).unwrap();
     let encoder = load(folder.path(), Device::Cpu);
-    let error = encoder.fill_mask("a [MASK]", 3, &["fox".into(), "[EXTRA]".into()]).map(drop).unwrap_err();
+    let error = encoder.fill_mask("a [MASK]", 3, &["fox".into(), "[EXTRA]".into()], &EmbedOptions::default()).map(drop).unwrap_err();
     assert!(error.is_input() && error.to_string().contains("\"[EXTRA]\" is token 368"), "{error}");
 }
 

@@ -459,15 +459,49 @@ pub struct EmbedArgs {
     /// Whether the prompt's tokens are pooled with the text's [default: as the checkpoint says]
     #[arg(long, value_name = "true|false")]
     pub include_prompt: Option<bool>,
+    #[command(flatten)]
+    pub length: LengthArgs,
+}
+
+/// What happens to texts that are longer than the model takes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct LengthArgs {
     /// Longest sequence in tokens, special tokens included [default: the checkpoint's]
     #[arg(long, value_name = "N")]
     pub max_tokens: Option<NonZeroUsize>,
-    /// What happens to longer texts: cut, warn (cut and say how many), error, or window (overlapping windows, pooled over all)
+    /// What happens to longer texts: cut, warn (cut and say how many), error, or window (overlapping windows, one answer from
+    /// all of them)
     #[arg(long, value_enum, default_value_t = TruncateArg::Warn)]
     pub truncate: TruncateArg,
     /// Tokens that neighbouring windows share
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub window_overlap: usize,
+}
+
+impl LengthArgs {
+    /// These and nothing else, for heads that no embedding is pooled for.
+    pub fn options(&self) -> EmbedOptions {
+        EmbedOptions {
+            truncate: match self.truncate {
+                TruncateArg::Cut => Truncate::Cut,
+                TruncateArg::Warn => Truncate::Warn,
+                TruncateArg::Error => Truncate::Error,
+                TruncateArg::Window => Truncate::Window { overlap: self.window_overlap },
+            },
+            max_tokens: self.max_tokens.map(NonZeroUsize::get),
+            ..EmbedOptions::default()
+        }
+    }
+
+    /// Says how many texts were cut, unless that was asked for.
+    pub fn warn_truncated(&self, truncated: u64, texts: u64) {
+        if truncated > 0 && self.truncate == TruncateArg::Warn {
+            eprintln!(
+                "warning: {truncated} of {texts} texts are longer than the model takes and were cut; \
+                 --truncate window reads them whole, --truncate cut accepts it"
+            );
+        }
+    }
 }
 
 /// `--layer-mix`.
@@ -497,12 +531,7 @@ pub enum TruncateArg {
 impl EmbedArgs {
     /// Says how many texts were cut, unless that was asked for.
     pub fn warn_truncated(&self, truncated: u64, texts: u64) {
-        if truncated > 0 && self.truncate == TruncateArg::Warn {
-            eprintln!(
-                "warning: {truncated} of {texts} texts are longer than the model takes and were cut; \
-                 --truncate window reads them whole, --truncate cut accepts it"
-            );
-        }
+        self.length.warn_truncated(truncated, texts);
     }
 
     /// Whether the layers are to be chosen.
@@ -547,14 +576,7 @@ impl EmbedArgs {
                 _ => Prompt::Default,
             },
             include_prompt: self.include_prompt,
-            truncate: match self.truncate {
-                TruncateArg::Cut => Truncate::Cut,
-                TruncateArg::Warn => Truncate::Warn,
-                TruncateArg::Error => Truncate::Error,
-                TruncateArg::Window => Truncate::Window { overlap: self.window_overlap },
-            },
-            max_tokens: self.max_tokens.map(NonZeroUsize::get),
-            ..EmbedOptions::default()
+            ..self.length.options()
         })
     }
 }

@@ -61,13 +61,8 @@ impl EncodeBar {
 
     /// Options that move this bar.
     pub fn attach(&self, options: EmbedOptions) -> EmbedOptions {
-        self.attach_after(options, 0, 0)
-    }
-
-    /// The same for a part of the work: so many texts and tokens were done before.
-    pub fn attach_after(&self, options: EmbedOptions, texts: u64, tokens: u64) -> EmbedOptions {
         let bar = self.clone();
-        options.with_progress(move |done| bar.update(texts + done.texts, tokens + done.tokens))
+        options.with_progress(move |done| bar.update(done.texts, done.tokens))
     }
 
     /// Seconds since the bar was made.

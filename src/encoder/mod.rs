@@ -8,6 +8,7 @@ mod profile;
 #[cfg(not(target_arch = "wasm32"))]
 mod random_model;
 mod recipe;
+mod request;
 mod session;
 mod stages;
 mod summary;
@@ -16,8 +17,11 @@ mod text;
 pub use builder::EncoderBuilder;
 pub use dtype::Dtype;
 pub use options::{CancelToken, EmbedOptions, EncodeProgress, Layers, ProgressFn, Prompt};
-pub use outputs::finetuned::{Aggregation, Classification, Entity, Ranked};
-pub use outputs::pretraining::{MaskCandidate, NextSentence, PseudoPerplexity};
+pub use outputs::classify::Classification;
+pub use outputs::fill_mask::{FilledMasks, MaskCandidate, PseudoPerplexity};
+pub use outputs::next_sentence::NextSentence;
+pub use outputs::rerank::Ranked;
+pub use outputs::tag::{Aggregation, Entity, Tagged};
 pub use outputs::tokens::{TokenOutputs, TokenRequest};
 pub use profile::{KernelProfile, Profile};
 #[cfg(not(target_arch = "wasm32"))]

@@ -19,19 +19,14 @@ pub(crate) struct Finished<T> {
     pub(crate) batch: PackedBatch,
     pub(crate) tag: T,
     pub(crate) outputs: Outputs,
+    /// Token rows that kernels were dispatched over.
+    pub(crate) dispatched_rows: usize,
 }
 
 /// What travels with a batch, and can tell whose texts they are.
 pub(crate) trait Batched {
     /// The caller's row of text `text` of the batch.
     fn row(&self, text: usize) -> usize;
-}
-
-/// The rows themselves.
-impl Batched for Vec<usize> {
-    fn row(&self, text: usize) -> usize {
-        self.get(text).copied().unwrap_or(text)
-    }
 }
 
 /// An engine counts a batch's texts; the caller knows them by row.
@@ -60,6 +55,16 @@ impl<'a, T: Batched> Scheduler<'a, T> {
     pub(crate) async fn finish_oldest(&mut self) -> Result<Option<Finished<T>>> {
         let Some((batch, tag, started)) = self.in_flight.pop_front() else { return Ok(None) };
         let outputs = started.outputs().await.map_err(|error| renumbered(error, &tag))?;
-        Ok(Some(Finished { batch, tag, outputs }))
+        let dispatched_rows = dispatched_rows(self.prepared, &batch);
+        Ok(Some(Finished { batch, tag, outputs, dispatched_rows }))
+    }
+}
+
+/// The rows of a batch, and on a GPU those that fill up its last tile; the CPU engine computes no row that is not there.
+fn dispatched_rows(prepared: &Prepared, batch: &PackedBatch) -> usize {
+    match prepared {
+        Prepared::Cpu(_) => batch.tokens(),
+        #[cfg(feature = "gpu")]
+        Prepared::Gpu(plan) => plan.dispatched_rows(batch.tokens()),
     }
 }

@@ -37,10 +37,11 @@ pub fn run(args: &Args) -> Result<()> {
         &args.cache.open(),
         "embedding",
     )?;
+    let truncated = embedded.truncated;
     let targets = renamed(embedded.targets, classifier.head().names())?;
     let metrics = classifier.head().evaluate(&train::matrix(embedded.embeddings)?, &targets)?;
     if args.json {
-        return print_json(&json!({ "rows": targets.rows(), "metrics": metrics }));
+        return print_json(&json!({ "rows": targets.rows(), "truncated": truncated, "metrics": metrics }));
     }
     print(&format!("{} rows of {}\n{}", targets.rows(), args.data.display(), tables::metrics(&metrics)))
 }

@@ -56,9 +56,15 @@ pub fn run(args: &Args) -> Result<()> {
     let cache = open_cache(args.cache);
     let names = classifier.head().names();
     let mut shown: Vec<report::Explanation> = Vec::new();
+    let (mut read, mut truncated) = (0, 0);
     loop {
         let chunk = texts.by_ref().take(CHUNK).collect::<Result<Vec<Text>>>()?;
         if chunk.is_empty() {
+            if truncated > 0 {
+                eprintln!(
+                    "warning: {truncated} of {read} texts are longer than the model takes and were cut"
+                );
+            }
             if args.cache {
                 let (hits, misses) = (cache.hits(), cache.misses());
                 eprintln!("{hits} of {} different texts came from the cache", hits + misses);
@@ -71,6 +77,8 @@ pub fn run(args: &Args) -> Result<()> {
             return Ok(());
         }
         let predictions = classifier.predict_cached(chunk.iter().cloned(), &cache)?;
+        read += predictions.len();
+        truncated += predictions.iter().filter(|prediction| prediction.truncated).count();
         let explanations = if args.explain { classifier.explain(chunk.iter().cloned())? } else { Vec::new() };
         for (at, (text, prediction)) in chunk.iter().zip(&predictions).enumerate() {
             let decision = classifier.head().decide(&prediction.probabilities, args.abstain);

@@ -13,8 +13,8 @@ use crate::engine::check;
 use crate::engine::check::OutputCheck;
 use crate::error::{Error, Result};
 use crate::model::WeightSource;
-use crate::plan::Plan;
-use crate::plan::kernels::{Class, Dispatch, Limits, Resource, Tuning, WeightType, lower};
+use crate::plan::kernels::{Class, Count, Dispatch, Groups, Limits, Resource, Tuning, WeightType, lower};
+use crate::plan::{Plan, Rows};
 use crate::platform::entry;
 use crate::text::PackedBatch;
 use std::collections::HashMap;
@@ -91,6 +91,16 @@ impl PreparedPlan {
     /// The plan.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Token rows that kernels are dispatched over for a batch of so many tokens: those that fill up the last tile, too.
+    pub(crate) fn dispatched_rows(&self, tokens: usize) -> usize {
+        let per_token = self.dispatches.iter().filter(|dispatch| dispatch.count == Count::Rows(Rows::Tokens));
+        let rows = per_token.flat_map(|dispatch| dispatch.groups).map(|groups| match groups {
+            Groups::Per(each) => groups.of(tokens) * each as usize,
+            Groups::Fixed(_) => tokens,
+        });
+        rows.max().unwrap_or(tokens)
     }
 
     /// The most tokens that a batch may have on this device.

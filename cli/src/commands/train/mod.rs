@@ -361,7 +361,7 @@ pub struct Embedded {
     weights: Option<Vec<f64>>,
     /// Rows of the table that are still here.
     rows: Vec<u32>,
-    truncated: usize,
+    pub truncated: usize,
     tokens_per_second: Option<f64>,
 }
 

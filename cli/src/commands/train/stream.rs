@@ -2,6 +2,7 @@
 //! batch of them at a time.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use frostbert::cache::BestEffort;
@@ -12,7 +13,6 @@ use sha2::{Digest, Sha256};
 
 use super::{Args, CalibrateArg, KindArg, check_out, numbered, report, strata, write_card};
 use crate::args::{EmbedArgs, RowArgs, renamed};
-use crate::commands::embed::through_cache;
 use crate::progress::{self, EncodeBar};
 use crate::report_data::warnings;
 
@@ -55,7 +55,8 @@ pub fn run(args: &Args) -> Result<()> {
     let weights = (!data.weights.is_empty()).then_some(data.weights);
     let rows = StreamRows { train, targets, weights, groups, fingerprint };
     // Computed in the order in which they are asked for.
-    let order = [rows.first_pass(&train_options)?, test.clone()].concat();
+    let order = Arc::new([rows.first_pass(&train_options)?, test.clone()].concat());
+    let texts = Arc::new(texts);
     // Beside the head: where temporary files go is often memory.
     let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
     let (writer, reader) = row_file(Some(folder.unwrap_or(Path::new("."))), encoder.dim(&options)?)?;
@@ -63,7 +64,7 @@ pub fn run(args: &Args) -> Result<()> {
     let encoded = AtomicBool::new(false);
     let (mut training, predictions) = std::thread::scope(|scope| {
         let encoding = scope.spawn(|| {
-            let ordered = order.iter().map(|row| &texts[*row as usize]);
+            let ordered = InOrder { texts: texts.clone(), order: order.clone() };
             let done = encode(&encoder, ordered, &options, &args.embed, &cache, writer);
             encoded.store(true, Ordering::Relaxed);
             done
@@ -146,24 +147,30 @@ fn refuse(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Texts in the order in which they are computed, shared with the thread that tokenises.
+struct InOrder {
+    texts: Arc<Vec<Text>>,
+    order: Arc<Vec<u32>>,
+}
+
 /// Embeds the texts in their order, through the cache, into the file.
-fn encode<'a>(
+fn encode(
     encoder: &Encoder,
-    texts: impl ExactSizeIterator<Item = &'a Text>,
+    InOrder { texts, order }: InOrder,
     options: &EmbedOptions,
     args: &EmbedArgs,
     cache: &BestEffort,
     mut rows: RowWriter,
 ) -> Result<()> {
-    let bar = EncodeBar::new(Some(texts.len() as u64), "embedding");
-    let mut from_cache = 0;
-    let texts = texts.map(|text| Ok(text.clone()));
-    let mut write = |embedded: Embeddings| rows.write(&embedded.values);
-    let report = through_cache(encoder, texts, options, &bar, cache, &mut from_cache, &mut write)?;
+    let bar = EncodeBar::new(Some(order.len() as u64), "embedding");
+    let texts = (0..order.len()).map(move |at| Ok(texts[order[at] as usize].clone()));
+    let write = |embedded: Embeddings| rows.write(&embedded.values);
+    let report = encoder.embed_stream_cached(texts, &bar.attach(options.clone()), cache, write)?;
     bar.finish();
     eprintln!(
-        "{} texts, {from_cache} from the cache; {} tokens embedded in {:.1} s on {}",
+        "{} texts, {} from the cache; {} tokens embedded in {:.1} s on {}",
         report.texts,
+        report.from_cache,
         report.real_tokens,
         bar.seconds(),
         encoder.device().name
