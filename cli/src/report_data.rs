@@ -55,20 +55,26 @@ pub struct Story<'a> {
 /// What a reader should know before believing the numbers.
 pub fn warnings(texts: &[&Text], test: &[&Text], targets: &Targets, training: &Training) -> Vec<String> {
     let mut found = Vec::new();
-    if let Targets::Classes { labels, names } = targets {
-        let few: Vec<String> = names
-            .iter()
-            .zip(counts(labels, names.len()))
-            .filter(|(_, rows)| *rows < FEW_ROWS)
-            .map(|(name, rows)| format!("{name} ({rows})"))
-            .collect();
-        if !few.is_empty() {
-            let shown = few.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
-            let more = if few.len() > 8 { format!(" and {} more", few.len() - 8) } else { String::new() };
-            found.push(format!(
-                "classes with fewer than {FEW_ROWS} training rows, whose figures say little: {shown}{more}"
-            ));
+    let (what, rows_of) = match targets {
+        Targets::Classes { labels, names } => ("classes", counts(labels, names.len())),
+        Targets::MultiLabel { marks, names } => {
+            let rows =
+                |label: usize| marks.iter().skip(label).step_by(names.len()).filter(|mark| **mark).count();
+            ("labels", (0..names.len()).map(rows).collect())
         }
+        _ => ("", Vec::new()),
+    };
+    let few = targets.names().iter().zip(rows_of).filter(|(_, rows)| *rows < FEW_ROWS);
+    let few: Vec<String> = few.map(|(name, rows)| format!("{name} ({rows})")).collect();
+    if !few.is_empty() {
+        let shown = few.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
+        let more = if few.len() > 8 { format!(" and {} more", few.len() - 8) } else { String::new() };
+        found.push(format!(
+            "{what} with fewer than {FEW_ROWS} training rows, whose figures say little: {shown}{more}"
+        ));
+    }
+    found.extend(training.cross_validation.iter().flat_map(|cv| &cv.warnings).map(ToString::to_string));
+    if let Targets::Classes { labels, names } = targets {
         let mut label_of: HashMap<&Text, u32> = HashMap::new();
         let torn: HashSet<&Text> = texts
             .iter()

@@ -100,6 +100,11 @@ pub fn transformers(
     let (out, source) = (out.as_ref(), checkpoint_folder.as_ref());
     let checkpoint = Checkpoint::open(source)?;
     let folded = parts.folded()?;
+    if parts.one_vs_rest {
+        return Err(Error::input(
+            "cannot export the head: its probabilities are one-versus-rest, and transformers takes a softmax; use the head file",
+        ));
+    }
     let (classifier, pooling) = expressible(&checkpoint, recipe)?;
     let columns = recipe.dimensions.unwrap_or(checkpoint.config().hidden);
     if parts.features() != columns {

@@ -110,6 +110,16 @@ impl Classifier {
         let (rows, dim) = (embeddings.len(), embeddings.dim);
         let probabilities = self.head.predict_proba(&Matrix::new(rows, dim, embeddings.values)?)?;
         let width = self.head.names().len();
+        // What is zipped below must not end early.
+        let found =
+            [probabilities.len(), embeddings.tokens.len() * width, embeddings.truncated.len() * width];
+        if found != [rows * width; 3] {
+            return Err(Error::model_file(format!(
+                "predicting: expected {width} probabilities for each of {rows} texts, found {} for {}",
+                probabilities.len(),
+                embeddings.tokens.len()
+            )));
+        }
         Ok(probabilities
             .chunks_exact(width.max(1))
             .zip(embeddings.tokens.iter().zip(&embeddings.truncated))

@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(long)]
     cache: bool,
     /// Leave undecided what is less sure than this probability
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = parse_probability)]
     abstain: Option<f64>,
     /// Say what each token adds to the answer's logit (linear heads over mean pooling). Where embeddings are scaled to unit
     /// length, that is to first order; the shares sum to the logit all the same
@@ -43,6 +43,11 @@ pub struct Args {
     /// One JSON object a line, with every probability
     #[arg(long)]
     json: bool,
+}
+
+fn parse_probability(text: &str) -> std::result::Result<f64, String> {
+    let probability = text.parse().ok().filter(|p| (0.0..=1.0).contains(p));
+    probability.ok_or_else(|| "expected a probability, from 0 to 1".into())
 }
 
 /// Columns of a terminal that token shares are laid out for.

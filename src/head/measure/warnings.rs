@@ -20,6 +20,23 @@ pub enum Warning {
         /// What would be enough.
         enough: usize,
     },
+    /// Rows of a class, or a label, that are held out where no training row has it: they say nothing about the penalty, and
+    /// are left out of what chooses `C`.
+    NotScored {
+        /// Its name.
+        name: String,
+        /// Its rows.
+        rows: usize,
+    },
+    /// A label's threshold stays at one half.
+    NoThreshold {
+        /// Its name.
+        name: String,
+        /// Rows that bear it, or those that don't where they are fewer.
+        rows: usize,
+        /// What would be enough.
+        enough: usize,
+    },
     /// One class is so common that accuracy says little.
     Imbalanced {
         /// The common class.
@@ -71,6 +88,17 @@ impl fmt::Display for Warning {
                 f,
                 "{name:?} has only {rows} {}; its measures mean little below {enough}",
                 if *rows == 1 { "row" } else { "rows" }
+            ),
+            Warning::NotScored { name, rows } => write!(
+                f,
+                "{name:?} ({rows} {}) is held out where no training row has it: left out of the score that chooses C; is the \
+                 label misspelt?",
+                if *rows == 1 { "row" } else { "rows" }
+            ),
+            Warning::NoThreshold { name, rows, enough } => write!(
+                f,
+                "{name:?} has too few rows ({rows}, {enough} are needed) to choose a threshold: it is given from a probability of \
+                 0.5 on"
             ),
             Warning::Imbalanced { name, share } => write!(
                 f,
@@ -184,17 +212,9 @@ pub fn check_predictions(metrics: &Metrics) -> Vec<Warning> {
 fn counts(targets: &Targets, folds: usize) -> Vec<Warning> {
     // Two rows in every fold: one row's answer is no measure.
     let enough = 2 * folds.max(2);
-    let (names, counts): (&[String], Vec<usize>) = match targets {
-        Targets::Classes { labels, names } => {
-            let mut counts = vec![0; names.len()];
-            labels.iter().for_each(|&label| counts[label as usize] += 1);
-            (names, counts)
-        }
-        Targets::MultiLabel { marks, names } => {
-            let count = |k| marks.iter().skip(k).step_by(names.len()).filter(|&&mark| mark).count();
-            (names, (0..names.len()).map(count).collect())
-        }
+    let (names, counts) = match targets {
         Targets::Values { .. } => return vec![],
+        _ => (targets.names(), targets.counts()),
     };
     let few = |(name, &rows): (&String, &usize)| {
         (rows < enough).then(|| Warning::FewRows { name: name.clone(), rows, enough })
