@@ -13,6 +13,9 @@ use half::f16;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 
+/// A buffer for each weight of a plan.
+type Buffers = HashMap<Resource, Arc<wgpu::Buffer>>;
+
 /// What is in a buffer.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Key {
@@ -35,7 +38,7 @@ impl Weights {
         plan: &Plan,
         source: &dyn WeightSource,
         resources: &[Resource],
-    ) -> Result<(HashMap<Resource, Arc<wgpu::Buffer>>, Vec<Caught>)> {
+    ) -> Result<(Buffers, Vec<Caught>)> {
         let mut got = HashMap::new();
         let mut uploads = Vec::new();
         let mut loaded: Option<(usize, Vec<f32>)> = None;
