@@ -15,7 +15,7 @@ use crate::head::select::fit::joint_loss;
 use crate::platform;
 
 /// A simple predictor's measures.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Baseline {
     /// `prior`, `nearest-centroid` or `tf-idf`.
     pub name: &'static str,

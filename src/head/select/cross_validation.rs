@@ -20,7 +20,7 @@ use crate::head::progress::Progress;
 use crate::platform;
 
 /// Predictions for rows that the model had not seen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize)]
 pub struct CrossValidation {
     /// The folds.
     pub splits: Vec<Split>,
@@ -38,7 +38,7 @@ pub struct CrossValidation {
 }
 
 /// One value of `C`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct PathPoint {
     /// The value.
     pub c: Option<f64>,
