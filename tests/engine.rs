@@ -79,11 +79,17 @@ fn a_text_that_overflows_is_named_by_its_row() {
         for (count, bad) in [(1, 0), (40, 17), (2500, 2300)] {
             let error = encoder.embed(texts(count, bad), &EmbedOptions::default()).map(drop).unwrap_err();
             assert_eq!(error.row(), Some(bad), "{device:?}: {error}");
-            assert!(error.is_model_file() && error.to_string().starts_with(&format!("row {bad}: its embedding holds ")), "{error}");
+            assert!(
+                error.is_model_file()
+                    && error.to_string().starts_with(&format!("row {bad}: its embedding holds ")),
+                "{error}"
+            );
         }
         encoder.embed(texts(40, usize::MAX), &EmbedOptions::default()).unwrap();
-        let request = TokenRequest { hidden_states: vec![0, 3], attentions: vec![1], ..TokenRequest::default() };
-        let error = encoder.token_outputs(texts(40, 23), &request, &EmbedOptions::default()).map(drop).unwrap_err();
+        let request =
+            TokenRequest { hidden_states: vec![0, 3], attentions: vec![1], ..TokenRequest::default() };
+        let error =
+            encoder.token_outputs(texts(40, 23), &request, &EmbedOptions::default()).map(drop).unwrap_err();
         assert_eq!(error.row(), Some(23), "{device:?}: {error}");
     }
 }
@@ -118,7 +124,8 @@ fn heads_never_answer_with_what_overflowed() {
         "distilbert-sequence",
         "roberta-sequence",
     ] {
-        let river = load(&golden(name), Device::Cpu).encode(["river"], &EmbedOptions::default()).unwrap()[0].ids[1];
+        let river =
+            load(&golden(name), Device::Cpu).encode(["river"], &EmbedOptions::default()).unwrap()[0].ids[1];
         let folder = overflowing(name, river);
         for device in devices() {
             let encoder = load(folder.path(), device.clone());
@@ -127,13 +134,30 @@ fn heads_never_answer_with_what_overflowed() {
             };
             match name {
                 "bert-pretraining" => {
-                    refused(encoder.next_sentence("a fox", "river", &EmbedOptions::default()).map(drop).unwrap_err());
-                    refused(encoder.fill_mask("river [MASK]", 3, &[], &EmbedOptions::default()).map(drop).unwrap_err());
+                    refused(
+                        encoder
+                            .next_sentence("a fox", "river", &EmbedOptions::default())
+                            .map(drop)
+                            .unwrap_err(),
+                    );
+                    refused(
+                        encoder
+                            .fill_mask("river [MASK]", 3, &[], &EmbedOptions::default())
+                            .map(drop)
+                            .unwrap_err(),
+                    );
                 }
                 "bert-token-classification" => {
-                    refused(encoder.tag(&["a fox", "river"], Aggregation::default(), &EmbedOptions::default()).map(drop).unwrap_err());
+                    refused(
+                        encoder
+                            .tag(&["a fox", "river"], Aggregation::default(), &EmbedOptions::default())
+                            .map(drop)
+                            .unwrap_err(),
+                    );
                 }
-                _ => refused(encoder.classify(["a fox", "river"], &EmbedOptions::default()).map(drop).unwrap_err()),
+                _ => refused(
+                    encoder.classify(["a fox", "river"], &EmbedOptions::default()).map(drop).unwrap_err(),
+                ),
             }
         }
     }
@@ -161,7 +185,11 @@ fn many_sets_of_options_keep_memory_flat() {
         }
         for number in 40..200 {
             encoder.embed(texts.clone(), &options(number)).unwrap();
-            assert!(encoder.device_bytes() <= most, "{device:?}, {number}: {} > {most}", encoder.device_bytes());
+            assert!(
+                encoder.device_bytes() <= most,
+                "{device:?}, {number}: {} > {most}",
+                encoder.device_bytes()
+            );
         }
         assert!(most > 0);
         // A plan that was dropped is made again, and gives the same bits.
@@ -182,7 +210,10 @@ fn a_target_outside_of_the_table_is_refused() {
     tokenizer["added_tokens"].as_array_mut().unwrap().push(added);
     std::fs::write(&path, tokenizer.to_string()).unwrap();
     let encoder = load(folder.path(), Device::Cpu);
-    let error = encoder.fill_mask("a [MASK]", 3, &["fox".into(), "[EXTRA]".into()], &EmbedOptions::default()).map(drop).unwrap_err();
+    let error = encoder
+        .fill_mask("a [MASK]", 3, &["fox".into(), "[EXTRA]".into()], &EmbedOptions::default())
+        .map(drop)
+        .unwrap_err();
     assert!(error.is_input() && error.to_string().contains("\"[EXTRA]\" is token 368"), "{error}");
 }
 
@@ -194,14 +225,17 @@ fn threads_share_an_encoder() {
             pooling: Some(vec![[Pooling::Cls, Pooling::Mean, Pooling::Max][thread % 3]]),
             ..EmbedOptions::default()
         };
-        let expected: Vec<_> =
-            (0..4).map(|thread| encoder.embed(texts(30 + thread, 3 * thread), &options(thread)).unwrap()).collect();
+        let expected: Vec<_> = (0..4)
+            .map(|thread| encoder.embed(texts(30 + thread, 3 * thread), &options(thread)).unwrap())
+            .collect();
         std::thread::scope(|scope| {
             for (thread, expected) in expected.iter().enumerate() {
                 let (encoder, options) = (&encoder, options(thread));
                 scope.spawn(move || {
                     for _ in 0..10 {
-                        assert!(encoder.embed(texts(30 + thread, 3 * thread), &options).unwrap() == *expected);
+                        assert!(
+                            encoder.embed(texts(30 + thread, 3 * thread), &options).unwrap() == *expected
+                        );
                     }
                 });
             }

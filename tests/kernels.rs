@@ -527,13 +527,16 @@ fn what_overflows_inside_never_comes_out() {
         // Of its own: living plans share weights, whatever their source.
         let engine = open(options(kernels));
         for (at, culprit) in culprits.into_iter().enumerate() {
-            for head in [HeadOutput::NextSentence, HeadOutput::Sequence, HeadOutput::Token, HeadOutput::MaskedLm] {
+            for head in
+                [HeadOutput::NextSentence, HeadOutput::Sequence, HeadOutput::Token, HeadOutput::MaskedLm]
+            {
                 let plan = plan_of(activations[at % activations.len()], head, Pooling::ALL[at % 6]);
                 for (at, value) in [(0, 3e38), (6, -3e38), (0, 1e38)] {
                     let source = Spoilt { label: culprit, at, value };
                     let batch = batch(&[5, 17, 40]);
                     let expected = twin.run(&twin.prepare(&plan, &source).unwrap(), &batch);
-                    let got = engine.submit(&engine.prepare(&plan, &source).unwrap(), &batch).unwrap().outputs();
+                    let got =
+                        engine.submit(&engine.prepare(&plan, &source).unwrap(), &batch).unwrap().outputs();
                     let what = format!("{kernels:?}, {culprit} {value:e}, {head:?}");
                     match (got, expected) {
                         (Err(got), Err(expected)) => {
@@ -582,9 +585,12 @@ fn the_text_that_overflows_is_named() {
         for (text, row) in [(0, 4), (1, 5), (2, 61)] {
             let kept = std::mem::replace(&mut good.ids[row], rare);
             let got = engine.submit(&prepared, &good).unwrap().outputs().map(drop).unwrap_err();
-            let expected =
-                twin.run(&twin.prepare(&plan, &Rare(rare)).unwrap(), &good).map(drop).unwrap_err();
-            assert_eq!((got.row(), expected.row()), (Some(text), Some(text)), "{kernels:?}: {got} / {expected}");
+            let expected = twin.run(&twin.prepare(&plan, &Rare(rare)).unwrap(), &good).map(drop).unwrap_err();
+            assert_eq!(
+                (got.row(), expected.row()),
+                (Some(text), Some(text)),
+                "{kernels:?}: {got} / {expected}"
+            );
             assert!(got.to_string().starts_with(&format!("row {text}: its ")), "{got}");
             good.ids[row] = kept;
         }
@@ -597,7 +603,8 @@ fn the_text_that_overflows_is_named() {
 #[test]
 fn an_error_belongs_to_the_batch_that_caused_it() {
     const REFUSED: usize = 23;
-    let engine = open(GpuOptions { refused_tokens: Some(REFUSED), poison: false, ..options(Kernels::Software) });
+    let engine =
+        open(GpuOptions { refused_tokens: Some(REFUSED), poison: false, ..options(Kernels::Software) });
     let plan = bert();
     let prepared = prepare(&engine, &plan);
     // Batches of one size but different texts, so that a stale buffer would fit.
@@ -607,7 +614,8 @@ fn an_error_belongs_to_the_batch_that_caused_it() {
         batch
     };
     let lens = [24, REFUSED, 22];
-    let expected: Vec<Outputs> = (0..12).map(|number| run(&engine, &prepared, &batch_of(number, 24))).collect();
+    let expected: Vec<Outputs> =
+        (0..12).map(|number| run(&engine, &prepared, &batch_of(number, 24))).collect();
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let (engine, prepared, expected, batch_of) = (&engine, &prepared, &expected, &batch_of);
@@ -615,10 +623,13 @@ fn an_error_belongs_to_the_batch_that_caused_it() {
                 for round in 0..30 {
                     let number = (thread * 5 + round * 7) % 12;
                     let len = lens[(round + thread) % 3];
-                    let outputs = engine.submit(prepared, &batch_of(number, len)).and_then(|batch| batch.outputs());
+                    let outputs =
+                        engine.submit(prepared, &batch_of(number, len)).and_then(|batch| batch.outputs());
                     match (len, outputs) {
                         (REFUSED, Err(error)) => assert!(error.is_device(), "{error}"),
-                        (24, Ok(outputs)) => assert!(outputs == expected[number], "thread {thread}, text {number}"),
+                        (24, Ok(outputs)) => {
+                            assert!(outputs == expected[number], "thread {thread}, text {number}")
+                        }
                         (22, Ok(_)) => {}
                         (len, outputs) => panic!("thread {thread}, {len} tokens: {:?}", outputs.map(drop)),
                     }

@@ -1,12 +1,8 @@
 //! The `frostbert` command line: results on stdout, everything else on stderr. Exit code 1 for a failure, 2 for wrong usage.
 
 mod args;
-mod card;
 mod commands;
-mod label_errors;
 mod progress;
-mod report_data;
-mod tables;
 
 use std::process::ExitCode;
 

@@ -64,7 +64,8 @@ pub(super) fn batch(plan: &Plan, batch: &PackedBatch) -> Result<()> {
     if let Some(row) = batch.selected.iter().find(|row| **row as usize >= tokens) {
         return Err(Error::input(format!("token row {row} was selected, but the batch has {tokens} tokens")));
     }
-    let below = |ids: &[u32], rows: usize, what: &str| match ids.iter().position(|id| *id as usize >= rows) {
+    let below = |ids: &[u32], rows: usize, what: &str| {
+        match ids.iter().position(|id| *id as usize >= rows) {
         Some(at) => Err(Error::input(format!(
             "{what} {} is outside of the model's {rows}; was the text cut to the model's longest input, and does the \
              tokenizer belong to the model?",
@@ -72,6 +73,7 @@ pub(super) fn batch(plan: &Plan, batch: &PackedBatch) -> Result<()> {
         ))
         .at_row(text_of_token(&batch.cu_seqlens, at))),
         None => Ok(()),
+    }
     };
     for step in plan.steps() {
         if let Step::EmbedLayerNorm { words, positions, types, .. } = step {
@@ -142,7 +144,9 @@ impl OutputCheck {
                     OutputKind::Logits => "its logits hold".to_owned(),
                 };
                 let step = match self.weights {
-                    WeightType::F16 => "values grow too large for this device with f16 weights; use --dtype f32",
+                    WeightType::F16 => {
+                        "values grow too large for this device with f16 weights; use --dtype f32"
+                    }
                     WeightType::F32 => {
                         "the checkpoint's weights may be damaged, or too large for what f32 can hold"
                     }
@@ -212,9 +216,8 @@ mod tests {
             selected: vec![5, 2, 0],
             weights: WeightType::F32,
         };
-        let texts = |rows, count: usize| -> Vec<usize> {
-            (0..count).map(|row| check.text_of(rows, row)).collect()
-        };
+        let texts =
+            |rows, count: usize| -> Vec<usize> { (0..count).map(|row| check.text_of(rows, row)).collect() };
         assert_eq!(texts(Rows::Texts, 3), [0, 1, 2]);
         assert_eq!(texts(Rows::Tokens, 6), [0, 0, 1, 2, 2, 2]);
         assert_eq!(texts(Rows::Selected, 3), [2, 1, 0]);

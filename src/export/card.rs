@@ -38,7 +38,7 @@ pub struct CardData {
     pub dataset: Option<String>,
     /// What the logits mean.
     pub problem: ProblemType,
-    /// The labels, each with its number of training rows.
+    /// The labels, each with its number of training rows; 0 where that is not known.
     pub labels: Vec<(String, u64)>,
     /// How it was evaluated: "5-fold cross-validation, stratified".
     pub evaluation: String,
@@ -162,6 +162,7 @@ fn body(text: &mut String, data: &CardData) -> std::fmt::Result {
         };
         writeln!(text, "## Labels\n\n{kind}\n\n| label | training rows |\n|---|---:|")?;
         for (label, rows) in &data.labels {
+            let rows = if *rows > 0 { rows.to_string() } else { String::new() };
             writeln!(text, "| {} | {rows} |", line(label))?;
         }
         writeln!(text)?;

@@ -66,7 +66,9 @@ fn weight_spec(spec: &WeightSpec) -> Check {
         let len = shape.iter().try_fold(1usize, |len, side| len.checked_mul(*side)).unwrap_or(usize::MAX);
         elements = elements.saturating_add(len);
         if len == 0 || elements > MAX_ELEMENTS {
-            return Err(format!("{name} has the shape {shape:?}; expected 1 to {MAX_ELEMENTS} elements in all"));
+            return Err(format!(
+                "{name} has the shape {shape:?}; expected 1 to {MAX_ELEMENTS} elements in all"
+            ));
         }
     }
     Ok(())
@@ -216,7 +218,10 @@ impl StepCheck<'_> {
                 rows("x", from, &[Rows::Texts])?;
                 rows("out", to, &[Rows::Texts])?;
                 if blocks == 0 || Some(from.cols) != to.cols.checked_mul(blocks) {
-                    return Err(format!("{blocks} blocks of {} columns are not the {} of x", to.cols, from.cols));
+                    return Err(format!(
+                        "{blocks} blocks of {} columns are not the {} of x",
+                        to.cols, from.cols
+                    ));
                 }
                 apart("x", x, out)?;
                 self.write(out);
@@ -248,7 +253,11 @@ impl StepCheck<'_> {
         let Written { all, columns } = &self.written[id.index()];
         match (all, &columns[..]) {
             (true, _) => Ok(spec),
-            (false, []) => Err(format!("{what} is buffer {} ({}), which no step before has written", id.index(), spec.label)),
+            (false, []) => Err(format!(
+                "{what} is buffer {} ({}), which no step before has written",
+                id.index(),
+                spec.label
+            )),
             (false, parts) => Err(format!(
                 "{what} is buffer {} ({}), of whose {} columns only {parts:?} were written",
                 id.index(),
@@ -312,10 +321,13 @@ impl StepCheck<'_> {
         equal(table.label(), "rows", table.rows(), buckets)?;
         equal(table.label(), "columns", table.cols(), heads)?;
         if buckets < 2 {
-            return Err(format!("the relative bias has {buckets} buckets; expected 2 at least, one for each side"));
+            return Err(format!(
+                "the relative bias has {buckets} buckets; expected 2 at least, one for each side"
+            ));
         }
         // Buckets by logarithm lie between the exact ones and `max_distance`; kernels index [heads, distances] in 31 bits.
-        let fits = max_distance < 1 << 24 && (2 * max_distance + 1).saturating_mul(heads) <= i32::MAX as usize;
+        let fits =
+            max_distance < 1 << 24 && (2 * max_distance + 1).saturating_mul(heads) <= i32::MAX as usize;
         if max_distance <= buckets / 4 || !fits {
             return Err(format!(
                 "the relative bias ends at the distance {max_distance}; expected more than the {} of the exact buckets, \
@@ -374,7 +386,8 @@ mod tests {
             head: Some(head),
         };
         let mut plans = vec![];
-        for head in [HeadOutput::MaskedLm, HeadOutput::NextSentence, HeadOutput::Sequence, HeadOutput::Token] {
+        for head in [HeadOutput::MaskedLm, HeadOutput::NextSentence, HeadOutput::Sequence, HeadOutput::Token]
+        {
             plans.push(families::plan(&bert, &request(head)).unwrap());
         }
         let dense = DenseLayer {
@@ -417,7 +430,9 @@ mod tests {
             // None: the buffer that the step writes, which it may not read.
             for field in 0..3 {
                 change(&|step| {
-                    let Some(id) = buffers(step).into_iter().flatten().nth(field).copied() else { return false };
+                    let Some(id) = buffers(step).into_iter().flatten().nth(field).copied() else {
+                        return false;
+                    };
                     let out = buffers(step).into_iter().flatten().next_back().copied();
                     let wanted = buffer.or(out);
                     if let Some(id) = buffers(step).into_iter().flatten().nth(field)
@@ -447,10 +462,12 @@ mod tests {
             }
         }
         for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            change(&|step| number(step).is_some_and(|number| {
-                *number = wrong;
-                true
-            }));
+            change(&|step| {
+                number(step).is_some_and(|number| {
+                    *number = wrong;
+                    true
+                })
+            });
         }
         for field in 0..4 {
             let wrongs: [fn(usize) -> usize; 5] =
@@ -499,7 +516,13 @@ mod tests {
     fn weights(step: &mut Step) -> Vec<Option<&mut WeightId>> {
         match step {
             Step::EmbedLayerNorm { words, positions, types, norm, .. } => {
-                vec![Some(words), positions.as_mut(), types.as_mut(), Some(&mut norm.weight), norm.bias.as_mut()]
+                vec![
+                    Some(words),
+                    positions.as_mut(),
+                    types.as_mut(),
+                    Some(&mut norm.weight),
+                    norm.bias.as_mut(),
+                ]
             }
             Step::MatMul { weight, bias, .. } => vec![Some(weight), bias.as_mut()],
             Step::AddLayerNorm { norm, .. } => vec![Some(&mut norm.weight), norm.bias.as_mut()],
@@ -538,7 +561,10 @@ mod tests {
 
     fn refused(plan: &Plan, what: &str) {
         let error = validate(plan).expect_err(what);
-        assert!(error.is_input() && error.to_string().starts_with("the plan cannot run: "), "{what}: {error}");
+        assert!(
+            error.is_input() && error.to_string().starts_with("the plan cannot run: "),
+            "{what}: {error}"
+        );
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Classifier {
         &self,
         texts: impl IntoIterator<Item = T>,
     ) -> Result<Vec<Prediction>> {
-        self.answers(self.encoder.embed_async(texts, &self.options).await?)
+        self.answers(self.encoder.embed_async(texts, &self.options).await?, None)
     }
 
     /// [`predict`](Self::predict) with embeddings taken from a cache, and left in it, where it can be.
@@ -103,10 +103,10 @@ impl Classifier {
         texts: impl IntoIterator<Item = impl Into<Text>>,
         cache: &BestEffort,
     ) -> Result<Vec<Prediction>> {
-        self.answers(self.encoder.embed_cached(texts, &self.options, cache)?.embeddings)
+        self.answers(self.encoder.embed_cached(texts, &self.options, cache)?.embeddings, None)
     }
 
-    fn answers(&self, embeddings: Embeddings) -> Result<Vec<Prediction>> {
+    pub(super) fn answers(&self, embeddings: Embeddings, abstain: Option<f64>) -> Result<Vec<Prediction>> {
         let (rows, dim) = (embeddings.len(), embeddings.dim);
         let probabilities = self.head.predict_proba(&Matrix::new(rows, dim, embeddings.values)?)?;
         let width = self.head.names().len();
@@ -124,7 +124,7 @@ impl Classifier {
             .chunks_exact(width.max(1))
             .zip(embeddings.tokens.iter().zip(&embeddings.truncated))
             .map(|(row, (tokens, truncated))| Prediction {
-                decision: self.head.decide(row, None),
+                decision: self.head.decide(row, abstain),
                 probabilities: row.to_vec(),
                 tokens: *tokens,
                 truncated: *truncated,

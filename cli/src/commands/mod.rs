@@ -23,6 +23,9 @@ use std::io::Write;
 
 use frostbert::{Error, Result};
 
+/// Columns of a terminal that tables and token shares are laid out for.
+pub const WIDTH: usize = 100;
+
 /// Writes to stdout. A closed pipe is an error that [`is_broken_pipe`] knows.
 pub fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();

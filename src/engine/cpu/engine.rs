@@ -102,7 +102,13 @@ impl CpuEngine {
 
     fn with_level(level: Level, threads: Option<NonZeroUsize>) -> Result<Self> {
         let panel_width = dispatch!(level, simd => panel_width_of(simd));
-        Ok(CpuEngine { level, panel_width, pool: Pool::new(threads)?, weights: Mutex::default(), arenas: Mutex::default() })
+        Ok(CpuEngine {
+            level,
+            panel_width,
+            pool: Pool::new(threads)?,
+            weights: Mutex::default(),
+            arenas: Mutex::default(),
+        })
     }
 
     /// Number of threads it computes with.
@@ -235,7 +241,8 @@ impl CpuEngine {
         let mut outputs = Outputs::default();
         for (at, output) in prepared.plan.outputs().iter().enumerate() {
             // The same buffer may be wanted under two names.
-            let earlier = prepared.plan.outputs()[..at].iter().position(|other| other.buffer == output.buffer);
+            let earlier =
+                prepared.plan.outputs()[..at].iter().position(|other| other.buffer == output.buffer);
             outputs.buffers.push(match earlier {
                 Some(earlier) => outputs.buffers[earlier].clone(),
                 None => take(output.buffer, buffers),

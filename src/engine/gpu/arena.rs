@@ -80,7 +80,8 @@ impl Layout {
             *rank += 1;
         }
         let mut seen = HashSet::new();
-        let all = dispatches.iter().flat_map(|dispatch| dispatch.bindings.iter().map(|(resource, _)| *resource));
+        let all =
+            dispatches.iter().flat_map(|dispatch| dispatch.bindings.iter().map(|(resource, _)| *resource));
         let is_input = |resource: &Resource| {
             !matches!(resource, Resource::Buffer(_) | Resource::Weight(_) | Resource::Frequencies { .. })
         };
@@ -123,7 +124,8 @@ impl Arena {
         self.capacity = self.capacity.max(needed);
         if !self.bind_groups.contains_key(&prepared.id) {
             let scope = Scope::open(context);
-            let groups = (0..prepared.dispatches.len()).map(|index| self.bind_group(context, prepared, index));
+            let groups =
+                (0..prepared.dispatches.len()).map(|index| self.bind_group(context, prepared, index));
             let groups = groups.collect();
             let mut bound = scope.close();
             bound.now().map_err(|error| error.context("binding buffers"))?;
@@ -137,7 +139,8 @@ impl Arena {
     }
 
     fn lacks(&self, prepared: &PreparedPlan, needed: Capacity) -> bool {
-        let small = |slot: &Slot, bytes: u64| self.buffers.get(slot).is_none_or(|buffer| buffer.size() < bytes);
+        let small =
+            |slot: &Slot, bytes: u64| self.buffers.get(slot).is_none_or(|buffer| buffer.size() < bytes);
         needs(prepared, needed).into_iter().any(|need| small(&need.slot, need.bytes))
     }
 
@@ -354,7 +357,8 @@ fn check(context: &Context, plan: &Plan, capacity: Capacity) -> Result<()> {
         }
     }
     // A buffer that is an output under two names is read back twice.
-    let read_back: u64 = plan.outputs().iter().map(|output| bytes(plan.buffer(output.buffer), capacity)).sum();
+    let read_back: u64 =
+        plan.outputs().iter().map(|output| bytes(plan.buffer(output.buffer), capacity)).sum();
     if read_back > limits.max_buffer_bytes {
         let what = format!("reading back {} outputs of {} tokens", plan.outputs().len(), capacity.tokens);
         return refuse(what, read_back, limits.max_buffer_bytes);

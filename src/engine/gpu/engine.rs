@@ -290,7 +290,8 @@ impl GpuEngine {
     pub fn submit(&self, prepared: &PreparedPlan, batch: &PackedBatch) -> Result<InFlight> {
         let mut arena = lock(&prepared.arena);
         let room = self.make_room(prepared, batch, &mut arena)?;
-        let lens = prepared.plan.outputs().iter().map(|output| prepared.plan.buffer_len(output.buffer, batch));
+        let lens =
+            prepared.plan.outputs().iter().map(|output| prepared.plan.buffer_len(output.buffer, batch));
         let lens: Vec<_> = lens.collect();
         let scope = Scope::open(&self.context);
         self.write(prepared, batch, &arena);

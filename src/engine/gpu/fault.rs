@@ -56,7 +56,8 @@ pub(super) struct Scope {
 
 impl Scope {
     pub(super) fn open(context: &Context) -> Self {
-        let filters = [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory];
+        let filters =
+            [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory];
         let guards = filters.map(|filter| context.device.push_error_scope(filter)).into();
         Scope { fault: context.fault.clone(), guards }
     }

@@ -8,8 +8,8 @@ use super::fault::Scope;
 use super::readback::{InFlight, Staging};
 use crate::error::Result;
 use crate::plan::Peak;
-use crate::platform::entry;
 use crate::plan::kernels::{Class, Cooperative, PEAK_COOPERATIVE, PEAK_COPY, PEAK_FMA};
+use crate::platform::entry;
 
 /// Invocations in flight: enough for every lane of a large GPU, several times over.
 const INVOCATIONS: u32 = 1 << 18;

@@ -17,7 +17,7 @@ use crate::head::select::score::{Seen, score_of};
 use crate::platform;
 
 /// A simple predictor's measures.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Baseline {
     /// `prior`, `nearest-centroid` or `tf-idf`.
     pub name: &'static str,

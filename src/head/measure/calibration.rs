@@ -9,7 +9,7 @@ use crate::head::numeric::loss::Loss;
 use crate::head::options::CalibrationKind;
 
 /// Calibrated logits are `scale * logit + bias`, output by output.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Calibration {
     /// How it was found.
     pub kind: CalibrationKind,

@@ -14,7 +14,7 @@ use crate::head::model::head::{Head, expand, to_probabilities};
 use crate::head::options::CalibrationKind;
 
 /// Predictions for rows that the model had not seen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize)]
 pub struct CrossValidation {
     /// The folds.
     pub splits: Vec<Split>,
@@ -34,7 +34,7 @@ pub struct CrossValidation {
 }
 
 /// One value of `C`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct PathPoint {
     /// The value.
     pub c: Option<f64>,

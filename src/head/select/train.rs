@@ -34,7 +34,7 @@ pub struct Training {
 }
 
 /// Kinds compared by cross-validation on the same folds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Choice {
     /// Each kind's name and its score over the folds, the smaller the better; simplest first.
     pub scores: Vec<(&'static str, Estimate)>,
