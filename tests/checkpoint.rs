@@ -326,7 +326,7 @@ fn complaint(files: MemoryFiles) -> String {
             ..Default::default()
         };
         let plan = frostbert::plan::families::plan(checkpoint.config(), &request)?;
-        plan.weights.iter().try_for_each(|spec| checkpoint.weights().load(spec).map(drop))
+        plan.weights().iter().try_for_each(|spec| checkpoint.weights().load(spec).map(drop))
     };
     let error = Checkpoint::from_files(files).and_then(load_all).unwrap_err();
     assert!(error.is_model_file(), "{error:?}");

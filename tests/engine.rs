@@ -173,7 +173,7 @@ fn many_sets_of_options_keep_memory_flat() {
         let options = |number: usize| EmbedOptions {
             pooling: Some(vec![poolings[number % 4]]),
             dimensions: Some(48 - number / 4 % 48),
-            normalize: Some(number / 192 % 2 == 0),
+            normalize: Some((number / 192).is_multiple_of(2)),
             layers: Layers::These(vec![number % 3 + 1]),
             ..EmbedOptions::default()
         };

@@ -30,7 +30,7 @@ fn odd_matrix(kind: usize, rows: usize, seed: u64) -> Matrix<'static> {
             5 => column as f32,
             // A column that varies by rounding alone.
             6 if column == 1 => 1e6 + (row % 2) as f32 * 0.0625,
-            7 => f32::MAX * if (row + column) % 2 == 0 { 1.0 } else { -1.0 },
+            7 => f32::MAX * if (row + column).is_multiple_of(2) { 1.0 } else { -1.0 },
             _ => plain,
         }
     };

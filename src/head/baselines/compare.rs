@@ -16,6 +16,9 @@ use crate::head::select::regularization_path::{RegularizationPath, Search};
 use crate::head::select::score::{Seen, score_of};
 use crate::platform;
 
+/// The score of a strength in a fold, where it has one, and the logits behind it.
+type Scored = (Option<f64>, Vec<f64>);
+
 /// A simple predictor's measures.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Baseline {
@@ -116,7 +119,7 @@ fn words<S: AsRef<str>>(
     let score = |at: usize| mean(&folds.iter().filter_map(|fold| fold[at].0).collect::<Vec<_>>());
     let best = (1..grid.len()).fold(0, |best, at| if score(at) < score(best) { at } else { best });
     let (problem, names) = (data.targets.problem(), data.targets.names().len());
-    let measure = |(split, fold): (&Split, &Vec<(Option<f64>, Vec<f64>)>)| {
+    let measure = |(split, fold): (&Split, &Vec<Scored>)| {
         let mut predictions = expand(&fold[best].1, problem, names);
         to_probabilities(&mut predictions, problem, names);
         Metrics::of(&data.targets.select_rows(&split.test), &predictions, None)
