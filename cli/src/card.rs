@@ -20,11 +20,10 @@ pub fn of_head(head: &Head, recipe: &EmbeddingRecipe, name: String, for_transfor
         Some(Metrics::MultiLabel(found)) => found.labels.get(at).map_or(0, |row| row.support),
         _ => 0,
     };
-    let fingerprint = recipe.fingerprint();
     let mut settings = vec![
         ("head".to_owned(), head.kind().to_owned()),
-        ("pooling".to_owned(), fingerprint.pooling),
-        ("layers".to_owned(), fingerprint.layers),
+        ("pooling".to_owned(), recipe.pooling_in_words()),
+        ("layers".to_owned(), recipe.layers_in_words()),
         ("normalised".to_owned(), recipe.normalize.to_string()),
         ("longest input".to_owned(), format!("{} tokens", recipe.max_tokens)),
         ("training rows".to_owned(), record.train_rows.to_string()),

@@ -177,14 +177,13 @@ impl Story<'_> {
 
     fn model(&self) -> Result<Model> {
         let recipe = self.encoder.recipe(self.options)?;
-        let fingerprint = recipe.fingerprint();
         let normalised = if recipe.normalize { ", normalised" } else { "" };
         Ok(Model {
             name: self.model.to_owned(),
             family: self.encoder.config().family.name().to_owned(),
             layers: self.encoder.config().layers,
             dim: self.data.embeddings.columns(),
-            pooling: format!("{}{normalised}; layer {}", fingerprint.pooling, fingerprint.layers),
+            pooling: format!("{}{normalised}; layer {}", recipe.pooling_in_words(), recipe.layers_in_words()),
             device: Some(self.encoder.device().name.clone()),
             tokens_per_second: self.tokens_per_second,
         })

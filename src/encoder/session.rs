@@ -125,6 +125,7 @@ impl Encoder {
             dim,
             combine,
             normalize_here,
+            cut_last: options.dimensions.is_none(),
         };
         let offset = self.config().position_offset;
         while let Some(window) = windows.next().await? {
@@ -168,7 +169,16 @@ impl Encoder {
         let blocks = if request.mix == crate::model::LayerMix::Mean { 1 } else { request.layers.len() };
         let pooled = self.config().hidden * request.pooling.len() * blocks;
         let width = request.dense.last().map_or(pooled, |dense| dense.out_features);
-        Ok(request.dimensions.map_or(width, |dimensions| dimensions.min(width)))
+        let kept = request.dimensions.or_else(|| self.truncate_dim(options, &request));
+        Ok(kept.map_or(width, |dimensions| dimensions.min(width)))
+    }
+
+    /// Columns that the checkpoint keeps of its own finished embedding, where the options name no number themselves.
+    pub(crate) fn truncate_dim(&self, options: &EmbedOptions, request: &EmbeddingRequest) -> Option<usize> {
+        let trained = self.checkpoint.embedding_request();
+        let as_trained = request.pooling == trained.pooling && request.layers == trained.layers;
+        let kept = self.checkpoint.modules().and_then(|modules| modules.truncate_dim);
+        kept.filter(|_| as_trained && options.dimensions.is_none())
     }
 
     /// Fills in what the options leave to the checkpoint.
@@ -240,6 +250,8 @@ struct Run<'a> {
     dim: usize,
     combine: Combine,
     normalize_here: bool,
+    /// Whether columns are cut off the finished row (`truncate_dim`), not before it is scaled.
+    cut_last: bool,
 }
 
 impl Run<'_> {
@@ -305,12 +317,14 @@ impl Run<'_> {
         for count in encodings_per_text {
             let rows = encoding..encoding + count;
             let mut row = combine(self.combine, &values, &lens, rows, self.width);
-            row.truncate(self.dim);
+            if !self.cut_last {
+                row.truncate(self.dim);
+            }
             if self.normalize_here {
                 let norm = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt().max(1e-12);
                 row.iter_mut().for_each(|x| *x = (f64::from(*x) / norm) as f32);
             }
-            joined.extend_from_slice(&row);
+            joined.extend_from_slice(&row[..self.dim]);
             encoding += count;
         }
         Embeddings { values: joined, dim: self.dim, tokens, truncated }

@@ -2,8 +2,8 @@
 
 use frostbert::EmbeddingRecipe;
 use frostbert::head::{
-    CalibrationKind, ClassMetrics, ClassRow, ClassWeight, CrossValidation, EncoderFingerprint, Estimate,
-    Folds, Head, Matrix, Strength, Targets, TrainData, TrainOptions,
+    CalibrationKind, ClassMetrics, ClassRow, ClassWeight, CrossValidation, Estimate, Folds, Head, Matrix,
+    Strength, Targets, TrainData, TrainOptions,
 };
 use js_sys::Function;
 use serde::{Deserialize, Serialize};
@@ -313,7 +313,7 @@ impl WebHead {
             problem: self.head.problem(),
             labels: self.head.names(),
             dim: self.head.dimension(),
-            recipe: record.encoder.as_ref().map(EncoderFingerprint::digest).unwrap_or_default(),
+            recipe: record.encoder.as_ref().map(|encoder| encoder.digest.clone()).unwrap_or_default(),
             model: record.model_location.as_deref(),
         })
     }

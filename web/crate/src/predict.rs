@@ -50,7 +50,7 @@ async fn predict(
         EmbeddingRecipe::of_head(head)?.map_or_else(EmbedOptions::default, |recipe| recipe.options());
     let options = EmbedOptions { cancel: Some(stop.0.clone()), ..as_trained };
     let recipe = encoder.recipe(&options)?;
-    head.check_encoder(&recipe.fingerprint())?;
+    recipe.check_head(head)?;
     let embeddings = encoder.embed(texts, &options).await?;
     let matrix = Matrix::new(embeddings.len(), embeddings.dim, &embeddings.values[..])?;
     let probabilities = head.predict_proba(&matrix)?;
