@@ -76,8 +76,8 @@ impl Class {
     pub(super) fn of(source: &TokenizerSource<'_>) -> Result<Self> {
         let files = source.files;
         for (key, value) in ONLY {
-            let found = files.config.get(key).filter(|found| !found.is_null());
-            if let Some(found) = found.filter(|found| found.to_string() != value) {
+            let found = files.config.get(key).filter(|found| !found.is_null()).map(Value::to_string);
+            if let Some(found) = found.filter(|found| found != value) {
                 return Err(wrong(
                     files,
                     key,
@@ -124,9 +124,14 @@ impl Class {
             "XLMRobertaTokenizer" => Class::XlmRoberta,
             "CamembertTokenizer" => Class::Camembert,
             "AlbertTokenizer" => Class::Albert,
+            // Without tokenizer.json there is nothing written: a vocab.txt is BERT's or MPNet's.
+            "TokenizersBackend" | "PreTrainedTokenizer" if files.json.is_none() => match source.family {
+                Family::MpNet => Class::MpNet,
+                _ => Class::Bert,
+            },
             _ => Class::AsWritten,
         };
-        if files.json.is_none() && !matches!(class, Class::Bert | Class::MpNet) {
+        if files.json.is_none() && files.vocab.is_some() && !matches!(class, Class::Bert | Class::MpNet) {
             return Err(Error::model_file(format!(
                 "cannot tokenise for {}: there is no tokenizer.json, and vocab.txt is not what a {named} reads. Make one \
                  there with python3 -c \"from transformers import AutoTokenizer as T; \

@@ -81,7 +81,7 @@ pub fn apply<S: Simd>(simd: S, activation: Activation, values: &mut [f32]) {
             simd,
             values,
             #[inline(always)]
-            |x| normal_distribution(simd, (x - 0.707_107) / S::f32s::splat(simd, 0.282_095)),
+            |x| laplace(simd, x),
         ),
         Activation::Relu2 => map_in_place(
             simd,
@@ -148,6 +148,16 @@ fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     // x Φ(x) at -13 is -8e-38, the least that the exponential in Φ gives as a normal number: it stays there.
     let x = x.simd_lt(-13.0).select(S::f32s::splat(simd, -13.0), x);
     x * normal_distribution(simd, x)
+}
+
+/// `Φ((x - μ) / σ)`.
+#[inline(always)]
+#[allow(
+    clippy::approx_constant,
+    reason = "μ is this number in transformers, not the constant that it is near to"
+)]
+fn laplace<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    normal_distribution(simd, (x - 0.707_107) / S::f32s::splat(simd, 0.282_095))
 }
 
 /// `x tanh(ln(1 + e^x))`: with n = e^x (e^x + 2) it is `x n / (n + 2)`.
