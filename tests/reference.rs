@@ -123,6 +123,11 @@ fn matmul_rows_activations_and_residual_match_the_naive_evaluator() {
         Some(Activation::QuickGelu),
         Some(Activation::Tanh),
         Some(Activation::Sigmoid),
+        Some(Activation::Mish),
+        Some(Activation::Relu6),
+        Some(Activation::LeakyRelu),
+        Some(Activation::Laplace),
+        Some(Activation::Relu2),
     ];
     for activation in kinds {
         for rows in LENGTHS {

@@ -81,6 +81,24 @@ fn activate(x: vec4<f32>) -> vec4<f32> {
         case 7u: { // Sigmoid
             return keep_nan(x, sigmoid(x));
         }
+        case 8u: { // Mish: from 20 on it is x, and e^x would overflow
+            let e = exp(min(x, vec4(20.0)));
+            let n = e * (e + 2.0);
+            return select(x * (n / (n + 2.0)), x, x > vec4(20.0));
+        }
+        case 9u: { // Relu6
+            return clamp(x, vec4(0.0), vec4(6.0));
+        }
+        case 10u: { // LeakyRelu
+            return select(x, 0.01 * x, x < vec4(0.0));
+        }
+        case 11u: { // Laplace
+            return 0.5 * (1.0 + erf((x - 0.707107) / (0.282095 * 1.41421356237309505)));
+        }
+        case 12u: { // Relu2
+            let positive = max(x, vec4(0.0));
+            return positive * positive;
+        }
         default: {
             return x;
         }

@@ -13,6 +13,7 @@ mod modules;
 mod names;
 mod open;
 mod read_config;
+mod sizes;
 #[cfg(not(target_arch = "wasm32"))]
 mod source;
 mod weights;

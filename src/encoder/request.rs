@@ -15,11 +15,19 @@ impl Encoder {
     /// Options the model cannot fulfil.
     pub fn dim(&self, options: &EmbedOptions) -> Result<usize> {
         let request = self.embedding_request(options)?;
-        let dimensions = request.dimensions;
+        let dimensions = request.dimensions.or_else(|| self.truncate_dim(options, &request));
         let plan =
             families::plan(self.config(), &Request { embeddings: Some(request), ..Request::default() })?;
         // A plan that does not normalise leaves the cut to whoever takes the rows.
         Ok(dimensions.unwrap_or(usize::MAX).min(embedding_width(&plan)))
+    }
+
+    /// Columns that the checkpoint keeps of its own finished embedding, where the options name no number themselves.
+    pub(crate) fn truncate_dim(&self, options: &EmbedOptions, request: &EmbeddingRequest) -> Option<usize> {
+        let trained = self.checkpoint.embedding_request();
+        let as_trained = request.pooling == trained.pooling && request.layers == trained.layers;
+        let kept = self.checkpoint.modules().and_then(|modules| modules.truncate_dim);
+        kept.filter(|_| as_trained && options.dimensions.is_none())
     }
 
     pub(crate) fn embedding_request(&self, options: &EmbedOptions) -> Result<EmbeddingRequest> {

@@ -19,11 +19,10 @@ impl CardData {
             value: estimate.mean,
             interval: Some((estimate.mean - estimate.half_width, estimate.mean + estimate.half_width)),
         });
-        let fingerprint = recipe.fingerprint();
         let mut settings = vec![
             ("head".to_owned(), head.kind().to_owned()),
-            ("pooling".to_owned(), fingerprint.pooling),
-            ("layers".to_owned(), fingerprint.layers),
+            ("pooling".to_owned(), recipe.pooling_in_words()),
+            ("layers".to_owned(), recipe.layers_in_words()),
             ("normalised".to_owned(), recipe.normalize.to_string()),
             ("longest input".to_owned(), format!("{} tokens", recipe.max_tokens)),
             ("training rows".to_owned(), record.train_rows.to_string()),

@@ -115,14 +115,17 @@ fn text(rows: &EmbeddedRows, row: usize) -> String {
 }
 
 fn model(record: &TrainingRecord, encoder: &EncoderRecord) -> Model {
-    let fingerprint = encoder.recipe.fingerprint();
     let normalised = if encoder.recipe.normalize { ", normalised" } else { "" };
     Model {
         name: encoder.location.clone(),
         family: encoder.family.name().to_owned(),
         layers: encoder.layers,
         dim: encoder.dim,
-        pooling: format!("{}{normalised}; layer {}", fingerprint.pooling, fingerprint.layers),
+        pooling: format!(
+            "{}{normalised}; layer {}",
+            encoder.recipe.pooling_in_words(),
+            encoder.recipe.layers_in_words()
+        ),
         device: Some(encoder.device.name.clone()),
         tokens_per_second: record.embedding.as_ref().and_then(|embedding| embedding.tokens_per_second()),
     }

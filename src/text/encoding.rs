@@ -124,3 +124,12 @@ pub(super) fn limit(asked: Option<usize>, model: usize) -> Result<usize> {
         Some(asked) => Ok(asked),
     }
 }
+
+/// A value as a message shows it: short.
+pub(super) fn brief(value: &serde_json::Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(60) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
+    }
+}

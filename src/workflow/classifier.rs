@@ -45,14 +45,14 @@ impl Classifier {
     /// Joins the two.
     ///
     /// # Errors
-    /// The head was trained on another encoder's embeddings (both fingerprints are named), or it does not say how its
+    /// The head was trained on another encoder's embeddings (what differs is named), or it does not say how its
     /// embeddings were made.
     pub fn new(encoder: Encoder, head: Head) -> Result<Self> {
         let options = match EmbeddingRecipe::of_head(&head)? {
             Some(recipe) => recipe.options(),
             None => EmbedOptions::default(),
         };
-        head.check_encoder(&encoder.recipe(&options)?.fingerprint())?;
+        encoder.recipe(&options)?.check_head(&head)?;
         let dim = encoder.dim(&options)?;
         if dim != head.dimension() {
             return Err(Error::input(format!(

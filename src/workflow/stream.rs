@@ -145,7 +145,7 @@ async fn encode(
 /// What stands for the embeddings of these texts before they are there.
 fn fingerprint(encoder: &Encoder, options: &EmbedOptions, texts: &[Text]) -> Result<String> {
     let mut hash = Sha256::new();
-    hash.update(format!("{} {:?}", encoder.recipe(options)?.fingerprint(), encoder.weight_type()));
+    hash.update(format!("{} {:?}", encoder.recipe(options)?.binding()?.digest, encoder.weight_type()));
     for text in texts {
         for part in std::iter::once(&text.first).chain(&text.second) {
             hash.update((part.len() as u64).to_le_bytes());

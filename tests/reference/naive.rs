@@ -36,6 +36,12 @@ pub fn activation(kind: Activation, x: f64) -> f64 {
         Activation::QuickGelu => x * sigmoid(1.702 * x),
         Activation::Tanh => x.tanh(),
         Activation::Sigmoid => sigmoid(x),
+        Activation::Mish => x * x.exp().ln_1p().tanh(),
+        Activation::Relu6 => x.clamp(0.0, 6.0),
+        Activation::LeakyRelu if x < 0.0 => 0.01 * x,
+        Activation::LeakyRelu => x,
+        Activation::Laplace => 0.5 * (1.0 + libm::erf((x - 707_107e-6) / (0.282095 * SQRT_2))),
+        Activation::Relu2 => x.max(0.0).powi(2),
     }
 }
 

@@ -21,7 +21,7 @@ pub struct Case {
     pub plan: Plan,
 }
 
-const ACTIVATIONS: [Activation; 7] = [
+const ACTIVATIONS: [Activation; 12] = [
     Activation::Gelu,
     Activation::GeluTanh,
     Activation::Relu,
@@ -29,6 +29,11 @@ const ACTIVATIONS: [Activation; 7] = [
     Activation::QuickGelu,
     Activation::Tanh,
     Activation::Sigmoid,
+    Activation::Mish,
+    Activation::Relu6,
+    Activation::LeakyRelu,
+    Activation::Laplace,
+    Activation::Relu2,
 ];
 
 /// Says so past the test harness, which shows nothing that a passing test prints.

@@ -104,8 +104,10 @@ impl Fetcher<'_> {
             true => tokenizer,
             false => format!("{root}vocab.txt"),
         });
-        small
-            .extend(["tokenizer_config.json", "special_tokens_map.json"].map(|name| format!("{root}{name}")));
+        small.extend(
+            ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"]
+                .map(|name| format!("{root}{name}")),
+        );
         small.extend(TRANSFORMER_CONFIGS.map(|name| format!("{root}{name}")));
         small.push("config_sentence_transformers.json".to_owned());
         let folders: Vec<&ModuleEntry> = entries.iter().filter(|entry| !entry.path.is_empty()).collect();

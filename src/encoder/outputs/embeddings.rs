@@ -85,6 +85,7 @@ impl Encoder {
             dim: self.dim(options)?,
             combine: Combine::of(&embedding.pooling),
             normalize: in_windows && embedding.normalize,
+            cut_last: options.dimensions.is_none(),
             store: store.clone(),
             sink,
         };
@@ -103,6 +104,8 @@ struct PooledRows<S> {
     combine: Combine,
     /// Scale here what the plan did not.
     normalize: bool,
+    /// Whether columns are cut off the finished row (`truncate_dim`), not before it is scaled.
+    cut_last: bool,
     store: Option<Arc<dyn RowStore>>,
     sink: S,
 }
@@ -192,11 +195,13 @@ impl<S> PooledRows<S> {
         let mut joined = Vec::with_capacity(window.computed.len() * self.dim);
         for computed in &window.computed {
             let mut row = self.combine.rows(&values, &weights, computed.encodings.clone(), width);
-            row.truncate(self.dim);
+            if !self.cut_last {
+                row.truncate(self.dim);
+            }
             if self.normalize {
                 combine::normalize(&mut row);
             }
-            joined.extend_from_slice(&row);
+            joined.extend_from_slice(&row[..self.dim]);
         }
         Embeddings { values: joined, dim: self.dim, tokens, truncated }
     }

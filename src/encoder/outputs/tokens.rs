@@ -171,7 +171,12 @@ impl Encoder {
     pub(crate) fn require_head(&self, kind: HeadKind) -> Result<()> {
         let heads = self.checkpoint.heads();
         if heads.has(kind) {
-            return Ok(());
+            return match self.config().classifier_problems.first() {
+                Some(problem) if matches!(kind, HeadKind::Sequence | HeadKind::Token) => {
+                    Err(Error::model_file(problem.clone()))
+                }
+                _ => Ok(()),
+            };
         }
         let class = self.config().family.class_prefix();
         let where_from = match kind {

@@ -330,11 +330,11 @@ impl Head {
         })
     }
 
-    /// Checks that the head was trained on this encoder's embeddings. A head without a fingerprint fits any.
+    /// Checks that the head was trained on this encoder's embeddings. A head that knows no encoder fits any.
     ///
     /// # Errors
-    /// The input, naming both fingerprints and what differs.
-    pub fn check_encoder(&self, encoder: &crate::head::EncoderFingerprint) -> Result<()> {
+    /// The input, naming both encoders and what differs.
+    pub fn check_encoder(&self, encoder: &crate::head::EncoderBinding) -> Result<()> {
         self.record.encoder.as_ref().map_or(Ok(()), |own| own.check(encoder))
     }
 

@@ -3,7 +3,7 @@
 use crate::head::Decision;
 use serde::{Deserialize, Serialize};
 
-use super::encoder_fingerprint::EncoderFingerprint;
+use super::encoder_binding::EncoderBinding;
 use super::neighbours::Neighbours;
 use crate::error::{Error, Result};
 use crate::head::data::matrix::Matrix;
@@ -41,7 +41,7 @@ pub struct Head {
 #[serde(default)]
 pub struct Record {
     /// The encoder whose embeddings it learnt from.
-    pub encoder: Option<EncoderFingerprint>,
+    pub encoder: Option<EncoderBinding>,
     /// Where that encoder was: a folder or a hub id.
     pub model_location: Option<String>,
     /// How it was trained.

@@ -73,6 +73,11 @@ fn activation_index(activation: Option<Activation>) -> f64 {
         Some(Activation::QuickGelu) => 5.0,
         Some(Activation::Tanh) => 6.0,
         Some(Activation::Sigmoid) => 7.0,
+        Some(Activation::Mish) => 8.0,
+        Some(Activation::Relu6) => 9.0,
+        Some(Activation::LeakyRelu) => 10.0,
+        Some(Activation::Laplace) => 11.0,
+        Some(Activation::Relu2) => 12.0,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use frostbert::EmbeddingRecipe;
 use frostbert::head::{
-    CalibrationKind, ClassMetrics, ClassRow, ClassWeight, CrossValidation, EncoderFingerprint, Estimate,
+    CalibrationKind, ClassMetrics, ClassRow, ClassWeight, CrossValidation, Estimate,
     Folds, Head, Matrix, Metrics, Strength, Targets, TrainOptions, reliability,
 };
 use frostbert::workflow::{Dataset, EmbeddedRows, FitSettings, train_embedded};
@@ -308,7 +308,7 @@ impl WebHead {
             problem: self.head.problem(),
             labels: self.head.names(),
             dim: self.head.dimension(),
-            recipe: record.encoder.as_ref().map(EncoderFingerprint::digest).unwrap_or_default(),
+            recipe: record.encoder.as_ref().map(|encoder| encoder.digest.clone()).unwrap_or_default(),
             model: record.model_location.as_deref(),
         })
     }

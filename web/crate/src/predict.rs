@@ -49,7 +49,8 @@ async fn predict(
     let as_trained =
         EmbeddingRecipe::of_head(head)?.map_or_else(EmbedOptions::default, |recipe| recipe.options());
     let options = EmbedOptions { cancel: Some(stop.0.clone()), ..as_trained };
-    head.check_encoder(&encoder.recipe(&options)?.fingerprint())?;
+    let recipe = encoder.recipe(&options)?;
+    recipe.check_head(head)?;
     let embeddings = encoder.embed(texts, &options).await?;
     let matrix = Matrix::new(embeddings.len(), embeddings.dim, &embeddings.values[..])?;
     let probabilities = head.predict_proba(&matrix)?;
