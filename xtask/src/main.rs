@@ -11,6 +11,7 @@ mod process;
 mod quickstart;
 mod steps;
 mod test;
+mod torture;
 mod web;
 
 use std::path::PathBuf;
@@ -25,6 +26,8 @@ usage: cargo xtask COMMAND
   quickstart   from nothing to a trained classifier: fetches a model and film reviews, embeds, trains, predicts
   fetch        only fetches the model and the reviews into the cache folder
   test         everything that must hold before a change is merged; installs what it needs
+  fuzz         mutated inputs for every parser: [--minutes N] [--target NAME] [--seed N]; keeps those that fail
+  torture      kills, full disks, closed pipes, many processes at once: [--minutes N]
   portability  the oldest Rust, other systems' targets, known vulnerabilities; for the workflow, it takes minutes
   bench-web    embeds the same texts with this and with transformers.js, in the same Chromium
   layers       checks who imports whom in the library
@@ -42,6 +45,8 @@ fn main() -> ExitCode {
         ["layers"] => layers::run(),
         ["bench-web"] => web::bench(),
         ["portability"] => portability::run(),
+        ["fuzz", ref rest @ ..] => fuzz(rest),
+        ["torture", ref rest @ ..] => torture::run(rest),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -58,6 +63,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// `cargo xtask fuzz`.
+fn fuzz(words: &[&str]) -> Result<()> {
+    process::show(process::cargo("run --quiet --package frostbert-fuzz -- run").args(words))
 }
 
 /// The folder of the workspace.

@@ -58,7 +58,9 @@ pub fn run() -> Result<()> {
 /// The `rust-version` of every package, which must be one.
 fn oldest() -> Result<String> {
     let mut found: Option<String> = None;
-    for manifest in ["Cargo.toml", "cli/Cargo.toml", "web/crate/Cargo.toml", "xtask/Cargo.toml"] {
+    for manifest in
+        ["Cargo.toml", "cli/Cargo.toml", "fuzz/Cargo.toml", "web/crate/Cargo.toml", "xtask/Cargo.toml"]
+    {
         let path = root().join(manifest);
         let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let version = text.lines().find_map(|line| line.strip_prefix("rust-version = \""));
