@@ -285,7 +285,8 @@ fn embedding(encoder: &Encoder, text: &str) -> Vec<f32> {
 }
 
 fn masked(files: &Folder, text: &str) -> Vec<(String, f32)> {
-    let candidates = encoder(files).unwrap().fill_mask(text, 3, &[]).unwrap().remove(0);
+    let candidates =
+        encoder(files).unwrap().fill_mask(text, 3, &[], &Default::default()).unwrap().masks.remove(0);
     candidates.into_iter().map(|candidate| (candidate.token, candidate.score)).collect()
 }
 

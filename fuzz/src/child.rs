@@ -40,7 +40,7 @@ pub fn run(words: &[String]) -> Result<(), String> {
     let mut state = File::options().write(true).open(state).map_err(|error| error.to_string())?;
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map_or_else(String::new, |at| format!("{}:{}", at.file(), at.line()));
-        let what = info.payload_as_str().unwrap_or("?").replace(['\n', '\t'], " ");
+        let what = payload(info).replace(['\n', '\t'], " ");
         let what: String = what.chars().take(120).collect();
         // The first of a chain tells most: rayon and the library may panic again because of it.
         if let Ok(mut last) = PANIC.lock()
@@ -113,4 +113,14 @@ pub fn regressions(folder: &Path) -> Vec<PathBuf> {
         entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     files.sort();
     files
+}
+
+/// What a panic says. (`payload_as_str` is newer than the oldest Rust promised.)
+fn payload<'a>(info: &'a std::panic::PanicHookInfo<'_>) -> &'a str {
+    let payload = info.payload();
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("?")
 }

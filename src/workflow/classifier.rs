@@ -1,7 +1,5 @@
 //! An encoder and a head together: texts in, decisions out.
 
-#[cfg(feature = "cache")]
-use crate::cache::BestEffort;
 use crate::embeddings::Embeddings;
 use crate::encoder::{EmbedOptions, EmbeddingRecipe, Encoder, Text};
 use crate::error::{Error, Result};
@@ -91,19 +89,6 @@ impl Classifier {
         texts: impl IntoIterator<Item = T>,
     ) -> Result<Vec<Prediction>> {
         self.answers(self.encoder.embed_async(texts, &self.options).await?, None)
-    }
-
-    /// [`predict`](Self::predict) with embeddings taken from a cache, and left in it, where it can be.
-    ///
-    /// # Errors
-    /// As [`predict`](Self::predict).
-    #[cfg(feature = "cache")]
-    pub fn predict_cached(
-        &self,
-        texts: impl IntoIterator<Item = impl Into<Text>>,
-        cache: &BestEffort,
-    ) -> Result<Vec<Prediction>> {
-        self.answers(self.encoder.embed_cached(texts, &self.options, cache)?.embeddings, None)
     }
 
     pub(super) fn answers(&self, embeddings: Embeddings, abstain: Option<f64>) -> Result<Vec<Prediction>> {

@@ -2,8 +2,8 @@
 
 use frostbert::EmbeddingRecipe;
 use frostbert::head::{
-    CalibrationKind, ClassMetrics, ClassRow, ClassWeight, CrossValidation, Estimate,
-    Folds, Head, Matrix, Metrics, Strength, Targets, TrainOptions, reliability,
+    CalibrationKind, ClassMetrics, ClassRow, ClassWeight, CrossValidation, Estimate, Folds, Head, Matrix,
+    Metrics, Strength, Targets, TrainOptions, reliability,
 };
 use frostbert::workflow::{Dataset, EmbeddedRows, FitSettings, train_embedded};
 use js_sys::Function;
