@@ -36,9 +36,9 @@ fn main() -> Result<()> {
         Some(name) => AdapterSelector::Name(name.into()),
         None => AdapterSelector::Gpu,
     };
-    let gpu = pollster::block_on(GpuEngine::new(selector))?;
-    let prepared = pollster::block_on(gpu.prepare(&plan, &weights))?;
-    let found = pollster::block_on(gpu.submit(&prepared, &batch)?.outputs())?;
+    let gpu = GpuEngine::new(selector)?;
+    let prepared = gpu.prepare(&plan, &weights)?;
+    let found = gpu.submit(&prepared, &batch)?.outputs()?;
 
     // The twin computes the same step in plain Rust.
     let cpu = CpuEngine::new(None)?;
@@ -47,7 +47,7 @@ fn main() -> Result<()> {
     let pairs = found.buffers[0].iter().zip(&expected.buffers[0]);
     let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     println!("{} rows of {} on {}: largest difference {worst:.2e}", batch.tokens(), 1536, gpu.report().name);
-    for time in pollster::block_on(gpu.profile(&prepared, &batch)).unwrap_or_default() {
+    for time in gpu.profile(&prepared, &batch).unwrap_or_default() {
         println!("{:<28} {:>9.1} µs", time.kernel, time.nanoseconds / 1e3);
     }
     // NaN must fail too: hence the negation.

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::error::{Error, Result};
+
 /// Embeddings of texts, in input order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Embeddings {
@@ -38,6 +40,28 @@ impl Embeddings {
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
         // A dimension of zero has no rows to show; max(1) keeps chunks_exact from panicking.
         self.values.chunks_exact(self.dim.max(1))
+    }
+
+    /// Adds one row.
+    pub(crate) fn push(&mut self, row: &[f32], tokens: u32, truncated: bool) {
+        self.values.extend_from_slice(row);
+        self.tokens.push(tokens);
+        self.truncated.push(truncated);
+    }
+
+    /// Checks that there is a row for each of so many texts. In every build: rows that are paired with other texts are worse
+    /// than none.
+    pub(crate) fn expect_rows(&self, texts: usize) -> Result<()> {
+        let rows = self.tokens.len();
+        if rows == texts && self.truncated.len() == rows && self.values.len() == rows * self.dim {
+            return Ok(());
+        }
+        Err(Error::device(format!(
+            "rows and texts do not agree: {texts} texts gave {rows} rows, {} values of {} columns; run again without the \
+             cache, and report this if it stays",
+            self.values.len(),
+            self.dim
+        )))
     }
 
     /// Adds another run's rows behind these.

@@ -24,6 +24,7 @@ pub struct Error {
 struct Inner {
     kind: Kind,
     message: String,
+    row: Option<usize>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -39,7 +40,7 @@ enum Kind {
 
 impl Error {
     fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Error { inner: Box::new(Inner { kind, message: message.into(), source: None }) }
+        Error { inner: Box::new(Inner { kind, message: message.into(), row: None, source: None }) }
     }
 
     /// The caller's data or options are at fault.
@@ -86,6 +87,25 @@ impl Error {
         self
     }
 
+    /// Puts a detail behind the message: `MESSAGE (DETAIL)`.
+    #[must_use]
+    pub(crate) fn detail(mut self, detail: impl fmt::Display) -> Self {
+        self.inner.message = format!("{} ({detail})", self.inner.message);
+        self
+    }
+
+    /// Says which of the texts is at fault: the message then begins with `row ROW: `.
+    #[must_use]
+    pub(crate) fn at_row(mut self, row: usize) -> Self {
+        self.inner.row = Some(row);
+        self
+    }
+
+    /// The text, among those that were given, that is at fault, where it is one; counted from 0.
+    pub fn row(&self) -> Option<usize> {
+        self.inner.row
+    }
+
     /// Whether the caller's data or options are at fault.
     pub fn is_input(&self) -> bool {
         self.inner.kind == Kind::Input
@@ -119,6 +139,9 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(row) = self.inner.row {
+            write!(f, "row {row}: ")?;
+        }
         if !f.alternate() {
             return f.write_str(&self.inner.message);
         }

@@ -41,8 +41,8 @@ pub use encoder::CachedEmbeddings;
 pub use encoder::RandomModel;
 pub use encoder::{
     Aggregation, CancelToken, Classification, Dtype, EmbedOptions, EmbeddingRecipe, EncodeProgress,
-    EncodeReport, Encoder, EncoderBuilder, Entity, KernelProfile, Layers, MaskCandidate, Memory,
-    NextSentence, Profile, ProgressFn, Prompt, PseudoPerplexity, Ranked, Summary, Text, TokenOutputs,
+    EncodeReport, Encoder, EncoderBuilder, Entity, FilledMasks, KernelProfile, Layers, MaskCandidate, Memory,
+    NextSentence, Profile, ProgressFn, Prompt, PseudoPerplexity, Ranked, Summary, Tagged, Text, TokenOutputs,
     TokenRequest,
 };
 pub use engine::DeviceReport;

@@ -326,7 +326,7 @@ fn complaint(files: MemoryFiles) -> String {
             ..Default::default()
         };
         let plan = frostbert::plan::families::plan(checkpoint.config(), &request)?;
-        plan.weights.iter().try_for_each(|spec| checkpoint.weights().load(spec).map(drop))
+        plan.weights().iter().try_for_each(|spec| checkpoint.weights().load(spec).map(drop))
     };
     let error = Checkpoint::from_files(files).and_then(load_all).unwrap_err();
     assert!(error.is_model_file(), "{error:?}");
@@ -681,12 +681,14 @@ fn special_tokens_are_found() {
 #[test]
 fn a_token_beyond_the_embeddings_is_named() {
     let mut files = in_memory("bert-act-relu");
-    edit_json(&mut files, "config.json", |config| config["vocab_size"] = json!(200));
+    edit_json(&mut files, "tokenizer_config.json", |config| {
+        config["added_tokens_decoder"] = json!({"368": {"content": "[NEW]"}});
+    });
     let tokenizer = Tokenizer::load(Checkpoint::from_files(files).unwrap().tokenizer_source()).unwrap();
     let error =
-        tokenizer.encode_batch(&["fine fox".into(), "tokyo".into()], EncodeOptions::default()).unwrap_err();
+        tokenizer.encode_batch(&["fine fox".into(), "[NEW]".into()], EncodeOptions::default()).unwrap_err();
     assert!(error.is_model_file());
-    assert_says(&error.to_string(), &["200 word embeddings", "do not belong together"]);
+    assert_says(&error.to_string(), &["368 word embeddings", "do not belong together"]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use frostbert::checkpoint::Checkpoint;
 use frostbert::export::{CardData, LinearHeadParts, Metric, import_sklearn, model_card, transformers};
+use frostbert::head::{Head, Matrix};
 use frostbert::model::Pooling;
 use frostbert::model::{Family, ProblemType};
 use frostbert::{Device, EmbedOptions, EmbeddingRecipe, Encoder, Layers, Prompt};
@@ -56,6 +57,7 @@ fn head(features: usize, labels: usize) -> LinearHeadParts {
         labels: (0..labels).map(|label| format!("label {label}")).collect(),
         temperature: Some(1.3),
         problem: ProblemType::SingleLabel,
+        one_vs_rest: false,
     }
 }
 
@@ -480,6 +482,59 @@ fn imported_coefficients_answer_as_scikit_learn() {
 }
 
 #[test]
+fn imported_heads_have_scikit_learns_probabilities() {
+    let expected: BTreeMap<String, Value> = serde_json::from_slice(&sklearn("probabilities.json")).unwrap();
+    assert_eq!(expected.len(), 6);
+    for (name, expected) in expected {
+        let parts = import_sklearn(&sklearn(&format!("{name}.npz")))
+            .unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        assert_eq!(json!(parts.labels), expected["labels"], "{name}");
+        let notes = parts.notes().join(" ");
+        assert_eq!(
+            notes.contains("problem_type=\"ovr\""),
+            matches!(&*name, "cv" | "ridge-three" | "with-mean-false"),
+            "{name}: {notes}"
+        );
+        let head = parts.clone().into_head().unwrap();
+        let back = Head::from_bytes(&head.to_bytes().unwrap()).unwrap();
+        for (x, there) in
+            expected["x"].as_array().unwrap().iter().zip(expected["probabilities"].as_array().unwrap())
+        {
+            let x: Vec<f32> = serde_json::from_value(x.clone()).unwrap();
+            let there: Vec<f64> = serde_json::from_value(there.clone()).unwrap();
+            let here = back.predict_proba(&Matrix::new(1, x.len(), x).unwrap()).unwrap();
+            assert_eq!(here.len(), there.len(), "{name}");
+            if name.starts_with("ridge") {
+                let largest = |p: &[f64]| (0..p.len()).max_by(|a, b| p[*a].total_cmp(&p[*b]));
+                assert_eq!(largest(&here), largest(&there), "{name}: a RidgeClassifier has labels alone");
+                continue;
+            }
+            // The features were doubles there.
+            for (here, there) in here.iter().zip(&there) {
+                assert!((here - there).abs() <= 1e-5, "{name}: {here} {there}");
+            }
+        }
+        if head.is_one_vs_rest() {
+            assert_eq!(name, "sgd-three");
+            assert!(LinearHeadParts::of_head(&head).unwrap().one_vs_rest);
+        }
+    }
+}
+
+#[test]
+fn files_of_other_models_and_steps_are_refused_with_the_reason() {
+    for (name, expected) in [
+        ("coefs", "multilayer perceptron"),
+        ("components", "decomposition"),
+        ("min", "MinMaxScaler"),
+        ("calibrated_classifiers", "CalibratedClassifierCV"),
+    ] {
+        let error = import_sklearn(&sklearn(&format!("of-other-{name}.npz"))).expect_err(name);
+        assert!(error.is_input() && error.to_string().contains(expected), "{name}: {error:#}");
+    }
+}
+
+#[test]
 fn files_that_are_no_linear_model_are_refused_with_the_reason() {
     let cases = [
         ("objects.npz", "classes_ holds Python objects"),
@@ -583,4 +638,65 @@ fn a_card_holds_what_the_hub_reads_and_nothing_breaks_out() {
     assert_eq!(front.lines().filter(|line| line.starts_with("library_name:")).count(), 1);
     assert!(!front.contains("datasets:"), "only a hub id may stand there");
     assert!(text.contains("\n# x --- license: mit\n"));
+}
+
+#[test]
+fn names_of_any_letters_stay_names_in_a_card() {
+    let names = [
+        "# heading",
+        "- item",
+        "1. one",
+        "> quote",
+        "~~struck~~",
+        "$x$",
+        "<script>alert(1)</script>",
+        "[a](http://b.c)",
+        "![a](b)",
+        "`code`",
+        "a\u{1b}[31mred",
+        "\u{202e}txt.exe",
+        "| cell",
+        "a\n\n# b",
+        "*bold* _it_",
+        "--- \n---",
+        "@you",
+        "\u{85}next",
+        "&lt;b&gt;",
+        "\\",
+    ];
+    for name in names {
+        let text = model_card(&CardData {
+            name: name.into(),
+            summary: format!("Tells {name} apart."),
+            labels: vec![(name.into(), 3)],
+            limitations: vec![name.into()],
+            evaluation: name.into(),
+            dataset: Some(name.into()),
+            ..card()
+        });
+        let (front, body) = text.strip_prefix("---\n").unwrap().split_once("\n---\n").unwrap();
+        assert!(
+            front
+                .lines()
+                .all(|line| line.starts_with(|c: char| c.is_ascii_lowercase() || c == ' ' || c == '-')),
+            "{name:?}: {front}"
+        );
+        assert!(!text.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "{name:?}");
+        // Within the fence of code there is nothing but code.
+        let prose: String = body.split("```").step_by(2).collect();
+        assert!(!prose.contains("<script") && !prose.contains("](http:"), "{name:?}: {prose}");
+        // As many lines of each kind as with a plain name.
+        let shape = |text: &str| -> Vec<char> {
+            text.lines()
+                .map(|line| line.trim_start_matches("- ").chars().next().unwrap_or(' '))
+                .filter(|c| "#>`|".contains(*c))
+                .collect()
+        };
+        let plain = model_card(&CardData {
+            labels: vec![("plain".into(), 3)],
+            limitations: vec!["plain".into()],
+            ..card()
+        });
+        assert_eq!(shape(body), shape(plain.split_once("\n---\n").unwrap().1), "{name:?}: {body}");
+    }
 }

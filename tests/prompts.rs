@@ -117,14 +117,14 @@ fn the_recipe_says_whether_a_prompt_is_pooled() {
     let encoder = encoder(folder.path(), Device::Cpu);
     let recipe = encoder.recipe(&options(Pooling::Mean)).unwrap();
     assert!(recipe.prompt_left_out);
-    assert!(recipe.fingerprint().pooling.ends_with("without the prompt"));
+    assert!(recipe.pooling_in_words().ends_with("without the prompt"));
     let json = serde_json::to_string(&recipe).unwrap();
     let again: EmbeddingRecipe = serde_json::from_str(&json).unwrap();
     assert_eq!(again, recipe);
     assert_eq!(encoder.recipe(&again.options()).unwrap(), recipe);
     let pooled = EmbedOptions { include_prompt: Some(true), ..options(Pooling::Mean) };
     let pooled = encoder.recipe(&pooled).unwrap();
-    assert_ne!(pooled.fingerprint(), recipe.fingerprint());
+    assert_ne!(pooled.binding().unwrap(), recipe.binding().unwrap());
     // Recipes of heads from before there was such a choice read as they were meant.
     assert!(!serde_json::to_string(&pooled).unwrap().contains("prompt_left_out"));
 }

@@ -54,7 +54,7 @@ fn check_plan(plan: &Plan, batch: &PackedBatch, tolerance: f64, what: &str) {
     let prepared = engine.prepare(plan, &WEIGHTS).unwrap();
     let found = engine.run(&prepared, batch).unwrap();
     let expected = naive::run(plan, &WEIGHTS, batch);
-    for ((output, found), expected) in plan.outputs.iter().zip(&found.buffers).zip(&expected) {
+    for ((output, found), expected) in plan.outputs().iter().zip(&found.buffers).zip(&expected) {
         assert_eq!(found.len(), expected.len(), "{what}: {:?}", output.kind);
         let largest = expected.iter().fold(1.0_f64, |most, x| most.max(x.abs()));
         for (at, (&found, &expected)) in found.iter().zip(expected).enumerate() {
@@ -123,6 +123,11 @@ fn matmul_rows_activations_and_residual_match_the_naive_evaluator() {
         Some(Activation::QuickGelu),
         Some(Activation::Tanh),
         Some(Activation::Sigmoid),
+        Some(Activation::Mish),
+        Some(Activation::Relu6),
+        Some(Activation::LeakyRelu),
+        Some(Activation::Laplace),
+        Some(Activation::Relu2),
     ];
     for activation in kinds {
         for rows in LENGTHS {
@@ -263,7 +268,7 @@ fn bits_of_text(plan: &Plan, batch: &PackedBatch, outputs: &Outputs, text: usize
         };
         values[rows.start * spec.cols..rows.end * spec.cols].iter().map(|x| x.to_bits()).collect()
     };
-    plan.outputs.iter().zip(&outputs.buffers).map(part).collect()
+    plan.outputs().iter().zip(&outputs.buffers).map(part).collect()
 }
 
 proptest! {
@@ -322,11 +327,19 @@ fn batches_that_do_not_fit_the_model_are_refused() {
         let error = engine.run(&prepared, &batch).unwrap_err();
         assert!(error.is_input() && error.to_string().contains(words), "{error}");
     };
-    refused(&|batch| batch.ids[5] = 50, "token id 50 at token 5");
-    refused(&|batch| batch.position_ids[2] = 512, "position 512");
-    refused(&|batch| batch.type_ids[0] = 2, "token type 2");
-    refused(&|batch| batch.cu_seqlens[1] = 0, "text 0");
+    refused(&|batch| batch.ids[5] = 50, "row 1: token id 50");
+    refused(&|batch| batch.position_ids[2] = 512, "row 0: position 512");
+    refused(&|batch| batch.type_ids[0] = 2, "row 0: token type 2");
+    refused(&|batch| batch.cu_seqlens[1] = 0, "row 0: the text has no tokens");
+    refused(&|batch| batch.cu_seqlens[1] = 7, "row 1: the text has no tokens");
+    refused(&|batch| batch.cu_seqlens[1] = 9, "row 1: the text has no tokens");
+    refused(&|batch| batch.cu_seqlens[0] = 1, "must agree");
     refused(&|batch| batch.cu_seqlens = vec![0, 3], "must agree");
+    refused(&|batch| batch.cu_seqlens.clear(), "must agree");
+    refused(&|batch| batch.type_ids.truncate(6), "must agree");
+    refused(&|batch| batch.position_ids.push(0), "must agree");
+    refused(&|batch| batch.pool_from.clear(), "must agree");
+    refused(&|batch| batch.pool_from[1] = 4, "row 1: pooling starts at token 4 of 4");
     refused(&|batch| batch.selected = vec![7], "token row 7");
 }
 
@@ -359,7 +372,7 @@ fn plans_of_one_engine_share_weights() {
     let config = config(16, 1);
     let plan = invariance_plan(&config);
     let engine = engine(1);
-    engine.prepare(&plan, &WEIGHTS).unwrap();
+    let _living = engine.prepare(&plan, &WEIGHTS).unwrap();
     struct None;
     impl WeightSource for None {
         fn load(&self, spec: &WeightSpec) -> frostbert::Result<Vec<f32>> {

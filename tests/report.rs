@@ -174,12 +174,12 @@ fn every_section_stands_alone() {
 #[test]
 fn empty_parts_leave_no_empty_sections() {
     let data = ReportData {
-        metrics: Some(Metrics::default()),
+        metrics: Some(MetricTable::default()),
         confusion: Some(Confusion::default()),
         reliability: Some(Reliability::default()),
         learning_curve: Some(LearningCurve::default()),
-        layers: Some(Comparison::default()),
-        kinds: Some(Comparison::default()),
+        layers: Some(CandidateTable::default()),
+        kinds: Some(CandidateTable::default()),
         maps: vec![Map::default()],
         ..ReportData::default()
     };

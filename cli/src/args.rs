@@ -8,12 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use clap::{Args, ValueEnum};
 use frostbert::cache::{BestEffort, Cache};
 use frostbert::checkpoint::{Hub, ModelSource};
-use frostbert::data::{
-    Filter, Format, Label, LabelKind, Progress, ReadOptions, Row, Selection, Table, TextColumns,
-};
-use frostbert::head::{Head, Targets, train_test_split};
+use frostbert::data::{Filter, Format, LabelKind, Progress, ReadOptions, Row, Selection, Table, TextColumns};
+use frostbert::head::Head;
 use frostbert::model::{LayerMix, Pooling};
 use frostbert::text::Truncate;
+use frostbert::workflow::Dataset;
 use frostbert::{Classifier, Device, Dtype, EmbedOptions, Encoder, Error, Layers, Prompt, Result, Text};
 
 use crate::progress;
@@ -294,15 +293,10 @@ impl RowArgs {
         let total = Total::ByBytes { given: given.clone(), read: rows.progress().clone(), limit };
         let counted = move |row: Result<Row>| {
             given.fetch_add(1, Ordering::Relaxed);
-            row.map(text_of)
+            row.map(|row| Text { first: row.text, second: row.pair })
         };
         Ok(Texts { total, rows: Box::new(rows.map(counted)) })
     }
-}
-
-/// The text, or pair, of a row.
-pub fn text_of(row: Row) -> Text {
-    Text { first: row.text, second: row.pair }
 }
 
 /// The columns that were named, some perhaps several in one argument. `known` are the table's.
@@ -348,16 +342,6 @@ pub enum LabelsArg {
     Number,
 }
 
-/// Labelled texts, read whole.
-#[derive(Default)]
-pub struct Labelled {
-    pub texts: Vec<Text>,
-    pub labels: Vec<Label>,
-    pub groups: Vec<String>,
-    pub weights: Vec<f64>,
-    pub name: String,
-}
-
 impl LabelArgs {
     /// Reads a table of labelled texts.
     pub fn read(
@@ -366,7 +350,7 @@ impl LabelArgs {
         rows: &RowArgs,
         group: Option<&str>,
         weight: Option<&str>,
-    ) -> Result<Labelled> {
+    ) -> Result<Dataset> {
         let table = rows.open(file)?;
         let columns = table.columns();
         let selection = Selection {
@@ -381,106 +365,7 @@ impl LabelArgs {
             weight: weight.map(str::to_owned),
             ..rows.selection(columns)
         };
-        let mut read = Labelled { name: selection.labels.join(","), ..Labelled::default() };
-        for row in table.rows(&selection)? {
-            let mut row = row?;
-            read.labels.extend(row.label.take());
-            read.groups.extend(row.group.take());
-            read.weights.extend(row.weight.take());
-            read.texts.push(text_of(row));
-        }
-        Ok(read)
-    }
-}
-
-/// The same targets under a head's names: rows that lack a class, or name classes in another order, still count right.
-///
-/// # Errors
-/// A label that the head does not know.
-pub fn renamed(targets: Targets, names: &[String]) -> Result<Targets> {
-    let place = |name: &String| {
-        names.iter().position(|known| known == name).ok_or_else(|| {
-            let known: Vec<&str> = names.iter().take(12).map(String::as_str).collect();
-            Error::input(format!(
-                "the label {name:?} is not one that the head was trained on; it knows {}",
-                known.join(", ")
-            ))
-        })
-    };
-    Ok(match targets {
-        Targets::Classes { labels, names: own } => {
-            let places = own.iter().map(place).collect::<Result<Vec<usize>>>()?;
-            let labels = labels.iter().map(|label| places[*label as usize] as u32).collect();
-            Targets::Classes { labels, names: names.to_vec() }
-        }
-        Targets::MultiLabel { marks, names: own } => {
-            let places = own.iter().map(place).collect::<Result<Vec<usize>>>()?;
-            let mut renamed = vec![false; marks.len() / own.len().max(1) * names.len()];
-            for (row, to) in
-                marks.chunks_exact(own.len().max(1)).zip(renamed.chunks_exact_mut(names.len().max(1)))
-            {
-                for (mark, place) in row.iter().zip(&places) {
-                    to[*place] = *mark;
-                }
-            }
-            Targets::MultiLabel { marks: renamed, names: names.to_vec() }
-        }
-        values => values,
-    })
-}
-
-impl Labelled {
-    /// At most `limit` rows, drawn at random, each class in proportion: tables are often sorted by class, and their first
-    /// rows would show one only. Needs two classes before anything costly is done with them.
-    pub fn drawn(mut self, limit: Option<NonZeroUsize>, seed: u64) -> Result<Self> {
-        let targets = self.targets();
-        if let Targets::Classes { names, .. } = &targets
-            && names.len() < 2
-        {
-            let only = names.first().map_or("none", String::as_str);
-            return Err(Error::input(format!(
-                "cannot train a head: expected at least two classes in column {}, found only {only:?}; check \
-                 --label-column and --where",
-                self.name
-            )));
-        }
-        let Some(limit) = limit.map(NonZeroUsize::get).filter(|limit| *limit < self.texts.len()) else {
-            return Ok(self);
-        };
-        let strata = match targets {
-            Targets::Classes { labels, .. } => labels,
-            _ => vec![0; self.texts.len()],
-        };
-        let share = limit as f64 / self.texts.len() as f64;
-        let rows = train_test_split(&strata, None, share, seed)?.test;
-        fn pick<T: Clone>(all: &mut Vec<T>, rows: &[u32]) {
-            if !all.is_empty() {
-                *all = rows.iter().map(|row| all[*row as usize].clone()).collect();
-            }
-        }
-        pick(&mut self.texts, &rows);
-        pick(&mut self.labels, &rows);
-        pick(&mut self.groups, &rows);
-        pick(&mut self.weights, &rows);
-        Ok(self)
-    }
-
-    /// What a head is to learn.
-    pub fn targets(&self) -> Targets {
-        let names = |label: &Label| match label {
-            Label::Name(name) => vec![name.clone()],
-            Label::Names(names) => names.clone(),
-            Label::Number(number) => vec![number.to_string()],
-        };
-        match self.labels.first() {
-            Some(Label::Number(_)) => {
-                let number =
-                    |label: &Label| if let Label::Number(number) = label { *number } else { f64::NAN };
-                Targets::values(self.labels.iter().map(number).collect(), self.name.clone())
-            }
-            Some(Label::Names(_)) => Targets::multi_label(&self.labels.iter().map(names).collect::<Vec<_>>()),
-            _ => Targets::classes(&self.labels.iter().map(|label| names(label).concat()).collect::<Vec<_>>()),
-        }
+        Dataset::read(table, &selection)
     }
 }
 
@@ -516,15 +401,49 @@ pub struct EmbedArgs {
     /// Whether the prompt's tokens are pooled with the text's [default: as the checkpoint says]
     #[arg(long, value_name = "true|false")]
     pub include_prompt: Option<bool>,
+    #[command(flatten)]
+    pub length: LengthArgs,
+}
+
+/// What happens to texts that are longer than the model takes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct LengthArgs {
     /// Longest sequence in tokens, special tokens included [default: the checkpoint's]
     #[arg(long, value_name = "N")]
     pub max_tokens: Option<NonZeroUsize>,
-    /// What happens to longer texts: cut, warn (cut and say how many), error, or window (overlapping windows, pooled over all)
+    /// What happens to longer texts: cut, warn (cut and say how many), error, or window (overlapping windows, one answer from
+    /// all of them)
     #[arg(long, value_enum, default_value_t = TruncateArg::Warn)]
     pub truncate: TruncateArg,
     /// Tokens that neighbouring windows share
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub window_overlap: usize,
+}
+
+impl LengthArgs {
+    /// These and nothing else, for heads that no embedding is pooled for.
+    pub fn options(&self) -> EmbedOptions {
+        EmbedOptions {
+            truncate: match self.truncate {
+                TruncateArg::Cut => Truncate::Cut,
+                TruncateArg::Warn => Truncate::Warn,
+                TruncateArg::Error => Truncate::Error,
+                TruncateArg::Window => Truncate::Window { overlap: self.window_overlap },
+            },
+            max_tokens: self.max_tokens.map(NonZeroUsize::get),
+            ..EmbedOptions::default()
+        }
+    }
+
+    /// Says how many texts were cut, unless that was asked for.
+    pub fn warn_truncated(&self, truncated: u64, texts: u64) {
+        if truncated > 0 && self.truncate == TruncateArg::Warn {
+            eprintln!(
+                "warning: {truncated} of {texts} texts are longer than the model takes and were cut; \
+                 --truncate window reads them whole, --truncate cut accepts it"
+            );
+        }
+    }
 }
 
 /// `--layer-mix`.
@@ -554,37 +473,11 @@ pub enum TruncateArg {
 impl EmbedArgs {
     /// Says how many texts were cut, unless that was asked for.
     pub fn warn_truncated(&self, truncated: u64, texts: u64) {
-        if truncated > 0 && self.truncate == TruncateArg::Warn {
-            eprintln!(
-                "warning: {truncated} of {texts} texts are longer than the model takes and were cut; \
-                 --truncate window reads them whole, --truncate cut accepts it"
-            );
-        }
+        self.length.warn_truncated(truncated, texts);
     }
 
-    /// Whether the layers are to be chosen.
-    pub fn chooses_layers(&self) -> bool {
-        self.layers.trim() == "auto"
-    }
-
-    /// The library's options; every layer as it is, side by side, where the layers are to be chosen.
+    /// The library's options.
     pub fn options(&self) -> Result<EmbedOptions> {
-        if self.chooses_layers() {
-            let fixed = [
-                (self.layer_mix == Mix::Mean, "--layer-mix mean"),
-                (self.normalize, "--normalize"),
-                (self.dimensions.is_some(), "--dimensions"),
-                (self.pooling.contains(&Pooling::Pooler), "--pooling pooler"),
-            ];
-            if let Some((_, option)) = fixed.iter().find(|(given, _)| *given) {
-                return Err(Error::input(format!(
-                    "--layers auto compares layers as they are, side by side: it does not go with {option}; leave that \
-                     out, or name the layers"
-                )));
-            }
-            let all = EmbedArgs { layers: "all".into(), no_normalize: true, ..self.clone() };
-            return all.options();
-        }
         Ok(EmbedOptions {
             pooling: (!self.pooling.is_empty()).then(|| self.pooling.clone()),
             layers: self.layers.parse::<Layers>()?,
@@ -604,14 +497,7 @@ impl EmbedArgs {
                 _ => Prompt::Default,
             },
             include_prompt: self.include_prompt,
-            truncate: match self.truncate {
-                TruncateArg::Cut => Truncate::Cut,
-                TruncateArg::Warn => Truncate::Warn,
-                TruncateArg::Error => Truncate::Error,
-                TruncateArg::Window => Truncate::Window { overlap: self.window_overlap },
-            },
-            max_tokens: self.max_tokens.map(NonZeroUsize::get),
-            ..EmbedOptions::default()
+            ..self.length.options()
         })
     }
 }

@@ -11,13 +11,9 @@ macro_rules! eprint {
 }
 
 mod args;
-mod card;
 mod commands;
-mod label_errors;
 mod outputs;
 mod progress;
-mod report_data;
-mod tables;
 mod terminal;
 
 use std::process::ExitCode;

@@ -3,11 +3,12 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use frostbert::EmbedOptions;
 use frostbert::checkpoint::Download;
+use frostbert::workflow::{EmbeddingSummary, Event};
+use frostbert::{EmbedOptions, EncodeProgress, Encoder};
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use crate::args::Total;
+use crate::args::{EmbedArgs, Total};
 use crate::terminal;
 
 /// A bar for an encoder pass: texts done of all, texts/s, tokens/s, time left.
@@ -62,13 +63,13 @@ impl EncodeBar {
 
     /// Options that move this bar.
     pub fn attach(&self, options: EmbedOptions) -> EmbedOptions {
-        self.attach_after(options, 0, 0)
+        options.with_progress(self.progress())
     }
 
-    /// The same for a part of the work: so many texts and tokens were done before.
-    pub fn attach_after(&self, options: EmbedOptions, texts: u64, tokens: u64) -> EmbedOptions {
+    /// What moves this bar.
+    pub fn progress(&self) -> impl Fn(EncodeProgress) + Send + Sync + 'static {
         let bar = self.clone();
-        options.with_progress(move |done| bar.update(texts + done.texts, tokens + done.tokens))
+        move |done| bar.update(done.texts, done.tokens)
     }
 
     /// Seconds since the bar was made.
@@ -79,6 +80,65 @@ impl EncodeBar {
     /// Takes the bar away.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// Says what embedding took, and how many texts were cut.
+pub fn say_embedded(done: &EmbeddingSummary, encoder: &Encoder, args: &EmbedArgs) {
+    eprintln!(
+        "{} texts, {} from the cache; {} tokens embedded in {:.1} s on {}",
+        done.texts,
+        done.from_cache,
+        done.tokens,
+        done.seconds,
+        encoder.device().name
+    );
+    args.warn_truncated(done.truncated, done.texts);
+}
+
+/// Training's progress, one line at a time: the encoder's bar, then what the head is at.
+pub struct TrainingProgress<'a> {
+    bar: EncodeBar,
+    spinner: Option<ProgressBar>,
+    encoder: &'a Encoder,
+    args: &'a EmbedArgs,
+}
+
+impl<'a> TrainingProgress<'a> {
+    /// For so many texts.
+    pub fn new(texts: u64, encoder: &'a Encoder, args: &'a EmbedArgs) -> Self {
+        TrainingProgress { bar: EncodeBar::new(Some(texts), "embedding"), spinner: None, encoder, args }
+    }
+
+    /// The encoder's bar.
+    pub fn bar(&self) -> &EncodeBar {
+        &self.bar
+    }
+
+    /// Shows what happened.
+    pub fn show(&mut self, event: Event<'_>) {
+        match event {
+            Event::Embedded(done) => {
+                self.bar.finish();
+                say_embedded(done, self.encoder, self.args);
+                self.spinner = Some(spinner("training"));
+            }
+            Event::Training(step) => {
+                // A head that learns from a stream is at work before the encoder is done.
+                if let Some(spinner) = &self.spinner {
+                    spinner.set_message(format!("training: {} {}/{}", step.stage, step.done, step.total));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes bar and line away.
+    pub fn finish(&mut self) {
+        self.bar.finish();
+        if let Some(spinner) = self.spinner.take() {
+            spinner.finish_and_clear();
+        }
     }
 }
 

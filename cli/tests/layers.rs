@@ -79,11 +79,11 @@ fn auto_compares_layers_says_so_and_keeps_the_best() {
     assert!((1..candidates.len()).all(|at| score(at - 1) <= score(at)), "best first");
     assert!(candidates.len() >= 6 && candidates.iter().any(|candidate| candidate["standardise"] == true));
     let chosen: Vec<usize> = serde_json::from_value(candidates[0]["layers"].clone()).unwrap();
-    let names: Vec<String> = chosen.iter().map(usize::to_string).collect();
     let head = work.head();
-    assert_eq!(head.record.encoder.as_ref().unwrap().layers, names.join(","));
+    let recipe = &head.record.encoder.as_ref().unwrap().recipe;
+    assert_eq!(recipe["layers"], serde_json::json!(chosen));
     assert_eq!(head.dimension(), 48 * chosen.len());
-    assert!(!head.record.encoder.as_ref().unwrap().normalise);
+    assert_eq!(recipe["normalize"], false);
 
     // One entry a text holds every layer: a second run computes nothing.
     let (again, stderr) = work.train_json(&["--layers", "auto"]);

@@ -40,6 +40,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         out[base + j] = value;
         sum += value;
     }
+    sum = denominator(sum, largest);
     for (var j = 0u; j < len; j++) {
         out[base + j] /= sum;
     }

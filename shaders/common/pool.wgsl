@@ -38,9 +38,14 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     switch pooling {
         case 2u: {
             result = x[first * params.cols + id.x];
-            for (var row = first + 1u; row < end; row++) {
-                result = max(result, x[row * params.cols + id.x]);
+            // max drops NaN, which must show; by bits, since a compiler may take it that there is none.
+            var largest_bits = 0u;
+            for (var row = first; row < end; row++) {
+                let value = x[row * params.cols + id.x];
+                result = max(result, value);
+                largest_bits = max(largest_bits, bitcast<u32>(value) & 0x7fffffffu);
             }
+            result = bitcast<f32>(select(bitcast<u32>(result), largest_bits, largest_bits > 0x7f800000u));
         }
         case 1u, 3u, 4u: {
             let count = f32(end - first);

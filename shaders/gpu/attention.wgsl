@@ -159,6 +159,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var c = 0u; c < SIDE; c++) {
             total += by_lane[row * SIDE + c];
         }
+        total = denominator(total, largest[r]);
         if tile.x + row < end {
             for (var v = 0u; v < VECS; v++) {
                 let at = own_column + v * SIDE;

@@ -52,6 +52,12 @@ fn sigmoid(x: vec4<f32>) -> vec4<f32> {
     return select(e, vec4(1.0), x >= vec4(0.0)) / (1.0 + e);
 }
 
+// The result for x, NaN where x is NaN, which maxima, comparisons and sign() lose. By bits: a compiler may take it that
+// there is no NaN.
+fn keep_nan(x: vec4<f32>, result: vec4<f32>) -> vec4<f32> {
+    return select(result, x, (bitcast<vec4<u32>>(x) & vec4(0x7fffffffu)) > vec4(0x7f800000u));
+}
+
 fn activate(x: vec4<f32>) -> vec4<f32> {
     switch activation {
         case 1u: { // Gelu
@@ -61,7 +67,7 @@ fn activate(x: vec4<f32>) -> vec4<f32> {
             return 0.5 * x * (1.0 + tanh_guarded(0.79788456080286536 * fma(0.044715 * x * x, x, x)));
         }
         case 3u: { // Relu
-            return max(x, vec4(0.0));
+            return keep_nan(x, max(x, vec4(0.0)));
         }
         case 4u: { // Silu
             return x * sigmoid(x);
@@ -70,10 +76,28 @@ fn activate(x: vec4<f32>) -> vec4<f32> {
             return x * sigmoid(1.702 * x);
         }
         case 6u: { // Tanh
-            return tanh_guarded(x);
+            return keep_nan(x, tanh_guarded(x));
         }
         case 7u: { // Sigmoid
-            return sigmoid(x);
+            return keep_nan(x, sigmoid(x));
+        }
+        case 8u: { // Mish: from 20 on it is x, and e^x would overflow
+            let e = exp(min(x, vec4(20.0)));
+            let n = e * (e + 2.0);
+            return select(x * (n / (n + 2.0)), x, x > vec4(20.0));
+        }
+        case 9u: { // Relu6
+            return clamp(x, vec4(0.0), vec4(6.0));
+        }
+        case 10u: { // LeakyRelu
+            return select(x, 0.01 * x, x < vec4(0.0));
+        }
+        case 11u: { // Laplace
+            return 0.5 * (1.0 + erf((x - 0.707107) / (0.282095 * 1.41421356237309505)));
+        }
+        case 12u: { // Relu2
+            let positive = max(x, vec4(0.0));
+            return positive * positive;
         }
         default: {
             return x;

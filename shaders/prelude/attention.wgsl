@@ -18,6 +18,8 @@ struct Params {
 
 // A masked score: its exp is zero next to any real one, and unlike infinity it survives a subtraction.
 const MASKED = -3.0e38;
+// What a score that is NaN counts as: a maximum drops NaN, but keeps this.
+const OVERFLOWED = 3.4e38;
 
 // scale q k + bias, or MASKED where the key is out of the window. Rows of both count tokens of the batch.
 fn finish_score(product: f32, query: u32, key: u32, head: u32) -> f32 {
@@ -27,6 +29,8 @@ fn finish_score(product: f32, query: u32, key: u32, head: u32) -> f32 {
         let most = i32(params.max_distance);
         value += bias[i32(head) * (2 * most + 1) + clamp(distance, -most, most) + most];
     }
+    // By bits: a compiler may take it that there is no NaN.
+    value = select(value, OVERFLOWED, (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u);
     if has_window && u32(abs(distance)) > params.window {
         value = MASKED;
     }
@@ -37,6 +41,13 @@ fn finish_score(product: f32, query: u32, key: u32, head: u32) -> f32 {
 // garbage, and e^-87 vanishes in a sum that holds e^0.
 fn probability(score: f32, largest: f32) -> f32 {
     return select(0.0, exp(max(score - largest, -87.0)), score > MASKED);
+}
+
+// What a row's output is divided by: its sum, or NaN where a score was infinite or NaN, or none was above MASKED. Guarded
+// exponentials lose that, and a value that is not finite must show in the output.
+fn denominator(sum: f32, largest: f32) -> f32 {
+    let finite = largest > MASKED && largest < OVERFLOWED;
+    return bitcast<f32>(select(0x7fc00000u, bitcast<u32>(sum), finite));
 }
 
 // The keys that a tile of `rows` query rows sees: first, counted in whole blocks from the text's start, and the one after

@@ -27,6 +27,15 @@ fn exponentials(at: u32, largest: f32) -> f32 {
     return p.x + p.y + p.z + p.w;
 }
 
+fn denominators(sum: vec4<f32>, largest: vec4<f32>) -> vec4<f32> {
+    return vec4(
+        denominator(sum.x, largest.x),
+        denominator(sum.y, largest.y),
+        denominator(sum.z, largest.z),
+        denominator(sum.w, largest.w),
+    );
+}
+
 // sum + p0 v0 + p1 v1 + p2 v2 + p3 v3, by components: as vectors, all products would wait for all sums.
 fn weighted(p: vec4<f32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>, sum: vec4<f32>) -> vec4<f32> {
     return vec4(

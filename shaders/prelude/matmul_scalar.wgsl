@@ -26,7 +26,17 @@ fn residual4(base: u32, column: u32, n: u32) -> vec4<f32> {
 }
 
 fn store4(base: u32, column: u32, n: u32, value: vec4<f32>) {
-    for (var c = 0u; c < min(n - column, 4u); c++) {
-        out[base + column + c] = value[c];
+    // Written out: a component chosen by a variable would keep the sums in local memory (gpu/matmul.wgsl).
+    let at = base + column;
+    let left = n - column;
+    out[at] = value.x;
+    if left > 1u {
+        out[at + 1u] = value.y;
+    }
+    if left > 2u {
+        out[at + 2u] = value.z;
+    }
+    if left > 3u {
+        out[at + 3u] = value.w;
     }
 }

@@ -73,6 +73,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 scores[ROWS * b + r] = p;
                 sum[r] += p;
             }
+            if start + BLOCK >= last {
+                sum[r] = denominator(sum[r], largest[r]);
+            }
         }
 
         // The output accumulates in place: registers cannot hold a head of any width.

@@ -104,7 +104,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
 
         let is_last = start + BLOCK >= last;
-        let divisor = select(vec4(1.0), sum, is_last);
+        let divisor = select(vec4(1.0), denominators(sum, largest), is_last);
         let out0 = query0 * inner + head * head_dim;
         let out1 = query1 * inner + head * head_dim;
         let out2 = query2 * inner + head * head_dim;

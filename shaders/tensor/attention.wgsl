@@ -180,6 +180,7 @@ fn main(
     for (var s = 0u; s < sharers; s++) {
         total += by_lane[row * sharers + s];
     }
+    total = denominator(total, largest);
     if query < end {
         for (var g = share; g * 4u < head_dim; g += sharers) {
             store4(query * inner + head * head_dim, g, head_dim, scores[row * S_STRIDE + g] / total);

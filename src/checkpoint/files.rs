@@ -61,9 +61,16 @@ impl fmt::Debug for Bytes<'_> {
     }
 }
 
+/// The largest file that is read whole; vocabularies of a million tokens are a tenth of it.
+const LARGEST_BYTES: u64 = 256 << 20;
+
 /// The whole file, or `None` where there is none. For small files: config, tokenizer.
 pub(super) fn read_all<'a>(files: &'a dyn Files, name: &str) -> Result<Option<Bytes<'a>>> {
     match files.len(name)? {
+        Some(len) if len > LARGEST_BYTES => Err(Error::model_file(format!(
+            "cannot read {}: it has {len} bytes, and a file of its kind at most {LARGEST_BYTES}",
+            files.describe(name)
+        ))),
         Some(len) => files.read(name, 0..len).map(Some),
         None => Ok(None),
     }
@@ -149,7 +156,7 @@ impl Files for MemoryFiles {
 
 #[cfg(not(target_arch = "wasm32"))]
 mod folder {
-    use super::{Bytes, Files, checked_range};
+    use super::{Bytes, Files, check_relative, checked_range};
     use crate::error::{Error, Result};
     use memmap2::Mmap;
     use std::collections::HashMap;
@@ -196,12 +203,18 @@ mod folder {
             Error::model_file(format!("cannot read {}", self.describe(name))).with_source(error)
         }
 
+        /// Where a file is: never outside the folder, whatever a file of the checkpoint calls another.
+        fn path(&self, name: &str) -> Result<PathBuf> {
+            check_relative(name, &self.location())?;
+            Ok(self.root.join(name))
+        }
+
         fn map(&self, name: &str) -> Result<Arc<Mmap>> {
             let mut maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(map) = maps.get(name) {
                 return Ok(map.clone());
             }
-            let file = File::open(self.root.join(name)).map_err(|error| self.failed(name, error))?;
+            let file = File::open(self.path(name)?).map_err(|error| self.failed(name, error))?;
             // SAFETY: the map is read-only and never handed out as anything but bytes. Another process may still
             // change the file under it, as with every memory map; the type's documentation says so.
             let map = unsafe { Mmap::map(&file) }.map_err(|error| self.failed(name, error))?;
@@ -213,7 +226,7 @@ mod folder {
 
     impl Files for FolderFiles {
         fn len(&self, name: &str) -> Result<Option<u64>> {
-            match std::fs::metadata(self.root.join(name)) {
+            match std::fs::metadata(self.path(name)?) {
                 Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
                 Ok(_) => Ok(None),
                 Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
@@ -228,8 +241,7 @@ mod folder {
                 Error::model_file(format!("cannot read {}: there is no such file", self.describe(name)))
             })?;
             if len < MAP_FROM_BYTES {
-                let mut bytes =
-                    std::fs::read(self.root.join(name)).map_err(|error| self.failed(name, error))?;
+                let mut bytes = std::fs::read(self.path(name)?).map_err(|error| self.failed(name, error))?;
                 let range = checked_range(&range, bytes.len(), &self.describe(name))?;
                 bytes.truncate(range.end);
                 bytes.drain(..range.start);
@@ -272,6 +284,8 @@ mod tests {
             std::fs::write(folder.path().join("x"), &bytes).unwrap();
             let memory = MemoryFiles::from_iter([("x", bytes.clone())]);
             let mapped = FolderFiles::open(folder.path()).unwrap();
+            assert!(mapped.len("/etc/passwd").unwrap_err().is_model_file());
+            assert!(mapped.read("../x", 0..1).unwrap_err().is_model_file());
             for files in [&memory as &dyn Files, &mapped] {
                 assert_eq!(&files.read("x", 3..7).unwrap()[..], &bytes[3..7]);
                 assert!(files.read("x", 0..len as u64 + 1).unwrap_err().is_model_file());

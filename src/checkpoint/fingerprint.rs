@@ -3,7 +3,7 @@
 use super::Weights;
 use super::heads::is_encoder;
 use crate::error::Result;
-use crate::model::Config;
+use crate::model::{Config, Family};
 use crate::platform;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
@@ -90,6 +90,10 @@ pub(super) fn of_config(config: &Config) -> String {
         config.relative_attention_buckets,
         config.pad_token_id,
     );
+    // Only where they are on: fingerprints from before they counted stay.
+    if config.family == Family::ModernBert && (config.norm_bias || config.attention_bias || config.mlp_bias) {
+        let _ = write!(text, " {} {} {}", config.norm_bias, config.attention_bias, config.mlp_bias);
+    }
     for layer in &config.attention {
         let _ = write!(text, " {:?}/{:?}", layer.window, layer.rope_theta);
     }

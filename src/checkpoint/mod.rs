@@ -13,6 +13,7 @@ mod modules;
 mod names;
 mod open;
 mod read_config;
+mod sizes;
 #[cfg(not(target_arch = "wasm32"))]
 mod source;
 mod weights;
@@ -24,9 +25,9 @@ pub use fingerprint::Fingerprint;
 pub(crate) use heads::is_encoder;
 pub use heads::{Head, Heads};
 #[cfg(not(target_arch = "wasm32"))]
-pub use hub::{Download, Hub};
+pub use hub::{Download, Hub, HubModel};
 pub use modules::Modules;
 pub use open::Checkpoint;
 #[cfg(not(target_arch = "wasm32"))]
-pub use source::{HubModel, ModelSource};
+pub use source::ModelSource;
 pub use weights::{StoredType, Weights};

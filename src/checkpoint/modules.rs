@@ -1,9 +1,11 @@
 //! The sentence-transformers layout: modules.json and the folders it names.
 
+use super::Weights;
 use super::files::{Files, check_relative};
 use super::json::{Object, brief, read_value};
+use super::read_config::size_or;
 use crate::error::{Error, Result};
-use crate::model::Activation;
+use crate::model::{Activation, Config};
 use crate::model::{DenseLayer, Pooling};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -44,6 +46,9 @@ pub struct Modules {
     pub lowercase: bool,
     /// The similarity the embeddings were trained for (`cosine`, `dot`), if named.
     pub similarity: Option<String>,
+    /// How many columns of the finished vector are kept: the first of it, not scaled again. Source: `truncate_dim` of
+    /// sentence-transformers.
+    pub truncate_dim: Option<usize>,
     /// Folder of the transformer, with a slash at the end; empty as a rule.
     pub(crate) transformer: String,
 }
@@ -84,6 +89,10 @@ impl Modules {
             "Pooling" if at > 0 && self.pooling.is_empty() => self.read_pooling(files, path),
             "Dense" if !self.pooling.is_empty() && !self.normalize => self.read_dense(files, path),
             "Normalize" if !self.pooling.is_empty() => {
+                // Written since sentence-transformers 5.2; before, there was nothing to say.
+                if let Some(config) = read_in(files, path)? {
+                    sentence_embedding_alone(&config)?;
+                }
                 self.normalize = true;
                 Ok(())
             }
@@ -137,29 +146,23 @@ impl Modules {
         if config.bool("use_residual")?.unwrap_or(false) {
             return Err(config.wrong("use_residual", "false: residual Dense modules are not computed here"));
         }
-        for key in ["module_input_name", "module_output_name"] {
-            if !matches!(config.str(key)?, None | Some("sentence_embedding")) {
-                return Err(config.wrong(key, "sentence_embedding (the only kind computed here)"));
-            }
-        }
-        let activation = match last_part(config.str("activation_function")?.unwrap_or("Tanh")) {
-            "Identity" => None,
-            "Tanh" => Some(Activation::Tanh),
-            "Sigmoid" => Some(Activation::Sigmoid),
-            "ReLU" => Some(Activation::Relu),
-            "GELU" => Some(Activation::Gelu),
-            "SiLU" => Some(Activation::Silu),
-            _ => {
-                return Err(config.wrong(
-                    "activation_function",
-                    "one of Identity, Tanh, Sigmoid, ReLU, GELU and SiLU of torch",
-                ));
-            }
-        };
+        sentence_embedding_alone(&config)?;
+        let class = config.str("activation_function")?.unwrap_or("torch.nn.modules.activation.Tanh");
+        let activation = TORCH_ACTIVATIONS
+            .into_iter()
+            // sentence-transformers does not load functions of other packages unless told to trust them.
+            .find(|(name, _)| class.starts_with("torch.") && last_part(class) == *name)
+            .ok_or_else(|| {
+                let known = TORCH_ACTIVATIONS.map(|(name, _)| name).join(", ");
+                config.wrong("activation_function", &format!("one of torch.nn's {known}"))
+            })?
+            .1;
+        config.require_usize("in_features")?;
+        config.require_usize("out_features")?;
         self.dense.push(DenseLayer {
             name: format!("{path}/linear"),
-            in_features: config.require_usize("in_features")?,
-            out_features: config.require_usize("out_features")?,
+            in_features: size_or(&config, "in_features", 0)?,
+            out_features: size_or(&config, "out_features", 0)?,
             bias: config.bool("bias")?.unwrap_or(true),
             activation,
         });
@@ -181,16 +184,52 @@ impl Modules {
         let Some(config) = Object::read(files, "config_sentence_transformers.json")? else { return Ok(()) };
         if let Some(prompts) = config.object("prompts")? {
             for (name, prompt) in prompts.entries() {
-                let prompt = prompt.as_str().ok_or_else(|| prompts.wrong(name, "a string"))?;
+                // As sentence-transformers, for which a prompt of null is none.
+                let prompt = match prompt {
+                    Value::Null => "",
+                    other => other.as_str().ok_or_else(|| prompts.wrong(name, "a string"))?,
+                };
                 self.prompts.insert(name.clone(), prompt.to_owned());
             }
         }
         self.default_prompt_name = config.str("default_prompt_name")?.map(str::to_owned);
-        self.similarity = config.str("similarity_fn_name")?.map(str::to_owned);
+        // Nothing here depends on it, so that nothing it may be is an error.
+        self.similarity = config.get("similarity_fn_name").and_then(Value::as_str).map(str::to_owned);
+        self.truncate_dim = config.usize("truncate_dim")?;
+        if self.truncate_dim == Some(0) {
+            return Err(config.wrong("truncate_dim", "at least 1"));
+        }
         if let Some(name) = &self.default_prompt_name
             && !self.prompts.contains_key(name)
         {
             return Err(config.wrong("default_prompt_name", "one of the names in `prompts`"));
+        }
+        Ok(())
+    }
+
+    /// Checks the sizes of Dense modules against their tensors, and what goes into each.
+    ///
+    /// # Errors
+    /// They disagree.
+    pub(super) fn check_sizes(&self, config: &Config, weights: &Weights) -> Result<()> {
+        let mut width = config.hidden * self.pooling.len();
+        for dense in &self.dense {
+            let DenseLayer { name, in_features, out_features, .. } = dense;
+            let weight = format!("{name}.weight");
+            let expected = [*out_features, *in_features];
+            if let Some(found) = weights.shape(&weight).filter(|found| **found != expected) {
+                return Err(Error::model_file(format!(
+                    "cannot read the Dense module {name}: its config.json calls for {weight} of shape {expected:?}, found \
+                     {found:?}"
+                )));
+            }
+            if *in_features != width {
+                return Err(Error::model_file(format!(
+                    "cannot read the Dense module {name}: `in_features` in its config.json is {in_features}, but what \
+                     stands before it gives {width} columns"
+                )));
+            }
+            width = *out_features;
         }
         Ok(())
     }
@@ -222,11 +261,16 @@ impl ModuleEntry {
         };
         let entry = |value: Value| {
             let entry = Object::from_value(value, &file)?;
-            let path = entry.str("path")?.unwrap_or_default().trim_end_matches('/').to_owned();
+            let path = entry.str("path")?.unwrap_or_default();
+            let folder = path.strip_suffix('/').unwrap_or(path);
+            // Empty as a whole it is the checkpoint's own folder; "/" is not.
             if !path.is_empty() {
-                check_relative(&path, &file)?;
+                check_relative(folder, &file)?;
             }
-            Ok(ModuleEntry { class: last_part(entry.require_str("type")?).to_owned(), path })
+            Ok(ModuleEntry {
+                class: last_part(entry.require_str("type")?).to_owned(),
+                path: folder.to_owned(),
+            })
         };
         list.into_iter().map(entry).collect::<Result<_>>().map(Some)
     }
@@ -247,15 +291,48 @@ fn last_part(class: &str) -> &str {
     class.rsplit('.').next().unwrap_or(class)
 }
 
+/// Refuses a module that works on anything but the text's one vector.
+fn sentence_embedding_alone(config: &Object) -> Result<()> {
+    for key in ["module_input_name", "module_output_name"] {
+        if !matches!(config.str(key)?, None | Some("sentence_embedding")) {
+            return Err(config.wrong(key, "sentence_embedding (the only kind computed here)"));
+        }
+    }
+    Ok(())
+}
+
+/// A module's own config.json; none where its folder has none, or where it has no folder of its own.
+fn read_in(files: &dyn Files, folder: &str) -> Result<Option<Object>> {
+    if folder.is_empty() {
+        return Ok(None);
+    }
+    Object::read(files, &format!("{folder}/config.json"))
+}
+
 fn require(files: &dyn Files, folder: &str) -> Result<Object> {
-    let name = format!("{folder}/config.json");
-    Object::read(files, &name)?.ok_or_else(|| {
-        Error::model_file(format!(
-            "cannot read {}: modules.json names its folder, but there is no such file",
-            files.describe(&name)
-        ))
+    read_in(files, folder)?.ok_or_else(|| {
+        Error::model_file(match folder {
+            "" => format!("cannot read {}: a module of it has no folder of its own", files.describe(MODULES)),
+            _ => format!(
+                "cannot read {}: modules.json names its folder, but there is no such file",
+                files.describe(&format!("{folder}/config.json"))
+            ),
+        })
     })
 }
+
+/// The activations of a Dense module by torch's class names; none for identity.
+const TORCH_ACTIVATIONS: [(&str, Option<Activation>); 9] = [
+    ("Identity", None),
+    ("Tanh", Some(Activation::Tanh)),
+    ("Sigmoid", Some(Activation::Sigmoid)),
+    ("ReLU", Some(Activation::Relu)),
+    ("GELU", Some(Activation::Gelu)),
+    ("SiLU", Some(Activation::Silu)),
+    ("Mish", Some(Activation::Mish)),
+    ("ReLU6", Some(Activation::Relu6)),
+    ("LeakyReLU", Some(Activation::LeakyRelu)),
+];
 
 #[cfg(test)]
 mod tests {
@@ -305,7 +382,10 @@ mod tests {
             ("use_residual", json!(true)),
             ("activation_function", json!("my.module.Swoosh")),
             ("module_input_name", json!("token_embeddings")),
+            ("activation_function", json!("my.module.Tanh")),
             ("in_features", json!("many")),
+            ("in_features", json!(0)),
+            ("out_features", json!(u64::MAX)),
         ] {
             let mut config = plain.clone();
             config[key] = value;
@@ -316,6 +396,10 @@ mod tests {
             vec![POOLING, TRANSFORMER],
             vec![TRANSFORMER, ("2_Normalize", "x.Normalize")],
             vec![("../x", "x.Transformer")],
+            vec![TRANSFORMER, ("/", "x.Pooling")],
+            vec![TRANSFORMER, ("/etc", "x.Pooling")],
+            vec![TRANSFORMER, ("", "x.Pooling")],
+            vec![TRANSFORMER, ("1_Pooling/..", "x.Pooling")],
         ] {
             assert!(
                 layout(&modules, std::slice::from_ref(&pooling)).unwrap_err().is_model_file(),

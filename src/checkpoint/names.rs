@@ -28,6 +28,32 @@ pub(super) fn canonical(family: Family, stored: &str) -> String {
     }
 }
 
+/// The tensors of a masked-language-model head that go by two names: word embeddings and decoder, bias and decoder's bias. A
+/// family whose bias has one name has it twice here.
+pub(super) fn tied(family: Family) -> [&'static str; 4] {
+    let words = "embeddings.word_embeddings.weight";
+    match family {
+        Family::Bert => {
+            [words, "cls.predictions.decoder.weight", "cls.predictions.bias", "cls.predictions.decoder.bias"]
+        }
+        Family::Roberta | Family::Camembert | Family::XlmRoberta | Family::MpNet => {
+            [words, "lm_head.decoder.weight", "lm_head.bias", "lm_head.decoder.bias"]
+        }
+        Family::Albert => {
+            [words, "predictions.decoder.weight", "predictions.bias", "predictions.decoder.bias"]
+        }
+        Family::DistilBert => {
+            [words, "vocab_projector.weight", "vocab_projector.bias", "vocab_projector.bias"]
+        }
+        Family::Electra => {
+            [words, "generator_lm_head.weight", "generator_lm_head.bias", "generator_lm_head.bias"]
+        }
+        Family::ModernBert => {
+            ["embeddings.tok_embeddings.weight", "decoder.weight", "decoder.bias", "decoder.bias"]
+        }
+    }
+}
+
 /// Tensors that older versions of transformers saved though nothing was learned in them.
 pub(super) fn is_unused_buffer(name: &str) -> bool {
     ["position_ids", "token_type_ids", "rotary_emb.inv_freq"].iter().any(|end| name.ends_with(end))

@@ -7,6 +7,8 @@ use super::fingerprint::Fingerprint;
 use super::heads::Heads;
 use super::json::Object;
 use super::modules::Modules;
+use super::read_config::unnamed;
+use super::sizes;
 use crate::error::{Error, Result};
 use crate::model::Config;
 use crate::model::HeadKind;
@@ -62,12 +64,26 @@ impl Checkpoint {
         };
         let mut config = Config::from_json(&bytes, &files.describe(&name))?;
         let mut weights = Weights::open(files.clone(), config.family, &root)?;
+        weights.resolve_tied(config.tie_word_embeddings);
+        sizes::check(&config, &weights, &files.describe(&name))?;
         for folder in modules.iter().flat_map(Modules::tensor_folders) {
             weights.add_module(folder)?;
         }
+        if let Some(modules) = &modules {
+            modules.check_sizes(&config, &weights)?;
+        }
         let heads = Heads::detect(&config, &weights);
         config.has_pooler = heads.has(HeadKind::Pooler);
-        let tokenizer = TokenizerFiles::read(&*files, &root)?;
+        if config.labels.is_empty()
+            && let Some(head) = heads.get(HeadKind::Sequence).or_else(|| heads.get(HeadKind::Token))
+        {
+            config.labels = (0..head.outputs).map(unnamed).collect();
+        }
+        let mut tokenizer = TokenizerFiles::read(&*files, &root)?;
+        let raw =
+            Object::from_value(super::json::parse(&bytes, &files.describe(&name))?, &files.describe(&name))?;
+        tokenizer.model_class =
+            raw.get("tokenizer_class").and_then(|class| class.as_str()).map(str::to_owned);
         drop(bytes);
         Ok(Checkpoint { files, config, modules, weights, heads, tokenizer, fingerprint: OnceLock::new() })
     }
@@ -106,6 +122,7 @@ impl Checkpoint {
     pub fn tokenizer_source(&self) -> TokenizerSource<'_> {
         TokenizerSource {
             files: &self.tokenizer,
+            family: self.config.family,
             max_tokens: self.max_tokens(),
             vocab_rows: self.config.vocab,
             type_rows: self.config.type_vocab,
@@ -139,7 +156,8 @@ impl Checkpoint {
     /// The names of a classifier's outputs: `id2label`, or `LABEL_0`, `LABEL_1`, ... where the config has none.
     ///
     /// # Errors
-    /// There is no such head, or the config names another number of labels than the head has.
+    /// There is no such head, what the config says of it cannot be read, or it names another number of labels than the head
+    /// has.
     pub fn labels(&self, kind: HeadKind) -> Result<Vec<String>> {
         let Some(head) = self.heads.get(kind) else {
             return Err(Error::model_file(format!(
@@ -148,8 +166,8 @@ impl Checkpoint {
                 kind.name()
             )));
         };
-        if self.config.labels.is_empty() {
-            return Ok((0..head.outputs).map(|id| format!("LABEL_{id}")).collect());
+        if let Some(problem) = self.config.classifier_problems.first() {
+            return Err(Error::model_file(problem.clone()));
         }
         if self.config.labels.len() != head.outputs {
             return Err(Error::model_file(format!(
@@ -215,6 +233,8 @@ impl TokenizerFiles {
             vocab,
             config: object("tokenizer_config.json")?,
             special_tokens: object("special_tokens_map.json")?,
+            added_tokens: object("added_tokens.json")?,
+            model_class: None,
             location: files.location(),
         })
     }

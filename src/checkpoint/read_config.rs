@@ -3,6 +3,7 @@
 use super::json::Object;
 use crate::error::{Error, Result};
 use crate::model::{Activation, ClassifierPooling, Config, Family, LayerAttention, ProblemType};
+use serde_json::Value;
 
 impl Config {
     /// Reads config.json. `file` names it in messages. Defaults are those of the family's config class in transformers.
@@ -27,23 +28,34 @@ impl Config {
         if hidden % heads != 0 {
             return Err(config.wrong(heads_key, &format!("a divisor of `{hidden_key}` ({hidden})")));
         }
+        if layers > MOST_LAYERS {
+            return Err(config.wrong(layers_key, &format!("between 1 and {MOST_LAYERS}")));
+        }
+        let head_dim = hidden / heads;
+        if family == Family::ModernBert && head_dim % 2 != 0 {
+            let expected = format!("heads of an even width, for rotary positions; {hidden} / {heads} is odd");
+            return Err(config.wrong(heads_key, &expected));
+        }
         let embedding_size = match family {
-            Family::Electra | Family::Albert => config.usize("embedding_size")?.unwrap_or(128),
+            Family::Electra | Family::Albert => size_or(&config, "embedding_size", 128)?,
             _ => hidden,
         };
-        let max_positions = match config.usize("max_position_embeddings")? {
-            Some(positions) => positions,
-            None if family == Family::ModernBert => 8192,
-            None => 512,
-        };
+        let positions_default = if family == Family::ModernBert { 8192 } else { 512 };
+        let max_positions = size_or(&config, "max_position_embeddings", positions_default)?;
         let pad_default = match family {
             Family::Roberta | Family::Camembert | Family::XlmRoberta | Family::MpNet => 1,
             Family::ModernBert => 50283,
             _ => 0,
         };
-        let pad_token_id = config.usize("pad_token_id")?.unwrap_or(pad_default) as u32;
+        // As torch's Embedding, which takes it for a row of the table.
+        let pad_token_id = match config.usize("pad_token_id")? {
+            Some(id) if id >= vocab => {
+                return Err(config.wrong("pad_token_id", &format!("below `vocab_size` ({vocab})")));
+            }
+            id => id.unwrap_or(pad_default),
+        };
         let position_offset = match family {
-            Family::Roberta | Family::Camembert | Family::XlmRoberta => pad_token_id as usize + 1,
+            Family::Roberta | Family::Camembert | Family::XlmRoberta => pad_token_id + 1,
             // MPNet's embeddings fix their padding row at 1, whatever the config's pad_token_id is.
             Family::MpNet => 2,
             _ => 0,
@@ -70,53 +82,77 @@ impl Config {
         let flag = |key: &str, modern_default: bool| -> Result<bool> {
             if modern { Ok(config.bool(key)?.unwrap_or(modern_default)) } else { Ok(true) }
         };
+        let mut classifier = ClassifierSettings::default();
+        let labels = classifier.or_default(labels(&config));
+        let problem_type = classifier.or_default(problem_type(&config));
+        let classifier_pooling = match config.get("classifier_pooling").filter(|_| modern).map(Value::as_str)
+        {
+            None | Some(Some("cls")) => ClassifierPooling::Cls,
+            Some(Some("mean")) => ClassifierPooling::Mean,
+            Some(_) => {
+                classifier.problem(config.wrong("classifier_pooling", "cls or mean"));
+                ClassifierPooling::Cls
+            }
+        };
+        let classifier_activation = match family {
+            Family::ModernBert => {
+                let read = activation(&config, "classifier_activation", "gelu");
+                read.unwrap_or_else(|error| {
+                    classifier.problem(error);
+                    Activation::Gelu
+                })
+            }
+            // What ElectraClassificationHead and DistilBertForSequenceClassification have in their code.
+            Family::Electra => Activation::Gelu,
+            Family::DistilBert => Activation::Relu,
+            _ => Activation::Tanh,
+        };
         Ok(Config {
             family,
-            architectures: config.strings("architectures")?.unwrap_or_default(),
+            architectures: names(&config, "architectures"),
             hidden,
             embedding_size,
             layers,
             heads,
-            head_dim: hidden / heads,
+            head_dim,
             intermediate,
             vocab,
             max_positions,
             position_offset,
             type_vocab: match family {
                 Family::DistilBert | Family::MpNet | Family::ModernBert => 0,
-                _ => config.usize("type_vocab_size")?.unwrap_or(2),
+                _ => match config.usize("type_vocab_size")? {
+                    Some(0) => 0,
+                    _ => size_or(&config, "type_vocab_size", 2)?,
+                },
             },
             layer_norm_eps: layer_norm_eps as f32,
             activation: activation(&config, activation_key, activation_default)?,
             has_pooler: false,
-            pad_token_id,
+            pad_token_id: u32::try_from(pad_token_id)
+                .map_err(|_| config.wrong("pad_token_id", "a number of 32 bits"))?,
             max_tokens,
             attention: layer_attention(&config, family, layers)?,
             relative_attention_buckets: match family {
-                Family::MpNet => Some(config.usize("relative_attention_num_buckets")?.unwrap_or(32)),
+                Family::MpNet => match size_or(&config, "relative_attention_num_buckets", 32)? {
+                    // Half of them for either direction, half of those for exact distances.
+                    0..4 => return Err(config.wrong("relative_attention_num_buckets", "at least 4")),
+                    buckets => Some(buckets),
+                },
                 _ => None,
             },
             layer_groups: layer_groups(&config, family, layers)?,
             norm_bias: flag("norm_bias", false)?,
             attention_bias: flag("attention_bias", false)?,
             mlp_bias: flag("mlp_bias", false)?,
-            classifier_pooling: match config.str("classifier_pooling")?.filter(|_| modern) {
-                None | Some("cls") => ClassifierPooling::Cls,
-                Some("mean") => ClassifierPooling::Mean,
-                Some(_) => return Err(config.wrong("classifier_pooling", "cls or mean")),
-            },
+            classifier_pooling,
             classifier_bias: flag("classifier_bias", false)?,
-            classifier_activation: match family {
-                Family::ModernBert => activation(&config, "classifier_activation", "gelu")?,
-                // What ElectraClassificationHead and DistilBertForSequenceClassification have in their code.
-                Family::Electra => Activation::Gelu,
-                Family::DistilBert => Activation::Relu,
-                _ => Activation::Tanh,
-            },
+            classifier_activation,
             decoder_bias: flag("decoder_bias", true)?,
             tie_word_embeddings: config.bool("tie_word_embeddings")?.unwrap_or(true),
-            labels: labels(&config)?,
-            problem_type: problem_type(&config)?,
+            labels,
+            problem_type,
+            classifier_problems: classifier.problems,
         })
     }
 }
@@ -149,13 +185,50 @@ fn refuse_variants(config: &Object) -> Result<()> {
     Ok(())
 }
 
-/// A size that must be there and must not be zero. The upper bound keeps products of sizes far from overflow.
-fn size(config: &Object, key: &str) -> Result<usize> {
-    let value = config.require_usize(key)?;
-    if value == 0 || value > 1 << 24 {
-        return Err(config.wrong(key, "between 1 and 16777216"));
+/// What belongs to a checkpoint's own classifier. What cannot be read there is kept for those who need it: embeddings do not.
+#[derive(Default)]
+struct ClassifierSettings {
+    problems: Vec<String>,
+}
+
+impl ClassifierSettings {
+    fn problem(&mut self, error: Error) {
+        self.problems.push(error.to_string());
     }
-    Ok(value)
+
+    fn or_default<T: Default>(&mut self, read: Result<T>) -> T {
+        read.unwrap_or_else(|error| {
+            self.problem(error);
+            T::default()
+        })
+    }
+}
+
+/// More layers than any encoder of these families has; the largest have 48.
+const MOST_LAYERS: usize = 1024;
+
+/// No size is larger: their products stay far from overflow. What a size may be beyond that, the tensors say
+/// ([`sizes`](super::sizes)).
+const LARGEST: usize = 1 << 24;
+
+/// A size that must be there and must not be zero.
+fn size(config: &Object, key: &str) -> Result<usize> {
+    config.require_usize(key)?;
+    size_or(config, key, 0)
+}
+
+/// A size that must not be zero; without one, `default`.
+pub(super) fn size_or(config: &Object, key: &str, default: usize) -> Result<usize> {
+    match config.usize(key)?.unwrap_or(default) {
+        value @ 1..=LARGEST => Ok(value),
+        _ => Err(config.wrong(key, &format!("between 1 and {LARGEST}"))),
+    }
+}
+
+/// The strings of a list that nothing depends on but what a head is called.
+fn names(config: &Object, key: &str) -> Vec<String> {
+    let list = config.get(key).and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 fn layer_groups(config: &Object, family: Family, layers: usize) -> Result<usize> {
@@ -208,15 +281,21 @@ fn layer_attention(config: &Object, family: Family, layers: usize) -> Result<Vec
             Some(theta) => theta,
             None => config.f64(old_key)?.unwrap_or(default),
         };
+        let theta = theta as f32;
         if !(theta > 0.0 && theta.is_finite()) {
             return Err(config.wrong(old_key, "a positive number"));
         }
-        Ok(theta as f32)
+        Ok(theta)
     };
     let global = theta("full_attention", "global_rope_theta", 160_000.0)?;
     let local = theta("sliding_attention", "local_rope_theta", 10_000.0)?;
     // `local_attention` is the whole window: half of it to each side.
-    let window = config.usize("local_attention")?.unwrap_or(128) / 2;
+    let window = match config.usize("local_attention")? {
+        Some(window) if window > LARGEST => {
+            return Err(config.wrong("local_attention", &format!("at most {LARGEST}")));
+        }
+        window => window.unwrap_or(128) / 2,
+    };
     Ok(is_global
         .into_iter()
         .map(|is_global| match is_global {
@@ -226,20 +305,45 @@ fn layer_attention(config: &Object, family: Family, layers: usize) -> Result<Vec
         .collect())
 }
 
+/// `id2label`, a name for each output. Values that are no strings are named as transformers prints them, and `null` as it
+/// names an output without a name; without a map, `num_labels` outputs have no names.
 fn labels(config: &Object) -> Result<Vec<String>> {
-    let Some(map) = config.object("id2label")? else { return Ok(vec![]) };
+    let Some(map) = config.get("id2label") else {
+        let count = config.usize("num_labels")?.unwrap_or(0);
+        return match count {
+            0..=LARGEST => Ok((0..count).map(unnamed).collect()),
+            _ => Err(config.wrong("num_labels", &format!("at most {LARGEST}"))),
+        };
+    };
     let expected = "an object from 0, 1, 2, ... to names";
+    let wrong = || config.wrong("id2label", expected);
+    let name = |id: usize, label: &Value| match label {
+        Value::String(label) => Some(label.clone()),
+        Value::Null => Some(unnamed(id)),
+        Value::Bool(label) => Some(if *label { "True" } else { "False" }.to_owned()),
+        Value::Number(label) => Some(label.to_string()),
+        Value::Array(_) | Value::Object(_) => None,
+    };
+    let map = map.as_object().ok_or_else(wrong)?;
     let mut labels: Vec<(usize, String)> = map
-        .entries()
-        .map(|(id, label)| Some((id.parse().ok()?, label.as_str()?.to_owned())))
+        .iter()
+        .map(|(id, label)| {
+            let id = id.trim().parse().ok()?;
+            Some((id, name(id, label)?))
+        })
         .collect::<Option<_>>()
-        .ok_or_else(|| config.wrong("id2label", expected))?;
+        .ok_or_else(wrong)?;
     // The file's order says nothing: "10" may stand before "2".
     labels.sort();
     if labels.iter().enumerate().any(|(at, (id, _))| at != *id) {
-        return Err(config.wrong("id2label", expected));
+        return Err(wrong());
     }
     Ok(labels.into_iter().map(|(_, label)| label).collect())
+}
+
+/// What transformers calls an output without a name.
+pub(super) fn unnamed(id: usize) -> String {
+    format!("LABEL_{id}")
 }
 
 fn problem_type(config: &Object) -> Result<Option<ProblemType>> {
@@ -255,7 +359,7 @@ fn activation(config: &Object, key: &str, default: &str) -> Result<Activation> {
         config.wrong(
             key,
             "an activation this program has: gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu, silu, swish, \
-             quick_gelu, tanh or sigmoid",
+             quick_gelu, tanh, sigmoid, mish, relu6, leaky_relu, laplace or relu2",
         )
     })
 }
@@ -263,7 +367,7 @@ fn activation(config: &Object, key: &str, default: &str) -> Result<Activation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn read(changes: Value) -> Result<Config> {
         let mut config = json!({"model_type": "bert", "hidden_size": 48, "num_hidden_layers": 4,
@@ -292,18 +396,78 @@ mod tests {
             ("vocab_size", json!(-1)),
             ("vocab_size", Value::Null),
             ("layer_norm_eps", json!(2)),
-            ("hidden_act", json!("mish")),
+            ("hidden_act", json!("gelu_10")),
             ("position_embedding_type", json!("relative_key")),
             ("is_decoder", json!(true)),
-            ("id2label", json!({"0": "a", "2": "b"})),
-            ("problem_type", json!("ranking")),
-            ("architectures", json!("BertModel")),
+            ("hidden_size", json!(1u64 << 40)),
+            ("num_hidden_layers", json!(20_000)),
+            ("num_attention_heads", json!(0)),
+            ("intermediate_size", json!((1 << 24) + 1)),
+            ("max_position_embeddings", json!(0)),
+            ("type_vocab_size", json!(1u64 << 33)),
+            ("pad_token_id", json!(1u64 << 32)),
+            ("pad_token_id", json!(368)),
+            ("layer_norm_eps", json!(-1e-12)),
         ] {
             let error = read(json!({key: value.clone()})).unwrap_err();
             assert!(error.is_model_file());
             let named = if value == json!(50) { "num_attention_heads" } else { key };
             assert!(error.to_string().contains(named), "{error}");
         }
+    }
+
+    #[test]
+    fn sizes_of_one_family_are_bounded_too() {
+        for (family, key, value) in [
+            ("mpnet", "relative_attention_num_buckets", json!(0)),
+            ("mpnet", "relative_attention_num_buckets", json!(1)),
+            ("mpnet", "relative_attention_num_buckets", json!(1u64 << 40)),
+            ("electra", "embedding_size", json!(0)),
+            ("albert", "embedding_size", json!(1u64 << 25)),
+            ("albert", "num_hidden_groups", json!(5)),
+            ("roberta", "pad_token_id", json!(367)),
+            ("modernbert", "num_attention_heads", json!(16)),
+            ("modernbert", "local_attention", json!(u64::MAX)),
+            ("modernbert", "global_rope_theta", json!(1e300)),
+            ("modernbert", "local_rope_theta", json!(0)),
+        ] {
+            let error = read(json!({"model_type": family, key: value})).unwrap_err();
+            let named = if key == "pad_token_id" { "max_position_embeddings" } else { key };
+            assert!(error.to_string().contains(named), "{family} {key}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_a_classifier_is_an_error_for_those_alone_who_need_it() {
+        for (changes, labels) in [
+            (json!({"id2label": {"0": 0, "1": 1}}), vec!["0", "1"]),
+            (json!({"id2label": {"0": null, " 1": true}}), vec!["LABEL_0", "True"]),
+            (json!({"num_labels": 3}), vec!["LABEL_0", "LABEL_1", "LABEL_2"]),
+            (json!({"architectures": "BertModel"}), vec![]),
+        ] {
+            let config = read(changes).unwrap();
+            assert_eq!(config.labels, labels);
+            assert!(config.classifier_problems.is_empty());
+        }
+        for (key, value) in [
+            ("id2label", json!({"0": "a", "2": "b"})),
+            ("id2label", json!({"1": "a", "2": "b"})),
+            ("id2label", json!({"a": 0})),
+            ("id2label", json!({"0": ["a"]})),
+            ("id2label", json!(["a", "b"])),
+            ("id2label", json!("a")),
+            ("num_labels", json!("two")),
+            ("num_labels", json!(u64::MAX)),
+            ("problem_type", json!("ranking")),
+            ("problem_type", json!(3)),
+        ] {
+            let config = read(json!({key: value})).unwrap();
+            assert_eq!(config.classifier_problems.len(), 1, "{key}");
+            assert!(config.classifier_problems[0].contains(key), "{key}");
+        }
+        let modern =
+            json!({"model_type": "modernbert", "classifier_pooling": "max", "classifier_activation": 1});
+        assert_eq!(read(modern).unwrap().classifier_problems.len(), 2);
     }
 
     #[test]

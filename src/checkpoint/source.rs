@@ -1,6 +1,6 @@
 //! Where a model named by a user is: a folder, or a repository on the hub.
 
-use super::hub::{Download, Hub};
+use super::hub::{Download, Hub, HubModel};
 use crate::error::{Error, Result};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -21,15 +21,6 @@ pub enum ModelSource {
     Folder(PathBuf),
     /// A repository.
     Hub(HubModel),
-}
-
-/// A repository on the hub, at a revision.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct HubModel {
-    /// `org/name`, or `name` for some old ones.
-    pub id: String,
-    /// A branch, a tag, a commit or `refs/pr/N`.
-    pub revision: String,
 }
 
 impl ModelSource {
@@ -57,21 +48,14 @@ impl FromStr for ModelSource {
             return Ok(ModelSource::Folder(path.to_path_buf()));
         }
         let (id, revision) = name.split_once('@').unwrap_or((name, "main"));
-        let is_word = |word: &str| {
-            let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-            !word.is_empty()
-                && word.chars().all(allowed)
-                && !word.starts_with(['.', '-'])
-                && !word.contains("..")
-        };
-        let is_id = id.split('/').all(is_word) && id.split('/').count() <= 2;
-        if !is_id || !revision.split('/').all(is_word) {
+        let model = HubModel { id: id.to_owned(), revision: revision.to_owned() };
+        if !model.is_name() {
             return Err(Error::input(format!(
                 "cannot find the model {name:?}: it is neither a folder here nor an id of the hub (org/name, or \
                  org/name@revision)"
             )));
         }
-        Ok(ModelSource::Hub(HubModel { id: id.to_owned(), revision: revision.to_owned() }))
+        Ok(ModelSource::Hub(model))
     }
 }
 
@@ -80,15 +64,6 @@ impl fmt::Display for ModelSource {
         match self {
             ModelSource::Folder(path) => path.display().fmt(f),
             ModelSource::Hub(model) => model.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for HubModel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.revision.as_str() {
-            "main" => f.write_str(&self.id),
-            revision => write!(f, "{}@{revision}", self.id),
         }
     }
 }

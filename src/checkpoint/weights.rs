@@ -1,6 +1,6 @@
 //! Tensors of a checkpoint: found in one safetensors file or in shards, checked, converted to f32.
 
-use super::files::{Files, check_relative, read_all};
+use super::files::{Files, check_relative};
 use super::json::Object;
 use super::names;
 use crate::error::{Error, Result};
@@ -29,6 +29,8 @@ pub enum StoredType {
     F16,
     /// The upper half of an f32.
     Bf16,
+    /// 64-bit floating point, rounded to f32 when it is read.
+    F64,
 }
 
 impl StoredType {
@@ -37,16 +39,18 @@ impl StoredType {
             Dtype::F32 => Some(StoredType::F32),
             Dtype::F16 => Some(StoredType::F16),
             Dtype::BF16 => Some(StoredType::Bf16),
+            Dtype::F64 => Some(StoredType::F64),
             _ => None,
         }
     }
 
-    /// `f32`, `f16` or `bf16`.
+    /// `f32`, `f16`, `bf16` or `f64`.
     pub fn name(self) -> &'static str {
         match self {
             StoredType::F32 => "f32",
             StoredType::F16 => "f16",
             StoredType::Bf16 => "bf16",
+            StoredType::F64 => "f64",
         }
     }
 
@@ -55,6 +59,7 @@ impl StoredType {
         match self {
             StoredType::F32 => 4,
             StoredType::F16 | StoredType::Bf16 => 2,
+            StoredType::F64 => 8,
         }
     }
 }
@@ -163,6 +168,29 @@ impl Weights {
         }
     }
 
+    /// Gives the word embeddings and the decoder's bias of a masked-language-model head the names that plans ask for, where
+    /// the file has them under the other of their two names.
+    ///
+    /// The decoder's matrix is the word embeddings, and its bias a parameter of the head, unless the config unties them; a
+    /// file may keep either name of a shared tensor (safetensors' `save_model` keeps one). Untied, the decoder's own bias
+    /// is added. Source: `_tied_weights_keys` of transformers.
+    pub(super) fn resolve_tied(&mut self, tied: bool) {
+        let [words, decoder, bias, decoder_bias] = names::tied(self.family);
+        if tied && !self.tensors.contains_key(words) {
+            self.alias(words, decoder);
+        }
+        if !tied || !self.tensors.contains_key(bias) {
+            self.alias(bias, decoder_bias);
+        }
+    }
+
+    /// Makes `name` another name of `known`, if that is there.
+    fn alias(&mut self, name: &str, known: &str) {
+        if let Some(tensor) = self.tensors.get(known).cloned() {
+            self.tensors.insert(name.to_owned(), tensor);
+        }
+    }
+
     /// Adds the tensors of a sentence-transformers module: `FOLDER/linear.weight`.
     pub(super) fn add_module(&mut self, folder: &str) -> Result<()> {
         let file = format!("{folder}/{SINGLE}");
@@ -192,12 +220,15 @@ impl Weights {
 
     /// How many numbers the checkpoint holds, heads included.
     pub fn parameters(&self) -> usize {
-        self.tensors.values().map(Tensor::len).sum()
+        self.parameters_of(|_| true)
     }
 
     /// How many numbers the tensors hold whose names pass `keep`.
     pub fn parameters_of(&self, keep: impl Fn(&str) -> bool) -> usize {
-        self.tensors.iter().filter(|(name, _)| keep(name)).map(|(_, tensor)| tensor.len()).sum()
+        // A tensor with two names counts once.
+        let mut seen = std::collections::BTreeSet::new();
+        let kept = self.tensors.iter().filter(|(name, _)| keep(name)).map(|(_, tensor)| tensor);
+        kept.filter(|tensor| seen.insert((&tensor.file, tensor.range.start))).map(Tensor::len).sum()
     }
 
     /// How most of the numbers are stored. None: in a way that is not read here (integers, 8-bit floats).
@@ -222,7 +253,7 @@ impl Weights {
     /// # Errors
     /// It is missing, has another shape, is stored in a type that is not read, or holds NaN or infinity.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let mut values = Vec::with_capacity(shape.iter().product());
+        let mut values = Vec::new();
         self.append(name, shape, &mut values)?;
         Ok(values)
     }
@@ -254,12 +285,13 @@ impl Weights {
         }
         let stored = StoredType::from_dtype(tensor.dtype).ok_or_else(|| {
             failed(format!(
-                "expected f32, f16 or bf16, found {:?}; quantised checkpoints are not read",
+                "expected f32, f16, bf16 or f64, found {:?}; quantised checkpoints are not read",
                 tensor.dtype
             ))
         })?;
         let bytes = self.files.read(&tensor.file, tensor.range.clone())?;
         let start = values.len();
+        values.reserve_exact(tensor.len());
         widen(stored, &bytes, values);
         if let Some(at) = values[start..].iter().position(|value| !value.is_finite()) {
             return Err(failed(format!(
@@ -299,7 +331,7 @@ impl Weights {
 
 impl WeightSource for Weights {
     fn load(&self, spec: &WeightSpec) -> Result<Vec<f32>> {
-        let mut values = Vec::with_capacity(spec.len());
+        let mut values = Vec::new();
         for part in &spec.parts {
             self.append(&part.name, &part.shape, &mut values)?;
         }
@@ -329,6 +361,9 @@ fn widen(stored: StoredType, bytes: &[u8], values: &mut Vec<f32>) {
         }
         StoredType::Bf16 => {
             values.extend(bytes.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()));
+        }
+        StoredType::F64 => {
+            values.extend(bytes.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes) as f32));
         }
     }
 }
@@ -383,7 +418,7 @@ fn read_header(files: &dyn Files, name: &str) -> Result<Vec<(String, Tensor)>> {
 /// Says which weights were looked for and what was there in their place.
 fn no_tensors(files: &dyn Files, root: &str) -> Error {
     let place = files.describe(root.trim_end_matches('/'));
-    let has = |name: &str| read_all(files, &format!("{root}{name}")).is_ok_and(|bytes| bytes.is_some());
+    let has = |name: &str| files.len(&format!("{root}{name}")).is_ok_and(|len| len.is_some());
     if has("pytorch_model.bin") || has("pytorch_model.bin.index.json") {
         return Error::model_file(format!(
             "cannot read the weights in {place}: expected {SINGLE}, found pytorch_model.bin, a pickle, which can run \

@@ -88,7 +88,8 @@ impl EncoderBuilder {
         self
     }
 
-    /// Runs the kernels of another class than the adapter's own; for tests and measurements.
+    /// For tests and measurements: runs the kernels of another class than the adapter's own.
+    #[doc(hidden)]
     #[must_use]
     pub fn kernels(mut self, class: Class) -> Self {
         self.kernels = Some(class);

@@ -8,6 +8,7 @@ mod profile;
 #[cfg(not(target_arch = "wasm32"))]
 mod random_model;
 mod recipe;
+mod request;
 mod session;
 mod stages;
 mod summary;
@@ -16,8 +17,11 @@ mod text;
 pub use builder::EncoderBuilder;
 pub use dtype::Dtype;
 pub use options::{CancelToken, EmbedOptions, EncodeProgress, Layers, ProgressFn, Prompt};
-pub use outputs::finetuned::{Aggregation, Classification, Entity, Ranked};
-pub use outputs::pretraining::{MaskCandidate, NextSentence, PseudoPerplexity};
+pub use outputs::classify::Classification;
+pub use outputs::fill_mask::{FilledMasks, MaskCandidate, PseudoPerplexity};
+pub use outputs::next_sentence::NextSentence;
+pub use outputs::rerank::Ranked;
+pub use outputs::tag::{Aggregation, Entity, Tagged};
 pub use outputs::tokens::{TokenOutputs, TokenRequest};
 pub use profile::{KernelProfile, Profile};
 #[cfg(not(target_arch = "wasm32"))]
@@ -59,9 +63,12 @@ pub struct Encoder {
     device: DeviceReport,
     weights: WeightType,
     batch_tokens: usize,
-    /// Plans whose weights are on the device, by what they compute.
+    /// Plans whose weights are on the device, by what they compute; the one used last stands last.
     plans: Mutex<Vec<(Request, Arc<PlannedPass>)>>,
 }
+
+/// So many plans are kept. Weights are shared between them and leave the device with the last plan that uses them.
+const PLANS_KEPT: usize = 16;
 
 /// A plan and its weights on the engine.
 pub(crate) struct PlannedPass {
@@ -119,14 +126,21 @@ impl Encoder {
         let weights: &dyn WeightSource = self.checkpoint.weights();
         let prepared = self.engine.prepare(&plan, weights, self.weights).await?;
         let pass = Arc::new(PlannedPass { plan, prepared });
-        // Two callers may have built the same pass at once: the weights are shared, so the loser costs little.
         let mut plans = self.plans.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        // Two callers may have built the same pass at once: the weights are shared, so the loser costs little.
+        plans.retain(|(known, _)| known != request);
         plans.push((request.clone(), pass.clone()));
+        let surplus = plans.len().saturating_sub(PLANS_KEPT);
+        plans.drain(..surplus);
         Ok(pass)
     }
 
     fn known_pass(&self, request: &Request) -> Option<Arc<PlannedPass>> {
-        let plans = self.plans.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        plans.iter().find(|(known, _)| known == request).map(|(_, pass)| pass.clone())
+        let mut plans = self.plans.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let at = plans.iter().position(|(known, _)| known == request)?;
+        let found = plans.remove(at);
+        let pass = found.1.clone();
+        plans.push(found);
+        Some(pass)
     }
 }

@@ -161,6 +161,19 @@ pub struct EmbedOptions {
 }
 
 impl EmbedOptions {
+    /// Stops a pass that is no longer wanted.
+    pub(crate) fn check_cancel(&self) -> Result<()> {
+        self.cancel.as_ref().map_or(Ok(()), CancelToken::check)
+    }
+
+    /// Tokens that the windows share which long texts are split into; none where they are not.
+    pub(crate) fn window_overlap(&self) -> Option<usize> {
+        match self.truncate {
+            Truncate::Window { overlap } => Some(overlap),
+            _ => None,
+        }
+    }
+
     /// Reports progress to this function.
     #[must_use]
     pub fn with_progress(mut self, progress: impl Fn(EncodeProgress) + Send + Sync + 'static) -> Self {

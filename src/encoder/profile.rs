@@ -1,10 +1,11 @@
 //! Where the time of a batch goes, kernel by kernel.
 
+use super::session::{fill, select_none};
 use super::{EmbedOptions, Encoder, Text};
 use crate::error::{Error, Result};
 use crate::plan::{Peak, Request};
 use crate::platform::entry;
-use crate::text::PackedBatch;
+use crate::text::Encoding;
 
 /// One batch, kernel by kernel.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -50,13 +51,14 @@ impl Encoder {
         texts: impl IntoIterator<Item = T>,
         options: &EmbedOptions,
     ) -> Result<Profile> {
-        let mut batch = PackedBatch::new();
-        for encoding in self.encode(texts, options)? {
-            if batch.texts() > 0 && batch.tokens() + encoding.ids.len() > self.batch_tokens {
-                break;
-            }
-            batch.push(&encoding.ids, &encoding.type_ids, self.config().position_offset);
-        }
+        let encodings = self.encode_windows(texts, options)?;
+        let mut tokens = 0;
+        let fits = encodings.iter().position(|encoding| {
+            tokens += encoding.len();
+            tokens > self.batch_tokens
+        });
+        let first = &encodings[..fits.unwrap_or(encodings.len()).max(1).min(encodings.len())];
+        let batch = fill(first, self.config().position_offset, &select_none);
         if batch.texts() == 0 {
             return Err(Error::input("cannot time the kernels: no text was given; give at least one"));
         }
@@ -66,7 +68,7 @@ impl Encoder {
         let mut kernels: Vec<KernelProfile> = Vec::new();
         let mut last_step = None;
         for time in self.engine.profile(&pass.prepared, &batch).await? {
-            let step = &pass.plan.steps[time.step];
+            let step = &pass.plan.steps()[time.step];
             // A step of several dispatches (a table in slices) costs once.
             let cost =
                 if last_step == Some(time.step) { Default::default() } else { pass.plan.cost(step, &batch) };
@@ -113,17 +115,13 @@ impl Encoder {
     pub fn flops(&self, lens: impl IntoIterator<Item = usize>, options: &EmbedOptions) -> Result<u64> {
         let request = Request { embeddings: Some(self.embedding_request(options)?), ..Request::default() };
         let plan = crate::plan::families::plan(self.config(), &request)?;
-        let mut batch = PackedBatch::new();
-        for len in lens {
-            batch.push(&vec![0; len], &vec![0; len], 0);
-        }
-        Ok(plan.flops(&batch))
+        let of_len = |len| Encoding { ids: vec![0; len], type_ids: vec![0; len], ..Encoding::default() };
+        let encodings: Vec<Encoding> = lens.into_iter().map(of_len).collect();
+        Ok(plan.flops(&fill(&encodings, 0, &select_none)))
     }
 
-    /// Bytes of weights and of batch buffers on the device, of every pass used so far. Weights that passes share count once
-    /// for each.
+    /// Bytes on the device: weights of the passes at hand, and the buffers of batches, which passes share.
     pub fn device_bytes(&self) -> usize {
-        let plans = self.plans.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        plans.iter().map(|(_, pass)| pass.prepared.bytes()).sum()
+        self.engine.bytes()
     }
 }

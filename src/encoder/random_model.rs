@@ -110,7 +110,7 @@ impl RandomModel {
             )
         };
         Ok(plan
-            .weights
+            .weights()
             .iter()
             .flat_map(|spec| spec.parts.iter().map(|part| tensor(spec.kind, part)))
             .collect())

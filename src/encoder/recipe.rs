@@ -21,10 +21,13 @@ pub struct EmbeddingRecipe {
     pub mix: LayerMix,
     /// Poolings, side by side.
     pub pooling: Vec<Pooling>,
-    /// Dense modules applied.
+    /// Modules applied after pooling: where each is, and what it does.
     pub dense: Vec<String>,
-    /// Columns kept.
+    /// Columns kept, before scaling.
     pub dimensions: Option<usize>,
+    /// Columns kept of the finished vector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub truncate_dim: Option<usize>,
     /// Scaled to unit length.
     pub normalize: bool,
     /// Text put before every input.
@@ -32,6 +35,10 @@ pub struct EmbeddingRecipe {
     /// Whether that text's tokens are left out of pooling.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub prompt_left_out: bool,
+    /// What decides tokens beside tokenizer.json: [`Tokenizer::settings`](crate::text::Tokenizer::settings). None in the
+    /// records of heads from before this was written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer_settings: Option<serde_json::Value>,
     /// Longest sequence in tokens.
     pub max_tokens: usize,
     /// Overlap of the windows that longer texts are split into; none where they are cut.
@@ -57,6 +64,30 @@ impl EmbeddingRecipe {
             ..EmbedOptions::default()
         }
     }
+
+    /// How token vectors become one vector, in words.
+    pub fn pooling_in_words(&self) -> String {
+        let mut words = self.pooling.iter().map(|p| p.name()).collect::<Vec<_>>().join("+");
+        for dense in &self.dense {
+            words = format!("{words} > {dense}");
+        }
+        if let Some(dimensions) = self.dimensions.or(self.truncate_dim) {
+            words = format!("{words} > first {dimensions}");
+        }
+        if let Some(overlap) = self.window_overlap {
+            words = format!("{words} over windows overlapping by {overlap}");
+        }
+        if self.prompt_left_out {
+            words = format!("{words} without the prompt");
+        }
+        words
+    }
+
+    /// Which layers are pooled, in words.
+    pub fn layers_in_words(&self) -> String {
+        let layers = self.layers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        if self.mix == LayerMix::Mean { format!("mean of {layers}") } else { layers }
+    }
 }
 
 impl Encoder {
@@ -67,16 +98,19 @@ impl Encoder {
     pub fn recipe(&self, options: &EmbedOptions) -> Result<EmbeddingRecipe> {
         let request = self.embedding_request(options)?;
         let recipe = self.text_recipe(options)?;
+        let truncate_dim = self.truncate_dim(options, &request);
         Ok(EmbeddingRecipe {
             checkpoint: self.checkpoint.fingerprint()?.clone(),
             layers: request.layers,
             mix: request.mix,
             pooling: request.pooling,
-            dense: request.dense.into_iter().map(|dense| dense.name).collect(),
+            dense: request.dense.iter().map(ToString::to_string).collect(),
             dimensions: request.dimensions,
+            truncate_dim,
             normalize: request.normalize,
             prompt_left_out: recipe.prompt.is_some() && !recipe.include_prompt,
             prompt: recipe.prompt,
+            tokenizer_settings: Some(self.tokenizer.settings().clone()),
             max_tokens: options.max_tokens.unwrap_or_else(|| self.checkpoint.max_tokens()),
             window_overlap: match options.truncate {
                 Truncate::Window { overlap } => Some(overlap),

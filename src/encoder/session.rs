@@ -1,26 +1,28 @@
-//! Texts to embeddings: tokenised ahead, packed by a budget of tokens, several batches in flight, rows back in order.
+//! The one loop over batches: windows of tokenised texts are packed by a budget of tokens, several batches are in flight, and
+//! what comes back is handed on window by window, in input order. Pooled rows, token outputs and profiles all go through it.
 
-use crate::platform::entry;
 use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
 
-use super::options::{EmbedOptions, EncodeProgress, Prompt};
-use super::stages::tokenize::{Prefetch, Recipe, TokenizedWindow};
-use super::{Encoder, PlannedPass, Text};
-use crate::embeddings::Embeddings;
-use crate::engine::scheduler::{Finished, Scheduler};
+use super::options::{EmbedOptions, EncodeProgress};
+use super::stages::tokenize::{Prefetch, Source, TokenizedWindow};
+use super::{Encoder, PlannedPass};
+use crate::engine::scheduler::{Batched, Finished, Scheduler};
 use crate::error::{Error, Result};
-use crate::model::{EmbeddingRequest, Pooling};
-use crate::plan::{OutputKind, Request};
-use crate::text::{EncodeOptions, PackedBatch, Truncate, pack};
+use crate::plan::{Outputs, Plan, Request};
+use crate::text::{Encoding, PackedBatch, pack};
 
 /// What a pass did, for reports and tests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct EncodeReport {
-    /// Texts embedded.
+    /// Texts whose row, or other output, was handed on.
     pub texts: u64,
-    /// Tokens of those texts that were computed.
+    /// Of these, texts whose row was in the cache.
+    pub from_cache: u64,
+    /// Tokens of the texts that were computed.
     pub real_tokens: u64,
-    /// Token rows that the kernels computed. Equal to `real_tokens`: a packed batch has no padding.
+    /// Token rows that the kernels were dispatched over: those of the batches, which hold no padding, and those that fill up
+    /// the last tile of a batch on a GPU.
     pub computed_tokens: u64,
     /// Texts that were cut.
     pub truncated: u64,
@@ -28,322 +30,252 @@ pub struct EncodeReport {
     pub batches: u64,
 }
 
-/// How the windows of one long text become one vector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Combine {
-    /// The mean, weighted by tokens.
-    Mean,
-    /// The largest value per column.
-    Max,
+/// Tokenised windows, in input order.
+pub(crate) enum Windows<'a> {
+    /// Of texts, tokenised ahead.
+    Texts(Prefetch),
+    /// Of encodings that are there already.
+    Ready(Box<dyn Iterator<Item = TokenizedWindow> + 'a>),
 }
 
-/// A stretch of input that is being computed: rows arrive in any order and leave in input order.
-struct OpenWindow {
-    encodings_per_text: Vec<usize>,
-    lens: Vec<usize>,
-    values: Vec<f32>,
-    tokens: Vec<u32>,
-    truncated: Vec<bool>,
-    batches_left: usize,
+impl Windows<'_> {
+    async fn next(&mut self) -> Result<Option<TokenizedWindow>> {
+        match self {
+            Windows::Texts(ahead) => ahead.next().await,
+            Windows::Ready(windows) => Ok(windows.next()),
+        }
+    }
+}
+
+/// The token positions of an encoding that a masked-language-model head computes on.
+pub(crate) type Select<'a> = &'a dyn Fn(&Encoding) -> Vec<usize>;
+
+/// For passes without such a head.
+pub(crate) fn select_none(_: &Encoding) -> Vec<usize> {
+    Vec::new()
+}
+
+/// A batch that has come back.
+pub(crate) struct Arrived<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) batch: &'a PackedBatch,
+    /// Which encoding of its window each text of the batch is.
+    pub(crate) encodings: &'a [usize],
+    pub(crate) outputs: &'a Outputs,
+}
+
+/// What is made of the batches: rows arrive in any order within a window and leave in input order.
+pub(crate) trait Collect {
+    /// What has come of a window so far.
+    type Rows;
+
+    /// A window is about to be computed.
+    fn open(&self, window: &TokenizedWindow) -> Self::Rows;
+
+    /// Puts what a batch gave in its places.
+    ///
+    /// # Errors
+    /// The batch gave other rows than were asked for.
+    fn place(&self, arrived: &Arrived<'_>, rows: &mut Self::Rows) -> Result<()>;
+
+    /// All of a window is there: hands it on.
+    ///
+    /// # Errors
+    /// Whoever takes it fails.
+    fn close(&mut self, window: TokenizedWindow, rows: Self::Rows) -> Result<()>;
+}
+
+/// Packs encodings end to end: the one place where a batch is filled.
+pub(crate) fn fill<'a>(
+    encodings: impl IntoIterator<Item = &'a Encoding>,
+    position_offset: usize,
+    select: Select<'_>,
+) -> PackedBatch {
+    let mut batch = PackedBatch::new();
+    for encoding in encodings {
+        let start = batch.tokens();
+        batch.selected.extend(select(encoding).into_iter().map(|at| (start + at) as u32));
+        batch.push(&encoding.ids, &encoding.type_ids, position_offset);
+        batch.pool_last_from(encoding.pool_from);
+    }
+    batch
+}
+
+impl Encoder {
+    /// Runs windows through one pass. Weights go to the device when the first batch needs them: a run whose rows are all
+    /// stored computes nothing.
+    pub(crate) async fn run<C: Collect>(
+        &self,
+        mut windows: Windows<'_>,
+        request: &Request,
+        select: Select<'_>,
+        options: &EmbedOptions,
+        collect: &mut C,
+    ) -> Result<EncodeReport> {
+        let pass: OnceLock<Arc<PlannedPass>> = OnceLock::new();
+        let mut scheduler: Option<Scheduler<'_, Tag>> = None;
+        let mut run = Run {
+            collect,
+            options,
+            open: VecDeque::new(),
+            first_open: 0,
+            report: EncodeReport::default(),
+            done: EncodeProgress::default(),
+        };
+        let offset = self.config().position_offset;
+        let mut first_row = 0;
+        loop {
+            options.check_cancel()?;
+            let Some(window) = windows.next().await? else { break };
+            let lens: Vec<usize> = window.encodings.iter().map(Encoding::len).collect();
+            let batches = pack(&lens, self.batch_tokens, None);
+            if pass.get().is_none() && !batches.is_empty() {
+                let built = self.pass(request).await?;
+                pass.get_or_init(|| built);
+            }
+            let texts = window.texts.len();
+            let number = run.open(window, batches.len());
+            if let Some(pass) = pass.get() {
+                let scheduler = scheduler.get_or_insert_with(|| Scheduler::new(&self.engine, &pass.prepared));
+                for encodings in batches {
+                    options.check_cancel()?;
+                    let window = &run.window(number)?.window;
+                    let batch = fill(encodings.iter().map(|at| &window.encodings[*at]), offset, select);
+                    let row = |at: &usize| first_row + window.computed[window.encodings[*at].row].text;
+                    let rows = encodings.iter().map(row).collect();
+                    let tag = Tag { window: number, encodings, rows };
+                    if let Some(finished) = scheduler.submit(batch, tag).await? {
+                        run.place(&pass.plan, finished)?;
+                    }
+                }
+            }
+            first_row += texts;
+            // A window of which nothing was computed is complete as it is.
+            run.close_complete()?;
+        }
+        if let (Some(pass), Some(scheduler)) = (pass.get(), &mut scheduler) {
+            while let Some(finished) = scheduler.finish_oldest().await? {
+                run.place(&pass.plan, finished)?;
+            }
+        }
+        run.close_complete()?;
+        if !run.open.is_empty() {
+            return Err(lost_rows("batches are missing at the end"));
+        }
+        Ok(run.report)
+    }
 }
 
 /// Which encodings of which window a batch holds.
 struct Tag {
     window: usize,
     encodings: Vec<usize>,
+    /// The text of each, as the caller counts them.
+    rows: Vec<usize>,
 }
 
-impl Encoder {
-    entry! {
-        /// Embeds texts; rows come back in input order.
-        ///
-        /// On native targets the work is done on the calling thread until the result is there: an async runtime should
-        /// call it where blocking is allowed. In a browser it yields to the event loop between batches.
-        ///
-        /// # Errors
-        /// Options the model cannot fulfil, a text that `truncate: Error` refuses, device errors, cancellation.
-        pub fn embed(&self, texts: impl IntoIterator<Item = impl Into<Text>>, options: &EmbedOptions) -> Result<Embeddings> = embed_async;
-    }
-
-    pub(crate) async fn embed_async<T: Into<Text>>(
-        &self,
-        texts: impl IntoIterator<Item = T>,
-        options: &EmbedOptions,
-    ) -> Result<Embeddings> {
-        let texts: Vec<Result<Text>> = texts.into_iter().map(|text| Ok(text.into())).collect();
-        let mut all = Embeddings { dim: self.dim(options)?, ..Embeddings::default() };
-        self.embed_stream_async(texts, options, |rows| {
-            all.append(rows);
-            Ok(())
-        })
-        .await?;
-        Ok(all)
-    }
-
-    entry! {
-        /// Embeds a stream with flat memory: `sink` gets rows in input order, a few thousand at a time, while later texts
-        /// are tokenised and computed.
-        ///
-        /// # Errors
-        /// As [`embed`](Self::embed), and what the iterator or `sink` return.
-        pub fn embed_stream(&self, texts: impl IntoIterator<Item = Result<Text>, IntoIter: Send + 'static>, options: &EmbedOptions, sink: impl FnMut(Embeddings) -> Result<()>) -> Result<EncodeReport> = embed_stream_async;
-    }
-
-    pub(crate) async fn embed_stream_async<I>(
-        &self,
-        texts: I,
-        options: &EmbedOptions,
-        mut sink: impl FnMut(Embeddings) -> Result<()>,
-    ) -> Result<EncodeReport>
-    where
-        I: IntoIterator<Item = Result<Text>>,
-        I::IntoIter: Send + 'static,
-    {
-        let windows_asked = matches!(options.truncate, Truncate::Window { .. });
-        let embedding = self.embedding_request(options)?;
-        let combine = if embedding.pooling == [Pooling::Max] { Combine::Max } else { Combine::Mean };
-        // Windows of a text are combined before they are scaled, so that a mean stays the mean over its tokens.
-        let normalize_here = windows_asked && embedding.normalize;
-        let request = Request {
-            embeddings: Some(EmbeddingRequest {
-                normalize: embedding.normalize && !windows_asked,
-                ..embedding
-            }),
-            ..Request::default()
-        };
-        let pass = self.pass(&request).await?;
-        let width = output_width(&pass);
-        let dim = self.dim(options)?;
-        let recipe = self.text_recipe(options)?;
-        let mut windows = Prefetch::new(texts.into_iter(), self.tokenizer.clone(), recipe)?;
-        let mut run = Run {
-            scheduler: Scheduler::new(&self.engine, &pass.prepared),
-            open: VecDeque::new(),
-            first_open: 0,
-            report: EncodeReport::default(),
-            width,
-            dim,
-            combine,
-            normalize_here,
-        };
-        let offset = self.config().position_offset;
-        while let Some(window) = windows.next().await? {
-            let lens: Vec<usize> = window.encodings.iter().map(|encoding| encoding.ids.len()).collect();
-            let batches = pack(&lens, self.batch_tokens, None);
-            // A window counts by the tokens it pools when the windows of a text are put together.
-            let weights =
-                window.encodings.iter().map(|encoding| encoding.len() - encoding.pool_from).collect();
-            let at = run.open_window(&window, weights, batches.len());
-            for encodings in batches {
-                if let Some(cancel) = &options.cancel {
-                    cancel.check()?;
-                }
-                let mut batch = PackedBatch::new();
-                for &index in &encodings {
-                    let encoding = &window.encodings[index];
-                    batch.push(&encoding.ids, &encoding.type_ids, offset);
-                    batch.pool_last_from(encoding.pool_from);
-                }
-                run.report.batches += 1;
-                if let Some(finished) = run.scheduler.submit(batch, Tag { window: at, encodings }).await? {
-                    run.place(finished, options, &mut sink)?;
-                }
-            }
-            // A window without a single batch (no texts) is complete as it is.
-            run.emit(&mut sink)?;
-        }
-        while let Some(finished) = run.scheduler.finish_oldest().await? {
-            run.place(finished, options, &mut sink)?;
-        }
-        run.emit(&mut sink)?;
-        Ok(run.report)
-    }
-
-    /// Columns of an embedding under these options.
-    ///
-    /// # Errors
-    /// Options the model cannot fulfil.
-    pub fn dim(&self, options: &EmbedOptions) -> Result<usize> {
-        let request = self.embedding_request(options)?;
-        let blocks = if request.mix == crate::model::LayerMix::Mean { 1 } else { request.layers.len() };
-        let pooled = self.config().hidden * request.pooling.len() * blocks;
-        let width = request.dense.last().map_or(pooled, |dense| dense.out_features);
-        Ok(request.dimensions.map_or(width, |dimensions| dimensions.min(width)))
-    }
-
-    /// Fills in what the options leave to the checkpoint.
-    pub(crate) fn embedding_request(&self, options: &EmbedOptions) -> Result<EmbeddingRequest> {
-        let trained = self.checkpoint.embedding_request();
-        let layers = options.layers.resolve(self.config().layers)?;
-        let pooling = options.pooling.clone().unwrap_or_else(|| trained.pooling.clone());
-        let as_trained = pooling == trained.pooling && layers == trained.layers;
-        Ok(EmbeddingRequest {
-            mix: options.mix,
-            // Dense modules were trained on the checkpoint's own pooling of the last layer; behind another they mean nothing.
-            dense: if as_trained { trained.dense } else { Vec::new() },
-            dimensions: options.dimensions,
-            normalize: options.normalize.unwrap_or(trained.normalize),
-            layers,
-            pooling,
-        })
-    }
-
-    pub(crate) fn text_recipe(&self, options: &EmbedOptions) -> Result<Recipe> {
-        Ok(Recipe {
-            prompt: self.prompt(&options.prompt)?,
-            include_prompt: self.include_prompt(options),
-            encode: EncodeOptions { truncate: options.truncate, max_tokens: options.max_tokens },
-        })
-    }
-
-    pub(crate) fn include_prompt(&self, options: &EmbedOptions) -> bool {
-        let trained = || self.checkpoint.modules().is_none_or(|modules| modules.include_prompt);
-        options.include_prompt.unwrap_or_else(trained)
-    }
-
-    fn prompt(&self, prompt: &Prompt) -> Result<Option<String>> {
-        let modules = self.checkpoint.modules();
-        let named = |name: &str| {
-            modules.and_then(|modules| modules.prompts.get(name)).cloned().ok_or_else(|| {
-                let known: Vec<&str> =
-                    modules.iter().flat_map(|modules| modules.prompts.keys()).map(String::as_str).collect();
-                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                Error::input(format!("the checkpoint has no prompt {name:?}; it has: {known}"))
-            })
-        };
-        Ok(match prompt {
-            Prompt::None => None,
-            Prompt::Text(text) => Some(text.clone()),
-            Prompt::Named(name) => Some(named(name)?),
-            Prompt::Default => {
-                modules.and_then(|modules| modules.default_prompt_name.as_deref()).map(named).transpose()?
-            }
-        }
-        .filter(|prompt| !prompt.is_empty()))
+impl Batched for Tag {
+    fn row(&self, text: usize) -> usize {
+        self.rows.get(text).copied().unwrap_or(text)
     }
 }
 
-/// Width of the plan's embedding output, before `dimensions` cuts an unnormalised one.
-fn output_width(pass: &PlannedPass) -> usize {
-    let output = pass.plan.outputs.iter().find(|output| output.kind == OutputKind::Embeddings);
-    output.map_or(0, |output| pass.plan.buffer(output.buffer).cols)
+/// A window that is being computed.
+struct OpenWindow<R> {
+    window: TokenizedWindow,
+    rows: R,
+    batches_left: usize,
+    /// Encodings outstanding and texts waiting for them, of each computed text.
+    waiting: Vec<(usize, u64)>,
 }
 
-/// The moving parts of one `embed_stream`.
-struct Run<'a> {
-    scheduler: Scheduler<'a, Tag>,
+/// The moving parts of a run.
+struct Run<'a, C: Collect> {
+    collect: &'a mut C,
+    options: &'a EmbedOptions,
     /// Windows with batches outstanding, oldest first; the front is number `first_open`.
-    open: VecDeque<OpenWindow>,
+    open: VecDeque<OpenWindow<C::Rows>>,
     first_open: usize,
     report: EncodeReport,
-    width: usize,
-    dim: usize,
-    combine: Combine,
-    normalize_here: bool,
+    done: EncodeProgress,
 }
 
-impl Run<'_> {
+impl<C: Collect> Run<'_, C> {
     /// Registers a window and returns its number.
-    fn open_window(&mut self, window: &TokenizedWindow, lens: Vec<usize>, batches: usize) -> usize {
-        self.open.push_back(OpenWindow {
-            encodings_per_text: window.encodings_per_text.clone(),
-            values: vec![0.0; lens.len() * self.width],
-            lens,
-            tokens: window.tokens.clone(),
-            truncated: window.truncated.clone(),
-            batches_left: batches,
-        });
+    fn open(&mut self, window: TokenizedWindow, batches: usize) -> usize {
+        let mut waiting: Vec<(usize, u64)> =
+            window.computed.iter().map(|computed| (computed.encodings.len(), 0)).collect();
+        let mut stored = 0;
+        for source in &window.sources {
+            match source {
+                Source::Computed(at) => waiting[*at].1 += 1,
+                Source::Stored(_) => stored += 1,
+            }
+        }
+        let rows = self.collect.open(&window);
+        self.open.push_back(OpenWindow { window, rows, batches_left: batches, waiting });
+        self.report.from_cache += stored;
+        if stored > 0 {
+            self.progress(stored, 0);
+        }
         self.first_open + self.open.len() - 1
     }
 
-    /// Puts a finished batch's rows where they belong, and hands on what is complete.
-    fn place(
-        &mut self,
-        finished: Finished<Tag>,
-        options: &EmbedOptions,
-        sink: &mut impl FnMut(Embeddings) -> Result<()>,
-    ) -> Result<()> {
-        let Finished { batch, tag, outputs } = finished;
-        let rows = &outputs.buffers[0];
-        let window = &mut self.open[tag.window - self.first_open];
-        for (row, &encoding) in rows.chunks_exact(self.width).zip(&tag.encodings) {
-            window.values[encoding * self.width..][..self.width].copy_from_slice(row);
-        }
-        window.batches_left -= 1;
-        self.report.real_tokens += batch.seqlens().map(|len| len as u64).sum::<u64>();
-        self.report.computed_tokens += batch.tokens() as u64;
-        self.report.texts += batch.texts() as u64;
-        if let Some(progress) = &options.progress {
-            progress(EncodeProgress { texts: self.report.texts, tokens: self.report.real_tokens });
-        }
-        self.emit(sink)
+    fn window(&mut self, number: usize) -> Result<&mut OpenWindow<C::Rows>> {
+        let at = number.checked_sub(self.first_open);
+        at.and_then(|at| self.open.get_mut(at)).ok_or_else(|| lost_rows("a batch came twice"))
     }
 
-    fn emit(&mut self, sink: &mut impl FnMut(Embeddings) -> Result<()>) -> Result<()> {
+    /// Puts a finished batch's rows where they belong, and hands on what is complete.
+    fn place(&mut self, plan: &Plan, finished: Finished<Tag>) -> Result<()> {
+        let Finished { batch, tag, outputs, dispatched_rows } = finished;
+        let at = tag.window - self.first_open;
+        let window = &mut self.open[at];
+        let arrived = Arrived { plan, batch: &batch, encodings: &tag.encodings, outputs: &outputs };
+        self.collect.place(&arrived, &mut window.rows)?;
+        window.batches_left -= 1;
+        let (mut texts, mut tokens) = (0, 0);
+        for &encoding in &tag.encodings {
+            let encoding = &window.window.encodings[encoding];
+            tokens += encoding.len() as u64;
+            let (left, waiting) = &mut window.waiting[encoding.row];
+            *left -= 1;
+            texts += if *left == 0 { *waiting } else { 0 };
+        }
+        self.report.batches += 1;
+        self.report.real_tokens += tokens;
+        self.report.computed_tokens += dispatched_rows as u64;
+        self.progress(texts, tokens);
+        self.close_complete()
+    }
+
+    fn progress(&mut self, texts: u64, tokens: u64) {
+        self.done.texts += texts;
+        self.done.tokens += tokens;
+        if let Some(progress) = &self.options.progress {
+            progress(self.done);
+        }
+    }
+
+    fn close_complete(&mut self) -> Result<()> {
         while self.open.front().is_some_and(|window| window.batches_left == 0) {
-            if let Some(window) = self.open.pop_front() {
+            if let Some(OpenWindow { window, rows, waiting, .. }) = self.open.pop_front() {
                 self.first_open += 1;
-                self.report.truncated += window.truncated.iter().filter(|cut| **cut).count() as u64;
-                if !window.tokens.is_empty() {
-                    sink(self.finish(window))?;
+                if waiting.iter().any(|(left, _)| *left > 0) {
+                    return Err(lost_rows("a text has fewer rows than windows"));
                 }
+                self.report.texts += window.texts.len() as u64;
+                self.report.truncated += window.count_truncated();
+                self.collect.close(window, rows)?;
             }
         }
         Ok(())
     }
-
-    /// Joins the windows of each text and cuts to the wanted columns.
-    fn finish(&self, window: OpenWindow) -> Embeddings {
-        let OpenWindow { encodings_per_text, lens, values, tokens, truncated, .. } = window;
-        let plain =
-            self.dim == self.width && !self.normalize_here && encodings_per_text.iter().all(|n| *n == 1);
-        if plain {
-            return Embeddings { values, dim: self.dim, tokens, truncated };
-        }
-        let mut joined = Vec::with_capacity(tokens.len() * self.dim);
-        let mut encoding = 0;
-        for count in encodings_per_text {
-            let rows = encoding..encoding + count;
-            let mut row = combine(self.combine, &values, &lens, rows, self.width);
-            row.truncate(self.dim);
-            if self.normalize_here {
-                let norm = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt().max(1e-12);
-                row.iter_mut().for_each(|x| *x = (f64::from(*x) / norm) as f32);
-            }
-            joined.extend_from_slice(&row);
-            encoding += count;
-        }
-        Embeddings { values: joined, dim: self.dim, tokens, truncated }
-    }
 }
 
-fn combine(
-    how: Combine,
-    values: &[f32],
-    lens: &[usize],
-    rows: std::ops::Range<usize>,
-    width: usize,
-) -> Vec<f32> {
-    let row = |at: usize| &values[at * width..(at + 1) * width];
-    if rows.len() == 1 {
-        return row(rows.start).to_vec();
-    }
-    match how {
-        Combine::Max => {
-            let mut best = row(rows.start).to_vec();
-            for at in rows.skip(1) {
-                best.iter_mut().zip(row(at)).for_each(|(best, value)| *best = best.max(*value));
-            }
-            best
-        }
-        Combine::Mean => {
-            let total: f64 = rows.clone().map(|at| lens[at] as f64).sum();
-            let mut sum = vec![0.0f64; width];
-            for at in rows {
-                let weight = lens[at] as f64 / total;
-                sum.iter_mut().zip(row(at)).for_each(|(sum, value)| *sum += weight * f64::from(*value));
-            }
-            sum.into_iter().map(|x| x as f32).collect()
-        }
-    }
+/// Only a defect of ours gets here; it must not become rows that belong to other texts.
+pub(crate) fn lost_rows(what: &str) -> Error {
+    Error::device(format!(
+        "rows and texts do not agree: {what}; nothing that was computed since can be trusted"
+    ))
 }

@@ -48,7 +48,7 @@ pub struct Summary {
     pub parameters: usize,
     /// Numbers in encoder, pooler and Dense modules.
     pub encoder_parameters: usize,
-    /// `f32`, `f16` or `bf16`; none: stored in a way that is not read here.
+    /// `f32`, `f16`, `bf16` or `f64`; none: stored in a way that is not read here.
     pub stored_type: Option<&'static str>,
     /// The heads that are there.
     pub heads: Heads,
@@ -101,14 +101,14 @@ impl Memory {
             left -= len;
         }
         let weights = |half: bool| -> u64 {
-            let bytes = plan.weights.iter().map(|spec| {
+            let bytes = plan.weights().iter().map(|spec| {
                 let size = if half && spec.kind != WeightKind::Vector { 2 } else { 4 };
                 (spec.len() * size) as u64
             });
             bytes.sum()
         };
         let buffers: usize =
-            plan.buffers.iter().map(|buffer| buffer.rows.count(&batch) * buffer.cols).sum::<usize>() * 4;
+            plan.buffers().iter().map(|buffer| buffer.rows.count(&batch) * buffer.cols).sum::<usize>() * 4;
         // Ids, types, positions and cumulative lengths.
         let inputs = (3 * batch.tokens() + batch.cu_seqlens.len()) * 4;
         Memory {
@@ -156,9 +156,11 @@ impl Checkpoint {
             labels: labels.unwrap_or_default(),
             problem_type: config.problem_type.map(crate::model::ProblemType::name),
             sentence_transformers: modules.is_some(),
-            dimensions: match embedding.dense.last() {
-                Some(dense) => dense.out_features,
-                None => embedding.pooling.len() * config.hidden,
+            dimensions: {
+                let pooled = embedding.pooling.len() * config.hidden;
+                let width = embedding.dense.last().map_or(pooled, |dense| dense.out_features);
+                let kept = modules.and_then(|modules| modules.truncate_dim);
+                kept.map_or(width, |kept| kept.min(width))
             },
             dense: embedding.dense.iter().map(|dense| dense.out_features).collect(),
             pooling: embedding.pooling,

@@ -2,6 +2,7 @@
 //!
 //! The encoder opens one with [`open`] and from then on knows neither by name.
 
+mod check;
 pub mod cpu;
 #[cfg(feature = "gpu")]
 pub mod gpu;
@@ -17,7 +18,6 @@ use crate::plan::kernels::WeightType;
 use crate::plan::{KernelTime, Outputs, Peak, Plan};
 use crate::platform::pause;
 use crate::text::PackedBatch;
-use rounding::Rounded;
 
 /// What computes, in words.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -69,12 +69,9 @@ impl Engine {
         weights: WeightType,
     ) -> Result<Prepared> {
         Ok(match self {
-            Engine::Cpu(engine) if weights == WeightType::F16 => {
-                Prepared::Cpu(engine.prepare(plan, &Rounded::new(source, plan))?)
-            }
-            Engine::Cpu(engine) => Prepared::Cpu(engine.prepare(plan, source)?),
+            Engine::Cpu(engine) => Prepared::Cpu(engine.prepare_as(plan, source, weights)?),
             #[cfg(feature = "gpu")]
-            Engine::Gpu(engine) => Prepared::Gpu(Box::new(engine.prepare(plan, source).await?)),
+            Engine::Gpu(engine) => Prepared::Gpu(Box::new(engine.prepare_async(plan, source).await?)),
         })
     }
 
@@ -94,7 +91,7 @@ impl Engine {
         match (self, prepared) {
             (Engine::Cpu(engine), Prepared::Cpu(plan)) => engine.profile(plan, batch),
             #[cfg(feature = "gpu")]
-            (Engine::Gpu(engine), Prepared::Gpu(plan)) => engine.profile(plan, batch).await,
+            (Engine::Gpu(engine), Prepared::Gpu(plan)) => engine.profile_async(plan, batch).await,
             #[cfg(feature = "gpu")]
             _ => Err(foreign_plan()),
         }
@@ -105,7 +102,16 @@ impl Engine {
         match self {
             Engine::Cpu(engine) => Ok(engine.peak()),
             #[cfg(feature = "gpu")]
-            Engine::Gpu(engine) => engine.peak().await,
+            Engine::Gpu(engine) => engine.peak_async().await,
+        }
+    }
+
+    /// Bytes of the weights in use, and of the buffers of batches, which all plans share.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Engine::Cpu(engine) => engine.bytes(),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(engine) => engine.bytes(),
         }
     }
 
@@ -119,17 +125,6 @@ impl Engine {
     }
 }
 
-impl Prepared {
-    /// Bytes of weights and buffers on the engine.
-    pub(crate) fn bytes(&self) -> usize {
-        match self {
-            Prepared::Cpu(plan) => plan.bytes(),
-            #[cfg(feature = "gpu")]
-            Prepared::Gpu(plan) => plan.bytes(),
-        }
-    }
-}
-
 impl InFlight {
     /// Waits for the results.
     pub(crate) async fn outputs(self) -> Result<Outputs> {
@@ -139,7 +134,7 @@ impl InFlight {
                 Ok(outputs)
             }
             #[cfg(feature = "gpu")]
-            InFlight::Gpu(batch) => batch.outputs().await,
+            InFlight::Gpu(batch) => batch.outputs_async().await,
         }
     }
 }

@@ -101,7 +101,7 @@ mod gpu {
             Device::Index(index) => AdapterSelector::Index(*index),
             Device::Name(name) => AdapterSelector::Name(name.clone()),
         };
-        let mut engine = GpuEngine::with_options(GpuOptions {
+        let mut engine = GpuEngine::open_async(GpuOptions {
             selector,
             class: settings.class,
             weights: settings.weights,
@@ -126,7 +126,7 @@ mod gpu {
 
     /// Tunes an engine for a plan, and says how.
     async fn tuned(engine: &mut GpuEngine, plan: &Plan) -> Result<Option<String>> {
-        let tuning = engine.tune(plan).await?;
+        let tuning = engine.tune_async(plan).await?;
         let tiles: Vec<_> =
             tuning.iter().map(|((k, n), tile)| format!("{n} x {k} {}", tile.name())).collect();
         Ok((!tiles.is_empty()).then(|| format!("tiles for this adapter: {}", tiles.join(", "))))

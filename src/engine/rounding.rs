@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::check;
 use crate::error::{Error, Result};
 use crate::model::{WeightSource, WeightSpec};
 use crate::plan::{Plan, Step};
@@ -21,13 +22,13 @@ impl<'a> Rounded<'a> {
             Step::EmbedLayerNorm { words, .. } => Some(*words),
             _ => None,
         };
-        Rounded { source, specs: plan.steps.iter().filter_map(rounded).map(|id| plan.weight(id)).collect() }
+        Rounded { source, specs: plan.steps().iter().filter_map(rounded).map(|id| plan.weight(id)).collect() }
     }
 }
 
 impl WeightSource for Rounded<'_> {
     fn load(&self, spec: &WeightSpec) -> Result<Vec<f32>> {
-        let values = self.source.load(spec)?;
+        let values = check::weight(self.source, spec)?;
         if !self.specs.contains(spec) {
             return Ok(values);
         }

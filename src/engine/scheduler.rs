@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{Engine, InFlight, Prepared};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::Outputs;
 use crate::text::PackedBatch;
 
@@ -19,9 +19,25 @@ pub(crate) struct Finished<T> {
     pub(crate) batch: PackedBatch,
     pub(crate) tag: T,
     pub(crate) outputs: Outputs,
+    /// Token rows that kernels were dispatched over.
+    pub(crate) dispatched_rows: usize,
 }
 
-impl<'a, T> Scheduler<'a, T> {
+/// What travels with a batch, and can tell whose texts they are.
+pub(crate) trait Batched {
+    /// The caller's row of text `text` of the batch.
+    fn row(&self, text: usize) -> usize;
+}
+
+/// An engine counts a batch's texts; the caller knows them by row.
+fn renumbered(error: Error, tag: &impl Batched) -> Error {
+    match error.row() {
+        Some(text) => error.at_row(tag.row(text)),
+        None => error,
+    }
+}
+
+impl<'a, T: Batched> Scheduler<'a, T> {
     pub(crate) fn new(engine: &'a Engine, prepared: &'a Prepared) -> Self {
         Scheduler { engine, prepared, in_flight: VecDeque::new() }
     }
@@ -30,7 +46,7 @@ impl<'a, T> Scheduler<'a, T> {
     pub(crate) async fn submit(&mut self, batch: PackedBatch, tag: T) -> Result<Option<Finished<T>>> {
         let oldest =
             if self.in_flight.len() >= self.engine.depth() { self.finish_oldest().await? } else { None };
-        let started = self.engine.submit(self.prepared, &batch)?;
+        let started = self.engine.submit(self.prepared, &batch).map_err(|error| renumbered(error, &tag))?;
         self.in_flight.push_back((batch, tag, started));
         Ok(oldest)
     }
@@ -38,7 +54,17 @@ impl<'a, T> Scheduler<'a, T> {
     /// Waits for the oldest batch; none when nothing is in flight.
     pub(crate) async fn finish_oldest(&mut self) -> Result<Option<Finished<T>>> {
         let Some((batch, tag, started)) = self.in_flight.pop_front() else { return Ok(None) };
-        let outputs = started.outputs().await?;
-        Ok(Some(Finished { batch, tag, outputs }))
+        let outputs = started.outputs().await.map_err(|error| renumbered(error, &tag))?;
+        let dispatched_rows = dispatched_rows(self.prepared, &batch);
+        Ok(Some(Finished { batch, tag, outputs, dispatched_rows }))
+    }
+}
+
+/// The rows of a batch, and on a GPU those that fill up its last tile; the CPU engine computes no row that is not there.
+fn dispatched_rows(prepared: &Prepared, batch: &PackedBatch) -> usize {
+    match prepared {
+        Prepared::Cpu(_) => batch.tokens(),
+        #[cfg(feature = "gpu")]
+        Prepared::Gpu(plan) => plan.dispatched_rows(batch.tokens()),
     }
 }

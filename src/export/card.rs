@@ -38,7 +38,7 @@ pub struct CardData {
     pub dataset: Option<String>,
     /// What the logits mean.
     pub problem: ProblemType,
-    /// The labels, each with its number of training rows.
+    /// The labels, each with its number of training rows; 0 where that is not known.
     pub labels: Vec<(String, u64)>,
     /// How it was evaluated: "5-fold cross-validation, stratified".
     pub evaluation: String,
@@ -81,9 +81,27 @@ pub fn model_card(data: &CardData) -> String {
     text
 }
 
-/// YAML takes JSON's quoted strings and lists as they are, and in them nothing can be mistaken for something else.
+/// YAML takes JSON's quoted strings and lists as they are, and in them nothing can be mistaken for something else; only control
+/// characters, which JSON lets stand above U+007E, have to be escaped.
 fn yaml(value: &(impl Serialize + ?Sized)) -> String {
-    serde_json::to_string(value).unwrap_or_default()
+    let json = serde_json::to_string(value).unwrap_or_default();
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_hidden(c) {
+            // As JSON writes what is beyond 16 bits: in two halves.
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Controls, line and paragraph separators, what turns the direction of writing, and marks of byte order: nothing that a reader
+/// sees, and some of it changes what the reader sees.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
 fn front_matter(text: &mut String, data: &CardData) -> std::fmt::Result {
@@ -126,7 +144,7 @@ fn front_matter(text: &mut String, data: &CardData) -> std::fmt::Result {
 fn body(text: &mut String, data: &CardData) -> std::fmt::Result {
     writeln!(text, "# {}\n", line(&data.name))?;
     if !data.summary.is_empty() {
-        writeln!(text, "{}\n", data.summary.trim())?;
+        writeln!(text, "{}\n", line(&data.summary))?;
     }
     let base = data.base_model.as_deref().unwrap_or("a frozen encoder");
     writeln!(
@@ -144,6 +162,7 @@ fn body(text: &mut String, data: &CardData) -> std::fmt::Result {
         };
         writeln!(text, "## Labels\n\n{kind}\n\n| label | training rows |\n|---|---:|")?;
         for (label, rows) in &data.labels {
+            let rows = if *rows > 0 { rows.to_string() } else { String::new() };
             writeln!(text, "| {} | {rows} |", line(label))?;
         }
         writeln!(text)?;
@@ -151,7 +170,7 @@ fn body(text: &mut String, data: &CardData) -> std::fmt::Result {
     if !data.metrics.is_empty() {
         writeln!(text, "## Evaluation\n")?;
         if !data.evaluation.is_empty() {
-            writeln!(text, "{}\n", data.evaluation.trim())?;
+            writeln!(text, "{}\n", line(&data.evaluation))?;
         }
         writeln!(text, "| metric | value | 95% interval |\n|---|---:|---|")?;
         for Metric { name, value, interval, .. } in &data.metrics {
@@ -172,7 +191,7 @@ fn body(text: &mut String, data: &CardData) -> std::fmt::Result {
     if !data.limitations.is_empty() {
         writeln!(text, "## Limitations\n")?;
         for limitation in &data.limitations {
-            writeln!(text, "- {}", limitation.trim().replace('\n', " "))?;
+            writeln!(text, "- {}", line(limitation))?;
         }
         writeln!(text)?;
     }
@@ -205,20 +224,32 @@ fn is_hub_id(name: &str) -> bool {
     name.split('/').count() <= 2 && name.split('/').all(allowed)
 }
 
-/// Text for a table cell or heading: one line, with nothing that markdown or HTML would take as its own.
+/// Plain text for a table cell, a heading, a paragraph or a list item: one line, with nothing that markdown or HTML would take as
+/// its own.
 fn line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
+    // A heading, list or rule is one only at the start: `# `, `- `, `1. `.
+    let mut starts = true;
     for c in text.trim().chars() {
         match c {
             '\n' | '\r' | '\t' => out.push(' '),
             '<' => out.push_str("&lt;"),
             '&' => out.push_str("&amp;"),
-            '|' | '\\' | '`' | '*' | '_' | '[' | ']' => {
+            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '~' | '$' => {
                 out.push('\\');
                 out.push(c);
             }
+            '#' | '>' | '+' | '-' | '=' | '.' | ')' if starts => {
+                out.push('\\');
+                out.push(c);
+            }
+            // An address would become a link.
+            ':' if out.ends_with("http") || out.ends_with("https") => out.push_str("&#58;"),
+            '@' => out.push_str("&#64;"),
+            c if is_hidden(c) => out.push_str(&format!("\\\\u{{{:x}}}", u32::from(c))),
             c => out.push(c),
         }
+        starts &= c.is_ascii_digit();
     }
     out
 }

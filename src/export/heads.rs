@@ -33,6 +33,7 @@ impl LinearHeadParts {
                 Problem::MultiLabel => ProblemType::MultiLabel,
                 Problem::Regression => ProblemType::Regression,
             },
+            one_vs_rest: head.is_one_vs_rest(),
         })
     }
 
@@ -59,7 +60,9 @@ impl LinearHeadParts {
             let weights = first.iter().zip(second).map(|(first, second)| second - first).collect();
             return Ok(Head::linear(weights, vec![folded.bias[1] - folded.bias[0]], problem, self.labels));
         }
-        Ok(Head::linear(folded.weights, folded.bias, problem, self.labels))
+        let mut head = Head::linear(folded.weights, folded.bias, problem, self.labels);
+        head.one_vs_rest = self.one_vs_rest;
+        Ok(head)
     }
 }
 
@@ -78,6 +81,7 @@ mod tests {
             labels: (0..labels).map(|label| format!("label {label}")).collect(),
             temperature: Some(1.3),
             problem,
+            one_vs_rest: false,
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod card;
 mod folder;
+mod head_card;
 mod heads;
 mod npz;
 mod parts;

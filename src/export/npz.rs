@@ -34,23 +34,42 @@ enum Values {
 ///          mean_=scaler.mean_, scale_=scaler.scale_)
 /// ```
 ///
-/// `coef_` is `[rows, features]`, or `[features]` of a regression; `intercept_` `[rows]` or one number. Optional: `classes_`
-/// (texts, integers or booleans, not Python objects), `mean_` and `scale_` of a `StandardScaler`, and `problem_type`, a text
-/// named as in transformers. Without `problem_type` a two-dimensional `coef_` is a single-label classifier (LogisticRegression,
-/// LinearSVC, RidgeClassifier, SGDClassifier), a one-dimensional one a regression. Without `classes_` labels are 0, 1, ....
-/// Other arrays are left alone. Numbers may be f32, f64 or integers, of either byte order.
+/// `coef_` is `[rows, features]` or `[features]`; `intercept_` `[rows]` or one number. Optional:
+///
+/// - `classes_`: texts, numbers or booleans, not Python objects. Without them labels are 0, 1, ....
+/// - `mean_` and `scale_` of a `StandardScaler`, with `with_mean` and `with_std`: a scaler made with `with_mean=False` has a mean
+///   all the same, and does not take it away.
+/// - `problem_type`: a text named as in transformers, or `ovr`. Without it, two classes or a two-dimensional `coef_` are a
+///   single-label classifier, a one-dimensional `coef_` without classes is a regression.
+/// - `multi_class` of a `LogisticRegression`: `ovr`, `multinomial` or `auto`.
+///
+/// | of scikit-learn | labels | probabilities |
+/// |---|---|---|
+/// | `LogisticRegression`, `LogisticRegressionCV` | the same | the same |
+/// | the same with `multi_class="ovr"` or `solver="liblinear"`, `SGDClassifier(loss="log_loss")`, `OneVsRestClassifier`, of three or more classes | the same | the same with `problem_type="ovr"`; otherwise a softmax of the margins |
+/// | `SGDClassifier` with another loss, `LinearSVC`, `RidgeClassifier`, `Perceptron` | the same | scikit-learn has none, or others |
+/// | `Ridge`, `LinearRegression`, `Lasso`, `ElasticNet` of one number | the same value | |
+/// | `Pipeline(StandardScaler, ...)` of these | as the model | as the model |
+///
+/// Other arrays are left alone, but for those of steps and models that would be lost: other scalers, decompositions,
+/// `MLPClassifier`, `CalibratedClassifierCV`. Numbers may be f32, f64 or integers, of either byte order.
 ///
 /// # Errors
-/// [`is_input`](Error::is_input): not an .npz; an array is missing, pickled, of another type or shape, or holds NaN.
+/// [`is_input`](Error::is_input): not an .npz; an array is missing, pickled, of another type or shape, holds NaN, or is of a model
+/// or step that a linear head cannot express.
 pub fn import_sklearn(bytes: &[u8]) -> Result<LinearHeadParts> {
     let mut archive = Archive::open(bytes)?;
+    archive.refuse_others()?;
     let (Some(coef), Some(intercept)) = (archive.take("coef_")?, archive.take("intercept_")?) else {
         return Err(wrong(format!(
             "expected the arrays coef_ and intercept_, found {}; save it with {HOW}",
             archive.names()
         )));
     };
+    let classes = archive.take("classes_")?.map(Array::texts);
     let (rows, problem) = match coef.shape[..] {
+        // RidgeClassifier's coef_ of two classes has one dimension.
+        [_] if classes.as_ref().is_some_and(|classes| classes.len() > 1) => (1, ProblemType::SingleLabel),
         [_] => (1, ProblemType::Regression),
         [rows, _] => (rows, ProblemType::SingleLabel),
         _ => return Err(wrong(format!("coef_ must be [rows, features], found {:?}", coef.shape))),
@@ -64,18 +83,41 @@ pub fn import_sklearn(bytes: &[u8]) -> Result<LinearHeadParts> {
     if bias.len() != rows {
         return Err(wrong(format!("coef_ has {rows} rows, intercept_ {} numbers", bias.len())));
     }
-    let problem = match archive.take("problem_type")? {
+    let (problem, mut one_vs_rest) = match archive.take("problem_type")? {
         Some(array) => problem_type(&array.texts())?,
-        None => problem,
+        None => (problem, false),
     };
-    let labels = match archive.take("classes_")? {
-        Some(classes) => classes.texts(),
+    let mut temperature = None;
+    if let Some(given) = archive.take("multi_class")? {
+        match given.texts().join(" ").as_str() {
+            "ovr" => one_vs_rest = true,
+            // Of two classes it has logits of -z and z.
+            "multinomial" if rows == 1 => temperature = Some(0.5),
+            "multinomial" | "auto" | "deprecated" => {}
+            other => {
+                return Err(wrong(format!("multi_class must be ovr, multinomial or auto, found {other:?}")));
+            }
+        }
+    }
+    if one_vs_rest && problem != ProblemType::SingleLabel {
+        return Err(wrong("one-versus-rest probabilities are those of a classifier; this is none".into()));
+    }
+    // Of two classes both are one sigmoid.
+    one_vs_rest &= rows > 1;
+    let labels = match classes {
+        Some(classes) => classes,
         None if rows == 1 && problem == ProblemType::SingleLabel => vec!["0".to_owned(), "1".to_owned()],
         None => (0..rows).map(|row| row.to_string()).collect(),
     };
     let mut numbers = |name: &str| archive.take(name)?.map(|array| array.numbers(name)).transpose();
-    let (mean, scale) = (numbers("mean_")?, numbers("scale_")?);
-    let parts = LinearHeadParts { weights, bias, mean, scale, labels, temperature: None, problem };
+    let (mut mean, mut scale) = (numbers("mean_")?, numbers("scale_")?);
+    if archive.flag("with_mean")? == Some(false) {
+        mean = None;
+    }
+    if archive.flag("with_std")? == Some(false) {
+        scale = None;
+    }
+    let parts = LinearHeadParts { weights, bias, mean, scale, labels, temperature, problem, one_vs_rest };
     parts.check().map_err(|error| error.context("cannot read the .npz"))?;
     Ok(parts)
 }
@@ -84,13 +126,41 @@ fn wrong(problem: String) -> Error {
     Error::input(format!("cannot read the .npz: {problem}"))
 }
 
-fn problem_type(texts: &[String]) -> Result<ProblemType> {
+/// And whether probabilities are one-versus-rest.
+fn problem_type(texts: &[String]) -> Result<(ProblemType, bool)> {
+    if texts == ["ovr"] {
+        return Ok((ProblemType::SingleLabel, true));
+    }
     let all = [ProblemType::SingleLabel, ProblemType::MultiLabel, ProblemType::Regression];
     let named = |problem: &ProblemType| texts == [problem.name()];
-    all.into_iter().find(named).ok_or_else(|| {
-        wrong(format!("problem_type must be one of {:?}, found {texts:?}", all.map(ProblemType::name)))
+    all.into_iter().find(named).map(|problem| (problem, false)).ok_or_else(|| {
+        wrong(format!(
+            "problem_type must be one of {:?} or \"ovr\", found {texts:?}",
+            all.map(ProblemType::name)
+        ))
     })
 }
+
+/// Arrays of what a linear head cannot express, and what that is.
+const OTHERS: [(&str, &str); 14] = [
+    ("coefs_", "a multilayer perceptron (MLPClassifier, MLPRegressor); train one with --head mlp"),
+    ("intercepts_", "a multilayer perceptron (MLPClassifier, MLPRegressor); train one with --head mlp"),
+    (
+        "calibrated_classifiers_",
+        "a CalibratedClassifierCV; import its estimator, or train a head with --calibrate",
+    ),
+    ("calibrators", "a CalibratedClassifierCV; import its estimator, or train a head with --calibrate"),
+    ("best_threshold_", "a TunedThresholdClassifierCV, whose threshold would be lost; import its estimator_"),
+    ("dual_coef_", "a kernel machine"),
+    ("support_vectors_", "a kernel machine"),
+    ("feature_log_prob_", "a naive Bayes classifier"),
+    ("components_", "a decomposition before the model; multiply it into coef_"),
+    ("center_", "a RobustScaler; save its center_ as mean_"),
+    ("min_", "a MinMaxScaler; save mean_=-scaler.min_ / scaler.scale_, scale_=1 / scaler.scale_"),
+    ("max_abs_", "a MaxAbsScaler; leave max_abs_ out, its scale_ is all that counts"),
+    ("lambdas_", "a PowerTransformer, which is not linear"),
+    ("quantiles_", "a QuantileTransformer, which is not linear"),
+];
 
 struct Archive<'a> {
     zip: zip::ZipArchive<Cursor<&'a [u8]>>,
@@ -108,6 +178,23 @@ impl<'a> Archive<'a> {
             |at| npyz::npz::array_name_from_file_name(&zip.name_for_index(at)?.ok()?).map(str::to_owned);
         let arrays = (0..zip.len()).filter_map(|at| Some((array_name(at)?, at))).collect();
         Ok(Archive { zip, arrays })
+    }
+
+    fn refuse_others(&self) -> Result<()> {
+        match OTHERS.iter().find(|(name, _)| self.arrays.contains_key(*name)) {
+            Some((name, what)) => Err(wrong(format!("{name} is of {what}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// A setting that is true or false.
+    fn flag(&mut self, name: &str) -> Result<Option<bool>> {
+        let Some(array) = self.take(name)? else { return Ok(None) };
+        match array.texts().join(" ").as_str() {
+            "True" | "1" => Ok(Some(true)),
+            "False" | "0" => Ok(Some(false)),
+            other => Err(wrong(format!("{name} must be True or False, found {other:?}"))),
+        }
     }
 
     fn names(&self) -> String {

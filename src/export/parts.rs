@@ -21,6 +21,8 @@ pub struct LinearHeadParts {
     pub temperature: Option<f64>,
     /// What the logits mean.
     pub problem: ProblemType,
+    /// Whether probabilities of three or more classes are sigmoids scaled to a sum of one instead of a softmax.
+    pub one_vs_rest: bool,
 }
 
 /// `y = W x + b`.
@@ -71,6 +73,9 @@ impl LinearHeadParts {
             ProblemType::SingleLabel => labels >= 2 && (rows == labels || (rows == 1 && labels == 2)),
             ProblemType::MultiLabel | ProblemType::Regression => rows == labels,
         };
+        if self.one_vs_rest && (self.problem != ProblemType::SingleLabel || rows < 3) {
+            return wrong("one-versus-rest probabilities need three or more classes".into());
+        }
         if !fits {
             return wrong(format!("{rows} rows do not go with {labels} labels ({})", self.problem.name()));
         }
@@ -80,6 +85,26 @@ impl LinearHeadParts {
             Some(pair) => wrong(format!("the label {:?} is there twice", pair[0])),
             None => Ok(()),
         }
+    }
+
+    /// What whoever made the parts should know about their use.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.problem == ProblemType::SingleLabel && self.bias.len() > 2 && !self.one_vs_rest {
+            notes.push(
+                "probabilities are the softmax of the margins, as LogisticRegression's are; of a model that learns one class \
+                 against the rest (SGDClassifier, OneVsRestClassifier, the solver liblinear), save problem_type=\"ovr\", too"
+                    .to_owned(),
+            );
+        }
+        if self.mean.is_some() {
+            notes.push(
+                "mean_ is taken away from the embeddings; of a StandardScaler(with_mean=False), leave it out or save \
+                 with_mean=False, too"
+                    .to_owned(),
+            );
+        }
+        notes
     }
 
     /// Mean, scale and temperature folded into weights and bias, and a row for every label: a binary head's logit z becomes
@@ -123,6 +148,7 @@ mod tests {
             labels: vec!["no".into(), "yes".into()],
             temperature: Some(1.7),
             problem: ProblemType::SingleLabel,
+            one_vs_rest: false,
         }
     }
 

@@ -100,8 +100,13 @@ pub fn transformers(
     let (out, source) = (out.as_ref(), checkpoint_folder.as_ref());
     let checkpoint = Checkpoint::open(source)?;
     let folded = parts.folded()?;
+    if parts.one_vs_rest {
+        return Err(Error::input(
+            "cannot export the head: its probabilities are one-versus-rest, and transformers takes a softmax; use the head file",
+        ));
+    }
     let (classifier, pooling) = expressible(&checkpoint, recipe)?;
-    let columns = recipe.dimensions.unwrap_or(checkpoint.config().hidden);
+    let columns = recipe.dimensions.or(recipe.truncate_dim).unwrap_or(checkpoint.config().hidden);
     if parts.features() != columns {
         return Err(Error::input(format!(
             "cannot export the head: it takes embeddings of width {}, the encoder gives {columns}",
@@ -174,6 +179,10 @@ fn expressible(checkpoint: &Checkpoint, recipe: &EmbeddingRecipe) -> Result<(Cla
         ),
         (!recipe.dense.is_empty(), "behind a Dense module"),
         (recipe.prompt.is_some(), "with a prompt before every text"),
+        (
+            checkpoint.modules().is_some_and(|modules| modules.lowercase),
+            "on texts in small letters, which sentence-transformers makes of them and transformers does not",
+        ),
         (
             recipe.window_overlap.is_some(),
             "over windows of long texts, which it cuts; train with --truncate cut",

@@ -30,7 +30,7 @@ pub use measure::metrics::{
 };
 pub use measure::warnings::{Warning, check_data, check_predictions};
 pub use model::decision::Decision;
-pub use model::encoder_fingerprint::EncoderFingerprint;
+pub use model::encoder_binding::EncoderBinding;
 pub use model::explain::TokenShares;
 pub use model::file::FORMAT_VERSION;
 pub use model::head::{Head, Record};

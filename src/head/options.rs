@@ -1,5 +1,8 @@
 //! How a head is trained.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -62,7 +65,9 @@ impl Default for TrainOptions {
 }
 
 impl TrainOptions {
-    /// Values of `C` that are tried: two a decade from 1e-4 to 1e4, ascending.
+    /// Values of `C` that are tried, all of them: two a decade from 1e-4 to 1e4, ascending. They are meant for rows of weight one
+    /// and features that vary by about one altogether, as vectors of length one do: the grid is divided by the mean weight, and
+    /// moved by whole decades where features without standardisation vary by 30 times more or less than that.
     pub const GRID: [f64; 17] =
         [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4];
 
@@ -90,6 +95,18 @@ impl TrainOptions {
         }
     }
 
+    /// The same with a given `C` that does to weights divided by `unit` what this one does to them as they are.
+    pub(crate) fn in_weight_unit(&self, unit: f64) -> Result<TrainOptions> {
+        let Strength::Fixed(c) = self.c else { return Ok(self.clone()) };
+        let own = c * unit;
+        if !(1e-100..=1e100).contains(&own) {
+            return Err(Error::input(format!(
+                "training a head: C = {c} on sample weights of about {unit:e} leaves the range of numbers; use weights of about 1"
+            )));
+        }
+        Ok(TrainOptions { c: Strength::Fixed(own), ..self.clone() })
+    }
+
     /// Whether something is chosen, fitted or measured on out-of-fold predictions.
     pub(crate) fn needs_folds(&self) -> bool {
         let chooses = self.kind == Kind::Auto || (self.kind.has_strength() && self.c == Strength::Auto);
@@ -100,6 +117,7 @@ impl TrainOptions {
 /// What kind of model a head is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Kind {
     /// Logistic regression (of numbers: linear regression) with an L2 penalty.
     #[default]
@@ -225,6 +243,7 @@ impl MlpOptions {
 /// How much the data counts against the penalty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Strength {
     /// Chosen by cross-validation from [`TrainOptions::GRID`].
     #[default]
@@ -236,6 +255,7 @@ pub enum Strength {
 /// What cross-validation minimises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum SelectBy {
     /// Log loss (a regression: mean squared error). Steadier than accuracy, and good for probabilities.
     #[default]
@@ -247,6 +267,7 @@ pub enum SelectBy {
 /// How classes are weighted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum ClassWeight {
     /// Each row counts the same.
     #[default]
@@ -258,6 +279,7 @@ pub enum ClassWeight {
 /// How logits are calibrated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum CalibrationKind {
     /// Not at all.
     #[default]
@@ -271,10 +293,118 @@ pub enum CalibrationKind {
 /// The function between layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum HeadActivation {
     /// `x * Phi(x)`, by the error function.
     #[default]
     Gelu,
     /// `max(x, 0)`.
     Relu,
+}
+
+/// Implements `Display` and `FromStr` by one table of names, those of the command line.
+macro_rules! named {
+    ($type:ident, $what:literal, $($name:literal => $value:expr, $pattern:pat,)+) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self {
+                    $($pattern => $name,)+
+                })
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = Error;
+
+            fn from_str(name: &str) -> Result<Self> {
+                match name {
+                    $($name => Ok($value),)+
+                    _ => Err(Error::input(format!(
+                        concat!("no such ", $what, ": {:?}; known are {}"),
+                        name,
+                        [$($name),+].join(", ")
+                    ))),
+                }
+            }
+        }
+    };
+}
+
+named! { Kind, "kind of head",
+    "linear" => Kind::Linear, Kind::Linear,
+    "elastic" => Kind::ElasticNet { l1_ratio: 0.5 }, Kind::ElasticNet { .. },
+    "mlp" => Kind::Mlp(MlpOptions::default()), Kind::Mlp(_),
+    "centroid" => Kind::NearestCentroid, Kind::NearestCentroid,
+    "neighbours" => Kind::Neighbours { k: 15 }, Kind::Neighbours { .. },
+    "auto" => Kind::Auto, Kind::Auto,
+}
+
+named! { SelectBy, "score to choose by",
+    "log-loss" => SelectBy::LogLoss, SelectBy::LogLoss,
+    "accuracy" => SelectBy::Accuracy, SelectBy::Accuracy,
+}
+
+named! { ClassWeight, "weighting of classes",
+    "none" => ClassWeight::None, ClassWeight::None,
+    "balanced" => ClassWeight::Balanced, ClassWeight::Balanced,
+}
+
+named! { CalibrationKind, "calibration",
+    "none" => CalibrationKind::None, CalibrationKind::None,
+    "temperature" => CalibrationKind::Temperature, CalibrationKind::Temperature,
+    "vector" => CalibrationKind::Vector, CalibrationKind::Vector,
+}
+
+named! { HeadActivation, "activation",
+    "gelu" => HeadActivation::Gelu, HeadActivation::Gelu,
+    "relu" => HeadActivation::Relu, HeadActivation::Relu,
+}
+
+impl fmt::Display for Strength {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Strength::Auto => f.write_str("auto"),
+            Strength::Fixed(c) => write!(f, "{c}"),
+        }
+    }
+}
+
+impl FromStr for Strength {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text == "auto" {
+            return Ok(Strength::Auto);
+        }
+        match text.parse() {
+            Ok(c) if c > 0.0 && f64::is_finite(c) => Ok(Strength::Fixed(c)),
+            _ => Err(Error::input(format!("expected auto or a number above 0 for C, found {text:?}"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_read_back() {
+        fn check<T: FromStr<Err = Error> + fmt::Display + PartialEq + fmt::Debug>(names: &[&str]) {
+            for name in names {
+                let value: T = name.parse().unwrap();
+                assert_eq!(value.to_string(), *name);
+                assert_eq!(value.to_string().parse::<T>().unwrap(), value);
+            }
+            for wrong in ["", "Linear", "other", " none", "NaN", "0", "-1", "inf"] {
+                let error = wrong.parse::<T>().unwrap_err();
+                assert!(error.is_input() && error.to_string().contains(&format!("{wrong:?}")), "{error}");
+            }
+        }
+        check::<Kind>(&["linear", "elastic", "mlp", "centroid", "neighbours", "auto"]);
+        check::<SelectBy>(&["log-loss", "accuracy"]);
+        check::<ClassWeight>(&["none", "balanced"]);
+        check::<CalibrationKind>(&["none", "temperature", "vector"]);
+        check::<HeadActivation>(&["gelu", "relu"]);
+        check::<Strength>(&["auto", "1", "0.0003", "10000"]);
+    }
 }

@@ -1,6 +1,8 @@
 //! The tensors of a head's file.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use safetensors::{Dtype, SafeTensors, View};
 
@@ -23,6 +25,14 @@ impl Tensor {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         Tensor { dtype: Dtype::F32, shape: shape.to_vec(), bytes }
     }
+
+    pub(crate) fn type_and_shape(&self) -> String {
+        type_and_shape(self.dtype, &self.shape)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl View for Tensor {
@@ -43,11 +53,30 @@ impl View for Tensor {
 /// Tensors of a file, checked as they are taken.
 pub(crate) struct Tensors<'a> {
     tensors: SafeTensors<'a>,
+    /// Names asked for.
+    taken: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Tensors<'a> {
     pub(crate) fn open(bytes: &'a [u8]) -> Result<Self, safetensors::SafeTensorError> {
-        Ok(Tensors { tensors: SafeTensors::deserialize(bytes)? })
+        Ok(Tensors { tensors: SafeTensors::deserialize(bytes)?, taken: RefCell::default() })
+    }
+
+    /// All tensors by name: name, type and shape in words, and data.
+    pub(crate) fn all(&self) -> Vec<(String, String, &'a [u8])> {
+        let mut all: Vec<(String, String, &'a [u8])> = (self.tensors.tensors().into_iter())
+            .map(|(name, tensor)| (name, type_and_shape(tensor.dtype(), tensor.shape()), tensor.data()))
+            .collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Refuses a file with a tensor that nothing asked for.
+    pub(crate) fn check_all_taken(&self) -> Result<()> {
+        match self.tensors.names().into_iter().find(|name| !self.taken.borrow().contains(*name)) {
+            Some(name) => Err(damaged(format!("tensor {name} belongs to no head of this kind"))),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -69,6 +98,7 @@ impl<'a> Tensors<'a> {
     }
 
     fn data(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<&'a [u8]> {
+        self.taken.borrow_mut().insert(name.to_owned());
         let tensor = self
             .tensors
             .tensor(name)
@@ -82,6 +112,11 @@ impl<'a> Tensors<'a> {
         }
         Ok(tensor.data())
     }
+}
+
+/// A tensor's type and shape, for a checksum.
+pub(crate) fn type_and_shape(dtype: Dtype, shape: &[usize]) -> String {
+    format!("{dtype} {shape:?}")
 }
 
 pub(crate) fn finite<T: std::fmt::Debug>(name: &str, values: &[T], is: impl Fn(&T) -> bool) -> Result<()> {

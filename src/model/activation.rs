@@ -17,6 +17,16 @@ pub enum Activation {
     Tanh,
     /// `1 / (1 + exp(-x))`.
     Sigmoid,
+    /// `x * tanh(ln(1 + exp(x)))`.
+    Mish,
+    /// `min(max(x, 0), 6)`.
+    Relu6,
+    /// `x`, and `0.01 x` below zero.
+    LeakyRelu,
+    /// `1/2 * (1 + erf((x - 0.707107) / (0.282095 sqrt 2)))`.
+    Laplace,
+    /// `max(x, 0)²`.
+    Relu2,
 }
 
 impl Activation {
@@ -30,6 +40,11 @@ impl Activation {
             Activation::QuickGelu => "quick_gelu",
             Activation::Tanh => "tanh",
             Activation::Sigmoid => "sigmoid",
+            Activation::Mish => "mish",
+            Activation::Relu6 => "relu6",
+            Activation::LeakyRelu => "leaky_relu",
+            Activation::Laplace => "laplace",
+            Activation::Relu2 => "relu2",
         }
     }
 
@@ -45,6 +60,11 @@ impl Activation {
             "quick_gelu" => Activation::QuickGelu,
             "tanh" => Activation::Tanh,
             "sigmoid" => Activation::Sigmoid,
+            "mish" => Activation::Mish,
+            "relu6" => Activation::Relu6,
+            "leaky_relu" => Activation::LeakyRelu,
+            "laplace" => Activation::Laplace,
+            "relu2" => Activation::Relu2,
             _ => return None,
         })
     }

@@ -107,6 +107,9 @@ pub struct Config {
     pub labels: Vec<String>,
     /// What a sequence classifier's logits mean; none where the config does not say.
     pub problem_type: Option<ProblemType>,
+    /// What the config says of a classifier and cannot be read. Embeddings do without; whoever needs the classifier gets
+    /// these as an error.
+    pub classifier_problems: Vec<String>,
 }
 
 impl Config {
@@ -143,6 +146,7 @@ impl Config {
             tie_word_embeddings: true,
             labels: vec![],
             problem_type: None,
+            classifier_problems: vec![],
         }
     }
 }

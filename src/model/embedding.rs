@@ -2,6 +2,7 @@
 
 use super::{Activation, Pooling};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// How the embeddings of several layers become one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -44,4 +45,14 @@ pub struct DenseLayer {
     pub bias: bool,
     /// None for identity.
     pub activation: Option<Activation>,
+}
+
+/// All that decides what it does but its tensors' numbers: `2_Dense/linear: 16 to 8, bias, tanh`.
+impl fmt::Display for DenseLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DenseLayer { name, in_features, out_features, bias, activation } = self;
+        let bias = if *bias { "bias" } else { "no bias" };
+        let activation = activation.map_or("identity", Activation::name);
+        write!(f, "{name}: {in_features} to {out_features}, {bias}, {activation}")
+    }
 }

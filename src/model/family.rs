@@ -23,6 +23,12 @@ pub enum Family {
     ModernBert,
 }
 
+impl serde::Serialize for Family {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 impl Family {
     /// Every family.
     pub const ALL: [Family; 9] = [

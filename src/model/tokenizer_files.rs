@@ -1,5 +1,7 @@
 //! The files of a checkpoint's tokenizer.
 
+use super::Family;
+
 /// The files that a tokenizer is made from, as they are in the checkpoint.
 #[derive(Clone, Debug, Default)]
 pub struct TokenizerFiles {
@@ -11,6 +13,10 @@ pub struct TokenizerFiles {
     pub config: serde_json::Value,
     /// special_tokens_map.json: an object, or `null`.
     pub special_tokens: serde_json::Value,
+    /// added_tokens.json: an object from tokens to ids, or `null`.
+    pub added_tokens: serde_json::Value,
+    /// `tokenizer_class` of config.json, for tokenizer_config.json without one.
+    pub model_class: Option<String>,
     /// Where they are, for messages.
     pub location: String,
 }
@@ -20,6 +26,8 @@ pub struct TokenizerFiles {
 pub struct TokenizerSource<'a> {
     /// The files.
     pub files: &'a TokenizerFiles,
+    /// The model's family, which says what reads the files where they do not.
+    pub family: Family,
     /// Longest row in tokens, special tokens included.
     pub max_tokens: usize,
     /// Rows of the word-embedding table.

@@ -1,5 +1,5 @@
 //! Builds a [`Plan`]: families say what a layer does, the builder hands out buffers and weights and adds what the
-//! [`Request`] asks for after each layer.
+//! [`Request`] asks for after each layer. The time is linear in the number of layers.
 
 use super::{
     BufferId, BufferSpec, Norm, Output, OutputKind, Plan, RelativeBias, Request, RowIndex, Rows, Step,
@@ -8,18 +8,32 @@ use super::{
 use crate::error::{Error, Result};
 use crate::model::{Activation, Config};
 use crate::model::{EmbeddingRequest, LayerMix, Pooling, WeightKind, WeightPart, WeightSpec};
+use std::collections::{HashMap, HashSet};
 
 /// Hands out ids and collects steps. One builder makes one plan.
 pub struct PlanBuilder<'a> {
     config: &'a Config,
     request: &'a Request,
-    plan: Plan,
+    steps: Vec<Step>,
+    buffers: Vec<BufferSpec>,
+    weights: Vec<WeightSpec>,
+    outputs: Vec<Output>,
+    /// Where each weight is in `weights`.
+    known_weights: HashMap<WeightSpec, WeightId>,
     /// Buffers whose contents nobody needs any more: reused for the next request of the same shape.
     free: Vec<BufferId>,
     /// Buffers that are outputs: never reused.
-    pinned: Vec<BufferId>,
+    pinned: HashSet<BufferId>,
     /// `[texts, layers * poolings * hidden]`, allotted at the first pooled layer.
     pooled: Option<BufferId>,
+    /// Layers whose hidden state is read back.
+    hidden_states: HashSet<usize>,
+    /// Layers whose attention probabilities are read back.
+    attentions: HashSet<usize>,
+    /// Places of each pooled layer in the embedding.
+    pooled_layers: HashMap<usize, Vec<usize>>,
+    /// The last layer (0 = embeddings) whose hidden state anything asked for needs.
+    last_layer_needed: usize,
 }
 
 /// Whether the family must go on with the next layer.
@@ -76,8 +90,26 @@ impl<'a> PlanBuilder<'a> {
                 )));
             }
         }
-        let plan = Plan { steps: vec![], buffers: vec![], weights: vec![], outputs: vec![] };
-        Ok(PlanBuilder { config, request, plan, free: vec![], pinned: vec![], pooled: None })
+        let mut pooled_layers: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (at, &layer) in request.embeddings.iter().flat_map(|embeddings| &embeddings.layers).enumerate() {
+            pooled_layers.entry(layer).or_default().push(at);
+        }
+        Ok(PlanBuilder {
+            config,
+            request,
+            steps: vec![],
+            buffers: vec![],
+            weights: vec![],
+            outputs: vec![],
+            known_weights: HashMap::new(),
+            free: vec![],
+            pinned: HashSet::new(),
+            pooled: None,
+            hidden_states: request.hidden_states.iter().copied().collect(),
+            attentions: request.attentions.iter().copied().collect(),
+            pooled_layers,
+            last_layer_needed: last_layer_needed(config, request),
+        })
     }
 
     /// The model's sizes.
@@ -92,26 +124,26 @@ impl<'a> PlanBuilder<'a> {
 
     /// The last layer (0 = embeddings) whose hidden state anything asked for needs.
     pub fn last_layer_needed(&self) -> usize {
-        let request = self.request;
-        if request.pooler_output || request.head.is_some() {
-            return self.config.layers;
-        }
-        let pooled = request.embeddings.iter().flat_map(|embeddings| embeddings.layers.iter().copied());
-        let attentions = request.attentions.iter().map(|layer| layer + 1);
-        pooled.chain(request.hidden_states.iter().copied()).chain(attentions).max().unwrap_or(0)
+        self.last_layer_needed
+    }
+
+    /// A buffer's shape. One of another builder has no columns here: its step is refused when the plan is finished.
+    fn spec(&self, id: BufferId) -> BufferSpec {
+        let unknown = BufferSpec { rows: Rows::Tokens, cols: 0, label: "unknown" };
+        self.buffers.get(id.index()).copied().unwrap_or(unknown)
     }
 
     /// A buffer of this shape, recycled where one was released.
     pub fn buffer(&mut self, rows: Rows, cols: usize, label: &'static str) -> BufferId {
         let same = |id: &BufferId| {
-            let spec = self.plan.buffer(*id);
+            let spec = self.spec(*id);
             spec.rows == rows && spec.cols == cols
         };
         if let Some(at) = self.free.iter().position(same) {
             return self.free.swap_remove(at);
         }
-        let id = BufferId(self.plan.buffers.len() as u32);
-        self.plan.buffers.push(BufferSpec { rows, cols, label });
+        let id = BufferId::new(self.buffers.len() as u32);
+        self.buffers.push(BufferSpec { rows, cols, label });
         id
     }
 
@@ -124,11 +156,13 @@ impl<'a> PlanBuilder<'a> {
 
     fn weight(&mut self, kind: WeightKind, parts: Vec<WeightPart>) -> WeightId {
         let spec = WeightSpec { kind, parts };
-        let at = self.plan.weights.iter().position(|known| *known == spec).unwrap_or_else(|| {
-            self.plan.weights.push(spec);
-            self.plan.weights.len() - 1
-        });
-        WeightId(at as u32)
+        if let Some(known) = self.known_weights.get(&spec) {
+            return *known;
+        }
+        let id = WeightId::new(self.weights.len() as u32);
+        self.weights.push(spec.clone());
+        self.known_weights.insert(spec, id);
+        id
     }
 
     /// A matrix `[sum of rows, k]` from these tensors, one after another.
@@ -159,7 +193,7 @@ impl<'a> PlanBuilder<'a> {
 
     /// Adds a step.
     pub fn step(&mut self, step: Step) {
-        self.plan.steps.push(step);
+        self.steps.push(step);
     }
 
     /// `activation(x Wᵀ + b)` with tensors `PREFIX.weight` `[n, k]` and, with `bias`, `PREFIX.bias`; several
@@ -173,7 +207,7 @@ impl<'a> PlanBuilder<'a> {
         activation: Option<Activation>,
         label: &'static str,
     ) -> BufferId {
-        let BufferSpec { rows, cols: k, .. } = *self.plan.buffer(x);
+        let BufferSpec { rows, cols: k, .. } = self.spec(x);
         let name = |suffix: &str| -> Vec<(String, usize)> {
             prefixes.iter().map(|prefix| (format!("{prefix}.{suffix}"), n)).collect()
         };
@@ -186,8 +220,8 @@ impl<'a> PlanBuilder<'a> {
 
     /// `x Wᵀ [+ b] + residual` into `out`, with tensors as in [`linear`](Self::linear).
     pub fn linear_into(&mut self, x: BufferId, prefix: &str, bias: bool, residual: BufferId, out: BufferId) {
-        let k = self.plan.buffer(x).cols;
-        let n = self.plan.buffer(out).cols;
+        let k = self.spec(x).cols;
+        let n = self.spec(out).cols;
         let weight = self.matrix(&[(format!("{prefix}.weight"), n)], k);
         let bias = bias.then(|| self.vector(&[(format!("{prefix}.bias"), n)]));
         self.step(Step::MatMul { x, weight, bias, activation: None, residual: Some(residual), out });
@@ -201,7 +235,7 @@ impl<'a> PlanBuilder<'a> {
         norm: Norm,
         label: &'static str,
     ) -> BufferId {
-        let BufferSpec { rows, cols, .. } = *self.plan.buffer(x);
+        let BufferSpec { rows, cols, .. } = self.spec(x);
         let out = self.buffer(rows, cols, label);
         self.step(Step::AddLayerNorm { x, residual, norm, out });
         out
@@ -212,7 +246,7 @@ impl<'a> PlanBuilder<'a> {
         let Config { heads, head_dim, .. } = *self.config;
         let scale = 1.0 / (head_dim as f32).sqrt();
         let AttentionSettings { window, relative_bias } = settings;
-        if self.request.attentions.contains(&layer) {
+        if self.attentions.contains(&layer) {
             let out = self.buffer(Rows::TokenPairs, heads, "attentions");
             self.step(Step::AttentionProbabilities {
                 qkv,
@@ -232,14 +266,14 @@ impl<'a> PlanBuilder<'a> {
 
     /// Marks a buffer as an output: it is read back and never reused.
     pub fn output(&mut self, kind: OutputKind, buffer: BufferId) {
-        self.pinned.push(buffer);
-        self.plan.outputs.push(Output { kind, buffer });
+        self.pinned.insert(buffer);
+        self.outputs.push(Output { kind, buffer });
     }
 
     /// Called by a family with the hidden state of every layer (0 = embeddings): reads it back or pools it as the
     /// request says, and tells whether to go on.
     pub fn hidden_state(&mut self, layer: usize, hidden: BufferId) -> Progress {
-        if self.request.hidden_states.contains(&layer) {
+        if self.hidden_states.contains(&layer) {
             self.output(OutputKind::HiddenState(layer), hidden);
         }
         if let Some(embeddings) = &self.request.embeddings {
@@ -249,14 +283,14 @@ impl<'a> PlanBuilder<'a> {
     }
 
     fn pool_layer(&mut self, embeddings: &EmbeddingRequest, layer: usize, hidden: BufferId) {
-        let width = self.plan.buffer(hidden).cols;
+        let width = self.spec(hidden).cols;
         let per_layer = embeddings.pooling.len() * width;
-        for (at, _) in embeddings.layers.iter().enumerate().filter(|(_, wanted)| **wanted == layer) {
+        for at in self.pooled_layers.remove(&layer).unwrap_or_default() {
             let out = match self.pooled {
                 Some(out) => out,
                 None => {
                     let out = self.buffer(Rows::Texts, embeddings.layers.len() * per_layer, "pooled");
-                    self.pinned.push(out);
+                    self.pinned.insert(out);
                     *self.pooled.insert(out)
                 }
             };
@@ -277,7 +311,7 @@ impl<'a> PlanBuilder<'a> {
 
     /// The rows of the first tokens, `[texts, cols]`.
     pub fn first_tokens(&mut self, hidden: BufferId) -> BufferId {
-        let cols = self.plan.buffer(hidden).cols;
+        let cols = self.spec(hidden).cols;
         let out = self.buffer(Rows::Texts, cols, "first_tokens");
         self.step(Step::GatherRows { x: hidden, index: RowIndex::FirstToken, out });
         out
@@ -285,7 +319,7 @@ impl<'a> PlanBuilder<'a> {
 
     /// The rows in [`PackedBatch::selected`](crate::text::PackedBatch::selected), `[selected, cols]`.
     pub fn selected_rows(&mut self, hidden: BufferId) -> BufferId {
-        let cols = self.plan.buffer(hidden).cols;
+        let cols = self.spec(hidden).cols;
         let out = self.buffer(Rows::Selected, cols, "selected_rows");
         self.step(Step::GatherRows { x: hidden, index: RowIndex::Selected, out });
         out
@@ -296,7 +330,7 @@ impl<'a> PlanBuilder<'a> {
     /// `pooler` is the family's pooler output, if it has one and [`needs_pooler`](Self::needs_pooler) said so.
     ///
     /// # Errors
-    /// The pooler was asked for and the family or checkpoint has none.
+    /// The pooler was asked for and the family or checkpoint has none; or the steps do not agree (see [`Plan::new`]).
     pub fn finish(mut self, pooler: Option<BufferId>) -> Result<Plan> {
         if self.needs_pooler() && pooler.is_none() {
             return Err(Error::input(format!(
@@ -312,7 +346,7 @@ impl<'a> PlanBuilder<'a> {
         if let Some(embeddings) = &self.request.embeddings {
             self.finish_embeddings(embeddings, pooler)?;
         }
-        Ok(self.plan)
+        Plan::new(self.steps, self.buffers, self.weights, self.outputs)
     }
 
     fn finish_embeddings(&mut self, embeddings: &EmbeddingRequest, pooler: Option<BufferId>) -> Result<()> {
@@ -320,13 +354,16 @@ impl<'a> PlanBuilder<'a> {
             return Err(Error::input("embeddings were asked for, but no layer was pooled"));
         };
         let blocks = embeddings.layers.len();
-        let per_layer = self.plan.buffer(x).cols / blocks;
+        let per_layer = self.spec(x).cols / blocks;
         if let Some(pooler) = pooler {
-            let width = self.plan.buffer(pooler).cols;
+            let width = self.spec(pooler).cols;
             for (index, &pooling) in embeddings.pooling.iter().enumerate() {
                 if pooling == Pooling::Pooler {
-                    let column = (blocks - 1) * per_layer + index * width;
-                    self.step(Step::Pool { x: pooler, pooling, column, out: x });
+                    // Every layer asked for is the last one, however often.
+                    for block in 0..blocks {
+                        let column = block * per_layer + index * width;
+                        self.step(Step::Pool { x: pooler, pooling, column, out: x });
+                    }
                 }
             }
         }
@@ -336,7 +373,7 @@ impl<'a> PlanBuilder<'a> {
             x = out;
         }
         for dense in &embeddings.dense {
-            let width = self.plan.buffer(x).cols;
+            let width = self.spec(x).cols;
             if width != dense.in_features {
                 return Err(Error::input(format!(
                     "the Dense module {} takes {} columns, but pooling gives {width}; pool as the checkpoint does, \
@@ -353,7 +390,7 @@ impl<'a> PlanBuilder<'a> {
                 "dense",
             );
         }
-        let width = self.plan.buffer(x).cols;
+        let width = self.spec(x).cols;
         let dimensions = embeddings.dimensions.unwrap_or(width);
         if dimensions == 0 || dimensions > width {
             return Err(Error::input(format!(
@@ -368,4 +405,13 @@ impl<'a> PlanBuilder<'a> {
         self.output(OutputKind::Embeddings, x);
         Ok(())
     }
+}
+
+fn last_layer_needed(config: &Config, request: &Request) -> usize {
+    if request.pooler_output || request.head.is_some() {
+        return config.layers;
+    }
+    let pooled = request.embeddings.iter().flat_map(|embeddings| embeddings.layers.iter().copied());
+    let attentions = request.attentions.iter().map(|layer| layer + 1);
+    pooled.chain(request.hidden_states.iter().copied()).chain(attentions).max().unwrap_or(0)
 }

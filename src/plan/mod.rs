@@ -12,6 +12,7 @@ pub mod kernels;
 mod random_weights;
 pub mod request;
 mod step;
+mod validate;
 
 pub use builder::PlanBuilder;
 pub use cost::{Cost, KernelTime, Peak};
@@ -21,29 +22,81 @@ pub use step::{
     BufferId, BufferSpec, Norm, Output, OutputKind, RelativeBias, RowIndex, Rows, Step, WeightId,
 };
 
+use crate::error::Result;
 use crate::model::WeightSpec;
 use crate::text::PackedBatch;
 
 /// An encoder pass: what to compute, in which order, into which buffers.
+///
+/// A plan is valid from the start: both ways to one, [`PlanBuilder::finish`] and [`Plan::new`], refuse steps whose ids or
+/// sizes do not agree. Engines rely on it, since kernels are compiled without bounds checks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Steps in the order in which they run.
-    pub steps: Vec<Step>,
-    /// Every f32 buffer; [`BufferId`]s index it.
-    pub buffers: Vec<BufferSpec>,
-    /// Every weight; [`WeightId`]s index it.
-    pub weights: Vec<WeightSpec>,
-    /// What is read back, in this order.
-    pub outputs: Vec<Output>,
+    steps: Vec<Step>,
+    buffers: Vec<BufferSpec>,
+    weights: Vec<WeightSpec>,
+    outputs: Vec<Output>,
 }
 
 impl Plan {
+    /// A plan of these steps, in the order in which they run. [`BufferId`]s index `buffers`, [`WeightId`]s index `weights`;
+    /// `outputs` are read back in their order.
+    ///
+    /// # Errors
+    /// `is_input`: an id is out of range, sizes do not agree, or a step reads what no step before it wrote; the error names
+    /// the step.
+    ///
+    /// ```
+    /// use frostbert::plan::{BufferId, BufferSpec, Output, OutputKind, Plan, Rows};
+    ///
+    /// let buffers = vec![BufferSpec { rows: Rows::Tokens, cols: 8, label: "hidden" }];
+    /// let outputs = vec![Output { kind: OutputKind::HiddenState(0), buffer: BufferId::new(0) }];
+    /// let error = Plan::new(vec![], buffers, vec![], outputs).unwrap_err();
+    /// assert!(error.to_string().contains("no step before has written"));
+    /// ```
+    pub fn new(
+        steps: Vec<Step>,
+        buffers: Vec<BufferSpec>,
+        weights: Vec<WeightSpec>,
+        outputs: Vec<Output>,
+    ) -> Result<Self> {
+        let plan = Plan { steps, buffers, weights, outputs };
+        validate::validate(&plan)?;
+        Ok(plan)
+    }
+
+    /// Steps in the order in which they run.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Every f32 buffer; [`BufferId`]s index it.
+    pub fn buffers(&self) -> &[BufferSpec] {
+        &self.buffers
+    }
+
+    /// Every weight; [`WeightId`]s index it.
+    pub fn weights(&self) -> &[WeightSpec] {
+        &self.weights
+    }
+
+    /// What is read back, in this order.
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
     /// The buffer's description.
+    ///
+    /// # Panics
+    /// The id is of another plan.
     pub fn buffer(&self, id: BufferId) -> &BufferSpec {
         &self.buffers[id.index()]
     }
 
     /// The weight's description.
+    ///
+    /// # Panics
+    /// The id is of another plan.
     pub fn weight(&self, id: WeightId) -> &WeightSpec {
         &self.weights[id.index()]
     }

@@ -5,9 +5,14 @@ use crate::text::PackedBatch;
 
 /// Names one f32 buffer of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct BufferId(pub(crate) u32);
+pub struct BufferId(u32);
 
 impl BufferId {
+    /// The one at this position in [`Plan::buffers`](super::Plan::buffers).
+    pub const fn new(index: u32) -> Self {
+        BufferId(index)
+    }
+
     /// Position in [`Plan::buffers`](super::Plan::buffers).
     pub fn index(self) -> usize {
         self.0 as usize
@@ -16,9 +21,14 @@ impl BufferId {
 
 /// Names one weight of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct WeightId(pub(crate) u32);
+pub struct WeightId(u32);
 
 impl WeightId {
+    /// The one at this position in [`Plan::weights`](super::Plan::weights).
+    pub const fn new(index: u32) -> Self {
+        WeightId(index)
+    }
+
     /// Position in [`Plan::weights`](super::Plan::weights).
     pub fn index(self) -> usize {
         self.0 as usize

@@ -56,7 +56,7 @@ pub(crate) mod disk {
     }
 }
 
-/// Declares entries of the public API. Here they block the calling thread until the
+/// Declares entries of the public API: of `&self`, `&mut self`, `self`, or constructors. Here they block the calling thread until the
 /// result is there; in a browser (web.rs) the same entries are async. One body, `$inner`, serves both.
 macro_rules! entry {
     ($(
@@ -68,11 +68,29 @@ macro_rules! entry {
             pollster::block_on($self.$inner($($arg),*))
         }
     )*};
+    ($(
+        $(#[$meta:meta])*
+        pub fn $name:ident(&mut $self:ident $(, $arg:ident: $type:ty)* $(,)?) -> $result:ty = $inner:ident;
+    )*) => {$(
+        $(#[$meta])*
+        pub fn $name(&mut $self $(, $arg: $type)*) -> $result {
+            pollster::block_on($self.$inner($($arg),*))
+        }
+    )*};
     ($(#[$meta:meta])* pub fn $name:ident($self:ident) -> $result:ty = $inner:ident;) => {
         $(#[$meta])*
         pub fn $name($self) -> $result {
             pollster::block_on($self.$inner())
         }
     };
+    ($(
+        $(#[$meta:meta])*
+        pub fn $name:ident($($arg:ident: $type:ty),* $(,)?) -> $result:ty = $inner:ident;
+    )*) => {$(
+        $(#[$meta])*
+        pub fn $name($($arg: $type),*) -> $result {
+            pollster::block_on(Self::$inner($($arg),*))
+        }
+    )*};
 }
 pub(crate) use entry;

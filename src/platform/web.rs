@@ -63,7 +63,7 @@ pub(crate) mod disk {
     }
 }
 
-/// Declares entries of the public API. Here they are async; natively (native.rs) the
+/// Declares entries of the public API: of `&self`, `&mut self`, `self`, or constructors. Here they are async; natively (native.rs) the
 /// same entries block. One body, `$inner`, serves both.
 macro_rules! entry {
     ($(
@@ -75,11 +75,29 @@ macro_rules! entry {
             $self.$inner($($arg),*).await
         }
     )*};
+    ($(
+        $(#[$meta:meta])*
+        pub fn $name:ident(&mut $self:ident $(, $arg:ident: $type:ty)* $(,)?) -> $result:ty = $inner:ident;
+    )*) => {$(
+        $(#[$meta])*
+        pub async fn $name(&mut $self $(, $arg: $type)*) -> $result {
+            $self.$inner($($arg),*).await
+        }
+    )*};
     ($(#[$meta:meta])* pub fn $name:ident($self:ident) -> $result:ty = $inner:ident;) => {
         $(#[$meta])*
         pub async fn $name($self) -> $result {
             $self.$inner().await
         }
     };
+    ($(
+        $(#[$meta:meta])*
+        pub fn $name:ident($($arg:ident: $type:ty),* $(,)?) -> $result:ty = $inner:ident;
+    )*) => {$(
+        $(#[$meta])*
+        pub async fn $name($($arg: $type),*) -> $result {
+            Self::$inner($($arg),*).await
+        }
+    )*};
 }
 pub(crate) use entry;

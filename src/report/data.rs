@@ -25,9 +25,9 @@ pub struct ReportData {
     /// The rows.
     pub data: Option<DataSummary>,
     /// The head's metrics beside those of simple baselines.
-    pub metrics: Option<Metrics>,
+    pub metrics: Option<MetricTable>,
     /// One row a class, from the same predictions as [`confusion`](Self::confusion).
-    pub classes: Vec<ClassRow>,
+    pub classes: Vec<ClassScores>,
     /// True against predicted class.
     pub confusion: Option<Confusion>,
     /// Confidence against accuracy, before and after calibration.
@@ -39,9 +39,9 @@ pub struct ReportData {
     /// Score by number of training rows.
     pub learning_curve: Option<LearningCurve>,
     /// Which layers the embeddings may come from.
-    pub layers: Option<Comparison>,
+    pub layers: Option<CandidateTable>,
     /// Which kinds of head were tried.
-    pub kinds: Option<Comparison>,
+    pub kinds: Option<CandidateTable>,
     /// Maps of the embeddings: usually PCA and t-SNE of the same rows.
     pub maps: Vec<Map>,
     /// Wrong predictions, surest first.
@@ -49,7 +49,7 @@ pub struct ReportData {
     /// Rows whose label is probably wrong, most suspicious first.
     pub label_errors: Vec<LabelError>,
     /// Token shares of some predictions.
-    pub explanations: Vec<Explanation>,
+    pub explanations: Vec<ExplainedAnswer>,
     /// Training settings, name and value.
     pub settings: Vec<(String, String)>,
     /// How to use the head.
@@ -124,28 +124,28 @@ pub struct DataSummary {
 /// A table of metrics: one row a metric, one column a system.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Metrics {
+pub struct MetricTable {
     /// How the numbers were got, for example `5-fold, repeated 3 times; 95% intervals`.
     pub protocol: String,
     /// Column names: the head first, then the baselines.
     pub systems: Vec<String>,
     /// The metrics, the most telling first.
-    pub rows: Vec<Metric>,
+    pub rows: Vec<MetricRow>,
 }
 
 /// One metric of every system.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Metric {
+pub struct MetricRow {
     /// Its name.
     pub name: String,
     /// Whether a smaller number is a better one (log loss, Brier, ECE).
     #[serde(default)]
     pub lower_is_better: bool,
-    /// One value a system, in the order of [`Metrics::systems`].
+    /// One value a system, in the order of [`MetricTable::systems`].
     pub values: Vec<Interval>,
 }
 
-impl Metric {
+impl MetricRow {
     /// The system with the best mean, if any mean is a number.
     pub fn best(&self) -> Option<usize> {
         let sign = if self.lower_is_better { -1.0 } else { 1.0 };
@@ -162,7 +162,7 @@ impl Metric {
 
 /// One class of the per-class table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ClassRow {
+pub struct ClassScores {
     /// Its name.
     pub name: String,
     /// True rows of the class.
@@ -221,9 +221,9 @@ impl Confusion {
 #[serde(default)]
 pub struct Reliability {
     /// The head's own probabilities.
-    pub before: Vec<ReliabilityBin>,
+    pub before: Vec<ReliabilityPoint>,
     /// The same after calibration.
-    pub after: Vec<ReliabilityBin>,
+    pub after: Vec<ReliabilityPoint>,
     /// Expected calibration error before.
     pub ece_before: Option<f64>,
     /// Expected calibration error after.
@@ -234,7 +234,7 @@ pub struct Reliability {
 
 /// Predictions whose confidence falls into one bin.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ReliabilityBin {
+pub struct ReliabilityPoint {
     /// Mean confidence of the bin's rows.
     #[serde(deserialize_with = "null_as_nan")]
     pub confidence: f64,
@@ -283,12 +283,12 @@ pub struct LearningCurve {
     /// Which metric, for example `Accuracy`.
     pub metric: String,
     /// Points, fewest rows first.
-    pub points: Vec<LearningPoint>,
+    pub points: Vec<CurvePoint>,
 }
 
 /// One point of a learning curve.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LearningPoint {
+pub struct CurvePoint {
     /// Training rows.
     pub rows: usize,
     /// Score on held-out rows.
@@ -301,7 +301,7 @@ pub struct LearningPoint {
 /// Candidates compared by one score: layer sets, or kinds of head.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Comparison {
+pub struct CandidateTable {
     /// Which metric, for example `Accuracy, 5-fold`.
     pub metric: String,
     /// Whether a smaller score is a better one.
@@ -312,7 +312,7 @@ pub struct Comparison {
     pub rows: Vec<Candidate>,
 }
 
-impl Comparison {
+impl CandidateTable {
     /// Names of the settings that any candidate has, in the order of their first appearance.
     pub fn setting_names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = vec![];
@@ -325,7 +325,7 @@ impl Comparison {
     }
 }
 
-/// One candidate of a [`Comparison`].
+/// One candidate of a [`CandidateTable`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     /// Its name, for example `5` or `all` (layers), `linear` or `mlp 256` (kinds).
@@ -440,7 +440,7 @@ pub struct TokenShare {
 
 /// One prediction taken apart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Explanation {
+pub struct ExplainedAnswer {
     /// The class whose logit is explained.
     pub label: String,
     /// Its probability.

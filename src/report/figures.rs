@@ -3,7 +3,7 @@
 use super::format::{count, counted, ends, score, shorten, signed};
 use super::plot::{Axis, Canvas, MOST_COLOURS, Shape, plot, span};
 use super::scatter::{MOST_POINTS, POINT_TEXT, sample_note, sampled};
-use super::{ClassCurves, LearningCurve, LearningPoint, RegressionPoint, Reliability, ReliabilityBin};
+use super::{ClassCurves, CurvePoint, LearningCurve, RegressionPoint, Reliability, ReliabilityPoint};
 use crate::error::Result;
 use maud::{Markup, PreEscaped, html};
 
@@ -40,10 +40,10 @@ pub(super) fn reliability(reliability: &Reliability) -> Result<Markup> {
         line: &'static str,
         mark: &'static str,
         shape: Shape,
-        bins: Vec<&'a ReliabilityBin>,
+        bins: Vec<&'a ReliabilityPoint>,
         ece: Option<f64>,
     }
-    fn full(bins: &[ReliabilityBin]) -> Vec<&ReliabilityBin> {
+    fn full(bins: &[ReliabilityPoint]) -> Vec<&ReliabilityPoint> {
         bins.iter().filter(|bin| bin.count > 0).collect()
     }
     let before = Series {
@@ -213,7 +213,7 @@ pub(super) fn learning_curve(curve: &LearningCurve) -> Result<Markup> {
         label: &|rows| count(rows.exp().round() as usize),
     };
     let scores = || {
-        let ends = |point: &LearningPoint| [point.score.low, point.score.high, point.score.mean];
+        let ends = |point: &CurvePoint| [point.score.low, point.score.high, point.score.mean];
         points.iter().flat_map(move |point| ends(point).into_iter().chain(point.train))
     };
     let train = points.iter().any(|point| point.train.is_some());
@@ -223,7 +223,7 @@ pub(super) fn learning_curve(curve: &LearningCurve) -> Result<Markup> {
         &rows_axis,
         &Axis::around(&curve.metric, scores()),
         |canvas| {
-            let interval = |point: &&&LearningPoint| point.score.ends().is_some();
+            let interval = |point: &&&CurvePoint| point.score.ends().is_some();
             let band: Vec<_> = points
                 .iter()
                 .filter(interval)
@@ -301,7 +301,7 @@ mod tests {
             let point = |doublings: i32| {
                 let mean = 0.7 + gain * f64::from(doublings);
                 let score = Interval::new(mean, mean - 0.01, mean + 0.01);
-                LearningPoint { rows: 100 << doublings, score, train: None }
+                CurvePoint { rows: 100 << doublings, score, train: None }
             };
             learning_verdict(&LearningCurve {
                 metric: "Accuracy".into(),

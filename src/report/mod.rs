@@ -5,16 +5,16 @@
 //! optional. The same data give the same bytes.
 //!
 //! ```
-//! use frostbert::report::{Interval, Metric, Metrics, ReportData, render};
+//! use frostbert::report::{Interval, MetricRow, MetricTable, ReportData, render};
 //!
-//! let accuracy = Metric {
+//! let accuracy = MetricRow {
 //!     name: "Accuracy".into(),
 //!     lower_is_better: false,
 //!     values: vec![Interval::new(0.788, 0.779, 0.797), Interval::point(0.5)],
 //! };
 //! let data = ReportData {
 //!     title: "Film reviews".into(),
-//!     metrics: Some(Metrics {
+//!     metrics: Some(MetricTable {
 //!         protocol: "5-fold; 95% intervals".into(),
 //!         systems: vec!["head".into(), "prior".into()],
 //!         rows: vec![accuracy],
@@ -34,11 +34,12 @@ mod plot;
 mod scatter;
 mod tables;
 pub mod terminal;
+mod training;
 
 pub use data::{
-    Candidate, ClassCurves, ClassRow, Comparison, Confusion, DataSummary, Explanation, Interval, LabelError,
-    LearningCurve, LearningPoint, Map, MapPoint, Metric, Metrics, Mistake, Model, RegressionPoint,
-    Reliability, ReliabilityBin, ReportData, Snippet, TokenShare,
+    Candidate, CandidateTable, ClassCurves, ClassScores, Confusion, CurvePoint, DataSummary, ExplainedAnswer,
+    Interval, LabelError, LearningCurve, Map, MapPoint, MetricRow, MetricTable, Mistake, Model,
+    RegressionPoint, Reliability, ReliabilityPoint, ReportData, Snippet, TokenShare,
 };
 pub use page::render;
 

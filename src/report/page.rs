@@ -1,7 +1,7 @@
 //! The page: head, summary, sections in order.
 
 use super::format::{MISSING, count, counted, ends, is_forbidden, percent, score, shorten};
-use super::{Metric, Metrics, ReportData, figures, scatter, tables};
+use super::{MetricRow, MetricTable, ReportData, figures, scatter, tables};
 use crate::error::Result;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -168,7 +168,7 @@ fn warnings(warnings: &[String]) -> Markup {
 }
 
 /// The head's first metrics, large, each against the best baseline.
-fn summary(metrics: &Metrics) -> Markup {
+fn summary(metrics: &MetricTable) -> Markup {
     html! {
         @if !metrics.rows.is_empty() {
             div.tiles { @for metric in metrics.rows.iter().take(4) {
@@ -185,9 +185,9 @@ fn summary(metrics: &Metrics) -> Markup {
 }
 
 /// The head's lead over the best baseline, for example `0.041 better than TF-IDF`.
-fn against_baselines(metric: &Metric, systems: &[String]) -> Option<String> {
+fn against_baselines(metric: &MetricRow, systems: &[String]) -> Option<String> {
     let head = metric.values.first()?;
-    let baselines = Metric { values: metric.values[1..].to_vec(), ..metric.clone() };
+    let baselines = MetricRow { values: metric.values[1..].to_vec(), ..metric.clone() };
     let best = baselines.best()?;
     let name = shorten(systems.get(best + 1)?, 40).0;
     let lead = head.mean - baselines.values[best].mean;

@@ -2,7 +2,8 @@
 
 use super::format::{Piece, count, counted, ends, largest_share, percent, pieces, score, shorten, signed};
 use super::{
-    ClassRow, Comparison, Confusion, Explanation, Interval, LabelError, Metrics, Mistake, TokenShare,
+    CandidateTable, ClassScores, Confusion, ExplainedAnswer, Interval, LabelError, MetricTable, Mistake,
+    TokenShare,
 };
 use crate::error::Result;
 use maud::{Markup, html};
@@ -43,7 +44,7 @@ fn whisker(value: Interval, (low, high): (f64, f64)) -> Markup {
 }
 
 /// The head's metrics beside those of the baselines.
-pub(super) fn metrics(metrics: &Metrics) -> Markup {
+pub(super) fn metrics(metrics: &MetricTable) -> Markup {
     html! {
         div.scroll { table.metrics {
             thead { tr { th { "Metric" } @for (at, name) in metrics.systems.iter().enumerate() {
@@ -65,7 +66,7 @@ pub(super) fn metrics(metrics: &Metrics) -> Markup {
 }
 
 /// Precision, recall, F1 of every class.
-pub(super) fn classes(rows: &[ClassRow]) -> Markup {
+pub(super) fn classes(rows: &[ClassScores]) -> Markup {
     let thresholds = rows.iter().any(|row| row.threshold.is_some());
     let share = |value: f64| {
         html! {
@@ -133,7 +134,7 @@ pub(super) fn confusion(confusion: &Confusion) -> Result<Markup> {
 }
 
 /// Candidates with their scores on one scale.
-pub(super) fn comparison(comparison: &Comparison, what: &str) -> Markup {
+pub(super) fn comparison(comparison: &CandidateTable, what: &str) -> Markup {
     let names = comparison.setting_names();
     let scale = super::plot::span(
         comparison.rows.iter().flat_map(|row| [row.score.mean, row.score.low, row.score.high]),
@@ -234,7 +235,7 @@ pub(super) fn label_errors(errors: &[LabelError]) -> Markup {
 }
 
 /// Predictions taken apart.
-pub(super) fn explanations(explanations: &[Explanation]) -> Markup {
+pub(super) fn explanations(explanations: &[ExplainedAnswer]) -> Markup {
     let first_order = explanations.iter().any(|explanation| !explanation.exact);
     html! {
         (share_key("the class named"))

@@ -4,8 +4,14 @@
 //! the caller's to ask. Control characters in texts are replaced, so that no text can command the terminal.
 
 use super::format::{clean, count, ends, largest_share, percent, pieces, score, shorten, signed};
-use super::{ClassRow, Comparison, Confusion, Interval, Metric, Metrics, TokenShare};
+use super::training as sections;
+use super::{
+    CandidateTable, ClassScores, Confusion, ExplainedAnswer, Interval, MetricRow, MetricTable, TokenShare,
+};
 use crate::error::Result;
+use crate::head;
+use crate::head::{Estimate, LayerChoice, Problem};
+use crate::workflow::TrainingRecord;
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use std::fmt::Write;
 use unicode_width::UnicodeWidthStr;
@@ -16,13 +22,79 @@ const NAME_TEXT: usize = 40;
 /// Entries of the list that stands for a confusion matrix too wide for the terminal.
 const MOST_CONFUSIONS: usize = 15;
 
+/// What training found out: the kinds compared, the cross-validated measures beside those of simple predictors, and the
+/// held-out rows.
+///
+/// # Errors
+/// The record's confusion matrix is not square.
+pub fn training(record: &TrainingRecord, width: usize) -> Result<String> {
+    let what = match record.problem {
+        Problem::Regression => "a number".to_owned(),
+        _ => format!("{} classes", record.names.len()),
+    };
+    let mut text = format!(
+        "{} head for {what}, trained on {} rows, C = {}\n",
+        record.settings.kind.name(),
+        record.data.rows,
+        record.c.map_or_else(|| "none".into(), |c| c.to_string())
+    );
+    if let Some(choice) = &record.choice {
+        text += "\nkinds compared on the same folds\n";
+        text += &comparison(&sections::kinds(choice, record.settings.kind.name()), "Kind", width);
+    }
+    if let Some(cv) = &record.cross_validation {
+        text += "\ncross-validation on the training rows\n";
+        text += &metrics(&sections::compared(record, cv), width);
+    }
+    if let Some(held_out) = &record.held_out {
+        text += "\nheld-out rows\n";
+        text += &measures(held_out, width)?;
+    }
+    Ok(text)
+}
+
+/// All measures of one set of rows: numbers, per class, confusion.
+///
+/// # Errors
+/// The confusion matrix is not square.
+pub fn measures(measured: &head::Metrics, width: usize) -> Result<String> {
+    let mut text = metrics(&sections::measured(measured), width);
+    let rows = sections::classes(measured, &[]);
+    if !rows.is_empty() {
+        text += &format!("\n{}", classes(&rows, width));
+    }
+    if let Some(found) = sections::confusion(measured) {
+        text += &format!("\n{}", confusion(&found, width)?);
+    }
+    Ok(text)
+}
+
+/// Layers compared, the best first, and what to expect of the choice.
+pub fn layers(choice: &LayerChoice, width: usize) -> String {
+    let mut shown = sections::layers(choice);
+    for (row, candidate) in shown.rows.iter_mut().zip(&choice.candidates) {
+        let accuracy = candidate.summary.iter().find(|(name, _)| name == "accuracy");
+        row.settings.extend(accuracy.map(|(name, found)| (name.clone(), score(found.mean))));
+    }
+    let corrected = |(name, found): &(&'static str, Estimate)| {
+        format!("{name} {} ± {}", score(found.mean), score(found.half_width))
+    };
+    let corrected: Vec<String> = choice.corrected.iter().map(corrected).collect();
+    format!(
+        "{}expected of the best of {} on new rows: {}\n",
+        comparison(&shown, "Layers", width),
+        choice.candidates.len(),
+        corrected.join(", ")
+    )
+}
+
 /// The head's metrics with their intervals, beside those of the baselines.
-pub fn metrics(metrics: &Metrics, width: usize) -> String {
+pub fn metrics(metrics: &MetricTable, width: usize) -> String {
     // The interval of the head only: the baselines are there to be compared with, not studied.
     let intervals =
         metrics.rows.iter().any(|metric| metric.values.first().is_some_and(|head| head.ends().is_some()));
     let many = metrics.systems.len() > 1;
-    let cells = |metric: &Metric| {
+    let cells = |metric: &MetricRow| {
         let direction = if metric.lower_is_better { " (lower is better)" } else { "" };
         let mut cells = vec![format!("{}{direction}", clean(&metric.name))];
         for at in 0..metrics.systems.len() {
@@ -49,11 +121,11 @@ pub fn metrics(metrics: &Metrics, width: usize) -> String {
 }
 
 /// Precision, recall and F1 of every class.
-pub fn classes(rows: &[ClassRow], width: usize) -> String {
+pub fn classes(rows: &[ClassScores], width: usize) -> String {
     let thresholds = rows.iter().any(|row| row.threshold.is_some());
     let mut header: Vec<String> = ["Class", "Rows", "Precision", "Recall", "F1"].map(String::from).into();
     header.extend(thresholds.then(|| "Threshold".into()));
-    let cells = |row: &ClassRow| {
+    let cells = |row: &ClassScores| {
         let mut cells = vec![shorten(&row.name, NAME_TEXT).0, count(row.support)];
         cells.extend([row.precision, row.recall, row.f1].map(score));
         cells.extend(thresholds.then(|| score(row.threshold.unwrap_or(f64::NAN))));
@@ -101,7 +173,7 @@ pub fn confusion(confusion: &Confusion, width: usize) -> Result<String> {
 }
 
 /// Candidates with their scores, the chosen one marked. `what` names them: `Layers`, `Kind`.
-pub fn comparison(comparison: &Comparison, what: &str, width: usize) -> String {
+pub fn comparison(comparison: &CandidateTable, what: &str, width: usize) -> String {
     let names = comparison.setting_names();
     let timed = comparison.rows.iter().any(|row| row.seconds.is_some());
     let mut header = vec![format!("  {what}"), clean(&comparison.metric), "Interval".into()];
@@ -126,6 +198,20 @@ pub fn comparison(comparison: &Comparison, what: &str, width: usize) -> String {
         let _ = writeln!(text, "{}", clean(reason));
     }
     text
+}
+
+/// A prediction taken apart: the logit, how it adds up, and [`token_shares`].
+pub fn explanation(explanation: &ExplainedAnswer, width: usize, colour: bool) -> String {
+    let order =
+        if explanation.exact { "exact" } else { "to first order: embeddings are scaled to unit length" };
+    let sum: f64 = explanation.shares.iter().map(|share| share.share).sum();
+    format!(
+        "  logit of {}: {:.3} = {:.3} + {sum:.3} from the tokens ({order})\n{}",
+        clean(&explanation.label),
+        explanation.logit,
+        explanation.bias,
+        token_shares(&explanation.shares, width, colour)
+    )
 }
 
 /// The text of a prediction with each token's share of its logit: as a background, blue for more and orange for
@@ -202,16 +288,16 @@ mod tests {
 
     #[test]
     fn metrics_align_and_mark_the_best() {
-        let metrics = Metrics {
+        let metrics = MetricTable {
             protocol: "5-fold".into(),
             systems: vec!["head".into(), "prior".into()],
             rows: vec![
-                Metric {
+                MetricRow {
                     name: "Accuracy".into(),
                     lower_is_better: false,
                     values: vec![Interval::new(0.788, 0.779, 0.797), Interval::point(0.5)],
                 },
-                Metric {
+                MetricRow {
                     name: "Log loss".into(),
                     lower_is_better: true,
                     values: vec![Interval::point(0.45), Interval::point(f64::NAN)],
@@ -219,7 +305,7 @@ mod tests {
             ],
         };
         let expected = "\
-Metric                        head        interval  prior
+MetricRow                        head        interval  prior
 ─────────────────────────────────────────────────────────
 Accuracy                    *0.788  0.779 to 0.797  0.500
 Log loss (lower is better)  *0.450                      –
@@ -263,10 +349,10 @@ pos                  1  1,234
             seconds: Some(1.5),
             chosen,
         };
-        let layers = Comparison {
+        let layers = CandidateTable {
             metric: "Accuracy".into(),
             rows: vec![candidate("5", 0.766, true), candidate("6", 0.75, false)],
-            ..Comparison::default()
+            ..CandidateTable::default()
         };
         let text = comparison(&layers, "Layers", 60);
         assert!(text.lines().nth(2).unwrap().starts_with("> 5"), "{text}");

@@ -59,6 +59,9 @@ pub struct Encoding {
     pub offsets: Vec<(usize, usize)>,
     /// Whether a token was added by the tokenizer (`[CLS]`, `[SEP]`).
     pub special_tokens_mask: Vec<bool>,
+    /// Which word each token belongs to, as the tokenizer splits the text before it makes tokens of the words; none for
+    /// special tokens. Counted from 0 in each text.
+    pub word_ids: Vec<Option<u32>>,
     /// First token of a pair's second text; none for a single text.
     pub second_start: Option<usize>,
     /// Tokens of the whole input before anything was cut, special tokens included.
@@ -94,6 +97,7 @@ impl Encoding {
             type_ids: encoding.get_type_ids().to_vec(),
             offsets: encoding.get_offsets().to_vec(),
             special_tokens_mask: encoding.get_special_tokens_mask().iter().map(|flag| *flag == 1).collect(),
+            word_ids: encoding.get_word_ids().to_vec(),
             second_start: sequences.iter().position(|sequence| *sequence == Some(1)),
             tokens: encoding.len(),
             truncated: false,
@@ -118,5 +122,14 @@ pub(super) fn limit(asked: Option<usize>, model: usize) -> Result<usize> {
             "a maximum of {asked} tokens was asked for, but the model takes at most {model}"
         ))),
         Some(asked) => Ok(asked),
+    }
+}
+
+/// A value as a message shows it: short.
+pub(super) fn brief(value: &serde_json::Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(60) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
     }
 }

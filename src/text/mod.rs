@@ -2,6 +2,9 @@
 
 mod batch;
 mod encoding;
+mod guard;
+mod pieces;
+mod settings;
 mod tokenizer;
 mod vocab;
 

@@ -1,13 +1,15 @@
 //! Text to token ids, as the checkpoint's own tokenizer does it.
 
 use super::encoding::{Encoding, TextInput, Truncate, limit, too_long};
+use super::guard::guard;
+use super::pieces::{self, Kept};
+use super::settings::{self, Class, special_token};
 use super::vocab;
 use crate::error::{Error, Result};
 use crate::model::{TokenizerFiles, TokenizerSource};
 use crate::platform;
 use serde_json::Value;
 use std::fmt;
-use tokenizers::normalizers::{NormalizerWrapper, Sequence, utils::Lowercase};
 use tokenizers::processors::PostProcessorWrapper;
 use tokenizers::utils::truncation::{
     TruncationDirection, TruncationParams, TruncationStrategy, truncate_encodings,
@@ -45,6 +47,10 @@ pub struct Tokenizer {
     types: u32,
     direction: TruncationDirection,
     special: SpecialTokens,
+    /// Whether long texts may be tokenised in pieces.
+    may_cut: bool,
+    /// What decides tokens beside tokenizer.json.
+    settings: Value,
     location: String,
 }
 
@@ -70,12 +76,11 @@ impl Tokenizer {
     /// Neither tokenizer.json nor a vocab.txt for WordPiece is there, or they are damaged.
     pub fn load(source: TokenizerSource<'_>) -> Result<Self> {
         let files = source.files;
-        let failed = |what: &str, error: tokenizers::Error| {
-            Error::model_file(format!("cannot read {what} of {}", files.location)).with_source(error)
-        };
+        let class = Class::of(&source)?;
+        let unread = |what: &str| Error::model_file(format!("cannot read {what} of {}", files.location));
         let mut inner = match (&files.json, &files.vocab) {
-            (Some(json), _) => Inner::from_bytes(json).map_err(|error| failed("tokenizer.json", error))?,
-            (None, Some(vocab)) => vocab::word_piece(vocab, files)?,
+            (Some(json), _) => guard(|| unread("tokenizer.json"), || Inner::from_bytes(json))?,
+            (None, Some(vocab)) => vocab::word_piece(vocab, files, class)?,
             (None, None) => {
                 return Err(Error::model_file(format!(
                     "{} has no tokenizer: expected tokenizer.json or vocab.txt. Make one there with \
@@ -85,28 +90,39 @@ impl Tokenizer {
                 )));
             }
         };
+        let direction = match files.config.get("truncation_side").and_then(Value::as_str) {
+            Some("left") => TruncationDirection::Left,
+            Some(_) => TruncationDirection::Right,
+            None => inner.get_truncation().map_or(TruncationDirection::Right, |json| json.direction),
+        };
         inner.with_padding(None);
-        inner.with_truncation(None).map_err(|error| failed("the tokenizer", error))?;
-        if source.lowercase {
-            lowercase(&mut inner).map_err(|error| failed("the tokenizer", error))?;
-        }
+        guard(|| unread("the tokenizer"), || inner.with_truncation(None).map(drop))?;
+        let mut settings = settings::apply(&mut inner, &source, class)?;
         let processor = inner.get_post_processor().cloned();
         inner.with_post_processor(None::<PostProcessorWrapper>);
 
-        let types = if wants_type_ids(files) { source.type_rows.max(1) as u32 } else { 1 };
-        let direction = match files.config.get("truncation_side").and_then(Value::as_str) {
-            Some("left") => TruncationDirection::Left,
-            _ => TruncationDirection::Right,
+        let types = if wants_type_ids(files) {
+            u32::try_from(source.type_rows.max(1)).map_err(|_| unread("the token types"))?
+        } else {
+            1
         };
+        if types == 1 && source.type_rows > 1 {
+            settings.insert("token_types".to_owned(), false.into());
+        }
+        if direction == TruncationDirection::Left {
+            settings.insert("truncation_side".to_owned(), "left".into());
+        }
         let special = SpecialTokens::find(&inner, files);
         Ok(Tokenizer {
-            inner,
             processor,
             max_tokens: source.max_tokens,
             vocab_rows: source.vocab_rows,
             types,
             direction,
             special,
+            may_cut: pieces::may_cut(&inner),
+            inner,
+            settings: Value::Object(settings),
             location: files.location.clone(),
         })
     }
@@ -131,6 +147,12 @@ impl Tokenizer {
         })
     }
 
+    /// What decides a text's tokens beside tokenizer.json (or vocab.txt): an object with what the other files change of it,
+    /// empty where they agree. Two tokenizers of one tokenizer.json with equal settings give the same tokens.
+    pub fn settings(&self) -> &Value {
+        &self.settings
+    }
+
     /// The id of a token as it stands in the vocabulary (`##ing`, `Ġthe`).
     pub fn token_to_id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
@@ -146,9 +168,7 @@ impl Tokenizer {
     /// # Errors
     /// The tokenizer cannot decode.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner
-            .decode(ids, true)
-            .map_err(|error| Error::input("cannot decode token ids").with_source(error))
+        guard(|| Error::input("cannot decode token ids"), || self.inner.decode(ids, true))
     }
 
     /// Encodes texts, in parallel. Rows come in input order; with [`Truncate::Window`] a text may have several, one after
@@ -179,12 +199,24 @@ impl Tokenizer {
         truncate: Truncate,
         max_tokens: usize,
     ) -> Result<Vec<Encoding>> {
-        let (first, second) = match input {
-            TextInput::Single(text) => (self.tokens(row, text)?, None),
-            TextInput::Pair(first, second) => (self.tokens(row, first)?, Some(self.tokens(row, second)?)),
+        // Enough to cut a pair as if both were whole: how much goes off either depends on which is longer, and by whether they
+        // leave room for each other.
+        let most = match truncate {
+            Truncate::Cut | Truncate::Warn | Truncate::Error => max_tokens.saturating_add(1),
+            Truncate::Window { .. } => usize::MAX,
+        };
+        let ((mut first, first_len), second) = match input {
+            TextInput::Single(text) => (self.tokens(row, text, most)?, None),
+            TextInput::Pair(first, second) => {
+                (self.tokens(row, first, most)?, Some(self.tokens(row, second, most)?))
+            }
+        };
+        let (mut second, second_len) = match second {
+            Some((second, len)) => (Some(second), len),
+            None => (None, 0),
         };
         let added = self.processor.as_ref().map_or(0, |processor| processor.added_tokens(second.is_some()));
-        let tokens = first.len() + second.as_ref().map_or(0, tokenizers::Encoding::len) + added;
+        let tokens = first_len + second_len + added;
         if tokens <= max_tokens {
             return Ok(vec![self.finish(row, first, second, tokens, false)?]);
         }
@@ -199,6 +231,14 @@ impl Tokenizer {
         if let Truncate::Window { overlap } = truncate {
             return self.windows(row, first, second, tokens, room, overlap);
         }
+        // The longer of two that were kept in part stays the longer.
+        if let Some(second) = second.as_mut().filter(|_| first_len.min(second_len) > max_tokens) {
+            let side = self.direction;
+            first.truncate(max_tokens + usize::from(first_len > second_len), 0, side);
+            second.truncate(max_tokens + usize::from(second_len > first_len), 0, side);
+            first.take_overflowing();
+            second.take_overflowing();
+        }
         let (mut first, mut second) = truncate_encodings(
             first,
             second,
@@ -209,7 +249,7 @@ impl Tokenizer {
                 direction: self.direction,
             },
         )
-        .map_err(|error| failed(row, error))?;
+        .map_err(|error| failed(row).with_source(error))?;
         // Else the post-processor would build every combination of the parts that were cut off.
         first.take_overflowing();
         if let Some(second) = &mut second {
@@ -251,8 +291,37 @@ impl Tokenizer {
             .collect()
     }
 
-    fn tokens(&self, row: usize, text: &str) -> Result<tokenizers::Encoding> {
-        self.inner.encode(text, false).map_err(|error| failed(row, error))
+    /// A text's tokens, and how many they are. Of a long text `most` of them, on the side that truncation keeps.
+    fn tokens(&self, row: usize, text: &str, most: usize) -> Result<(tokenizers::Encoding, usize)> {
+        let encode = |text: &str| guard(|| failed(row), || self.inner.encode(text, false));
+        if text.len() <= pieces::PIECE_BYTES {
+            let whole = encode(text)?;
+            let len = whole.len();
+            return Ok((whole, len));
+        }
+        let too_much = |len: usize| {
+            Error::input(format!(
+                "cannot tokenise row {row}: {len} bytes of it must be tokenised at once, and the limit is {}; split it into \
+                 several texts",
+                pieces::WHOLE_BYTES
+            ))
+        };
+        if !self.may_cut || most == usize::MAX {
+            if text.len() > pieces::WHOLE_BYTES {
+                return Err(too_much(text.len()));
+            }
+            let whole = encode(text)?;
+            let len = whole.len();
+            return Ok((whole, len));
+        }
+        let mut kept = Kept::new(most, self.direction);
+        for (start, piece) in pieces::pieces(text) {
+            if piece.len() > pieces::WHOLE_BYTES {
+                return Err(too_much(piece.len()));
+            }
+            kept.add(&encode(piece)?, start);
+        }
+        Ok(kept.finish())
     }
 
     /// Adds special tokens and types, and checks the ids.
@@ -265,7 +334,7 @@ impl Tokenizer {
         truncated: bool,
     ) -> Result<Encoding> {
         let whole = match &self.processor {
-            Some(processor) => processor.process(first, second, true).map_err(|error| failed(row, error))?,
+            Some(processor) => guard(|| failed(row), || processor.process(first, second, true))?,
             None => {
                 let mut both: Vec<_> = std::iter::once(first).chain(second).collect();
                 for (sequence, part) in both.iter_mut().enumerate() {
@@ -315,14 +384,6 @@ impl SpecialTokens {
     }
 }
 
-/// A special token named in tokenizer_config.json or special_tokens_map.json, as a string or as an added token.
-pub(super) fn special_token<'a>(files: &'a TokenizerFiles, key: &str) -> Option<&'a str> {
-    [&files.config, &files.special_tokens].into_iter().find_map(|object| {
-        let value = object.get(key)?;
-        value.as_str().or_else(|| value.get("content")?.as_str())
-    })
-}
-
 /// Whether the model was trained with token types: transformers passes none where the tokenizer does not list them.
 fn wants_type_ids(files: &TokenizerFiles) -> bool {
     match files.config.get("model_input_names").and_then(Value::as_array) {
@@ -331,20 +392,6 @@ fn wants_type_ids(files: &TokenizerFiles) -> bool {
     }
 }
 
-/// What sentence-transformers does under `do_lower_case`: before the tokenizer's own normaliser.
-fn lowercase(tokenizer: &mut Inner) -> tokenizers::Result<()> {
-    let lower = NormalizerWrapper::Lowercase(Lowercase);
-    let all = match tokenizer.get_normalizer().cloned() {
-        None => vec![lower],
-        Some(NormalizerWrapper::Sequence(old)) => {
-            std::iter::once(lower).chain(old.as_ref().to_vec()).collect()
-        }
-        Some(old) => vec![lower, old],
-    };
-    tokenizer.with_normalizer(Some(Sequence::new(all)))?;
-    Ok(())
-}
-
-fn failed(row: usize, error: tokenizers::Error) -> Error {
-    Error::input(format!("cannot tokenise row {row}")).with_source(error)
+fn failed(row: usize) -> Error {
+    Error::input(format!("cannot tokenise row {row}"))
 }

@@ -1,7 +1,5 @@
 //! An encoder and a head together: texts in, decisions out.
 
-#[cfg(feature = "cache")]
-use crate::cache::BestEffort;
 use crate::embeddings::Embeddings;
 use crate::encoder::{EmbedOptions, EmbeddingRecipe, Encoder, Text};
 use crate::error::{Error, Result};
@@ -45,14 +43,14 @@ impl Classifier {
     /// Joins the two.
     ///
     /// # Errors
-    /// The head was trained on another encoder's embeddings (both fingerprints are named), or it does not say how its
+    /// The head was trained on another encoder's embeddings (what differs is named), or it does not say how its
     /// embeddings were made.
     pub fn new(encoder: Encoder, head: Head) -> Result<Self> {
         let options = match EmbeddingRecipe::of_head(&head)? {
             Some(recipe) => recipe.options(),
             None => EmbedOptions::default(),
         };
-        head.check_encoder(&encoder.recipe(&options)?.fingerprint())?;
+        encoder.recipe(&options)?.check_head(&head)?;
         let dim = encoder.dim(&options)?;
         if dim != head.dimension() {
             return Err(Error::input(format!(
@@ -90,31 +88,28 @@ impl Classifier {
         &self,
         texts: impl IntoIterator<Item = T>,
     ) -> Result<Vec<Prediction>> {
-        self.answers(self.encoder.embed_async(texts, &self.options).await?)
+        self.answers(self.encoder.embed_async(texts, &self.options).await?, None)
     }
 
-    /// [`predict`](Self::predict) with embeddings taken from a cache, and left in it, where it can be.
-    ///
-    /// # Errors
-    /// As [`predict`](Self::predict).
-    #[cfg(feature = "cache")]
-    pub fn predict_cached(
-        &self,
-        texts: impl IntoIterator<Item = impl Into<Text>>,
-        cache: &BestEffort,
-    ) -> Result<Vec<Prediction>> {
-        self.answers(self.encoder.embed_cached(texts, &self.options, cache)?.embeddings)
-    }
-
-    fn answers(&self, embeddings: Embeddings) -> Result<Vec<Prediction>> {
+    pub(super) fn answers(&self, embeddings: Embeddings, abstain: Option<f64>) -> Result<Vec<Prediction>> {
         let (rows, dim) = (embeddings.len(), embeddings.dim);
         let probabilities = self.head.predict_proba(&Matrix::new(rows, dim, embeddings.values)?)?;
         let width = self.head.names().len();
+        // What is zipped below must not end early.
+        let found =
+            [probabilities.len(), embeddings.tokens.len() * width, embeddings.truncated.len() * width];
+        if found != [rows * width; 3] {
+            return Err(Error::model_file(format!(
+                "predicting: expected {width} probabilities for each of {rows} texts, found {} for {}",
+                probabilities.len(),
+                embeddings.tokens.len()
+            )));
+        }
         Ok(probabilities
             .chunks_exact(width.max(1))
             .zip(embeddings.tokens.iter().zip(&embeddings.truncated))
             .map(|(row, (tokens, truncated))| Prediction {
-                decision: self.head.decide(row, None),
+                decision: self.head.decide(row, abstain),
                 probabilities: row.to_vec(),
                 tokens: *tokens,
                 truncated: *truncated,

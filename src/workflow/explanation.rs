@@ -1,7 +1,7 @@
 //! Which tokens a classification comes from.
 
 use super::classifier::Classifier;
-use crate::encoder::{EmbedOptions, Encoder, Text, TokenRequest};
+use crate::encoder::{EmbedOptions, Encoder, Text, TokenOutputs, TokenRequest};
 use crate::error::{Error, Result};
 use crate::head::{Head, Matrix};
 use crate::model::{LayerMix, Pooling};
@@ -29,6 +29,8 @@ pub struct Explanation {
     pub logits: Vec<f64>,
     /// Whether embeddings are pooled without being scaled.
     pub exact: bool,
+    /// Whether the text was cut: tokens behind the cut have no share.
+    pub truncated: bool,
 }
 
 impl Classifier {
@@ -84,10 +86,10 @@ impl Encoder {
             return refuse("long texts are read in windows");
         }
         let tokens = TokenRequest { hidden_states: request.layers.clone(), ..TokenRequest::default() };
-        let outputs = self.token_outputs_async(texts, &tokens, options).await?;
         let width = self.config().hidden;
-        let mut explanations = Vec::with_capacity(outputs.len());
-        for output in outputs {
+        let mut explanations = Vec::new();
+        let texts: Vec<Result<Text>> = texts.into_iter().map(|text| Ok(text.into())).collect();
+        let explain = |output: TokenOutputs| {
             let pooled = output.encoding.pool_from..output.encoding.len();
             let layers = &output.hidden_states;
             let row = |token: usize| -> Vec<f32> {
@@ -118,8 +120,11 @@ impl Encoder {
                 base: shares.base,
                 logits: shares.logits,
                 exact: !request.normalize,
+                truncated: output.encoding.truncated,
             });
-        }
+            Ok(())
+        };
+        self.token_outputs_stream_async(texts, &tokens, options, explain).await?;
         Ok(explanations)
     }
 }

@@ -16,14 +16,14 @@ pub struct Naive<'a> {
 /// The outputs of a plan.
 pub fn run(plan: &Plan, source: &dyn WeightSource, batch: &PackedBatch) -> Vec<Vec<f64>> {
     let load = |spec| source.load(spec).unwrap().into_iter().map(f64::from).collect();
-    let weights = plan.weights.iter().map(load).collect();
-    let lens = plan.buffers.iter().map(|spec| spec.rows.count(batch) * spec.cols);
+    let weights = plan.weights().iter().map(load).collect();
+    let lens = plan.buffers().iter().map(|spec| spec.rows.count(batch) * spec.cols);
     let buffers = lens.map(|len| vec![f64::NAN; len]).collect();
     let mut naive = Naive { plan, batch, weights, buffers };
-    for step in &plan.steps {
+    for step in plan.steps() {
         naive.step(step);
     }
-    plan.outputs.iter().map(|output| naive.buffers[output.buffer.index()].clone()).collect()
+    plan.outputs().iter().map(|output| naive.buffers[output.buffer.index()].clone()).collect()
 }
 
 pub fn activation(kind: Activation, x: f64) -> f64 {
@@ -36,6 +36,12 @@ pub fn activation(kind: Activation, x: f64) -> f64 {
         Activation::QuickGelu => x * sigmoid(1.702 * x),
         Activation::Tanh => x.tanh(),
         Activation::Sigmoid => sigmoid(x),
+        Activation::Mish => x * x.exp().ln_1p().tanh(),
+        Activation::Relu6 => x.clamp(0.0, 6.0),
+        Activation::LeakyRelu if x < 0.0 => 0.01 * x,
+        Activation::LeakyRelu => x,
+        Activation::Laplace => 0.5 * (1.0 + libm::erf((x - 707_107e-6) / (0.282095 * SQRT_2))),
+        Activation::Relu2 => x.max(0.0).powi(2),
     }
 }
 

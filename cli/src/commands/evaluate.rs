@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
-use frostbert::{Classifier, Result};
+use frostbert::Result;
+use frostbert::report::terminal;
+use frostbert::workflow::EmbedRun;
 use serde_json::json;
 
-use super::{print, print_json, train};
-use crate::args::{CacheArgs, EmbedArgs, HeadArgs, LabelArgs, RowArgs, renamed};
-use crate::tables;
+use super::{WIDTH, print, print_json};
+use crate::args::{CacheArgs, EmbedArgs, HeadArgs, LabelArgs, RowArgs};
+use crate::progress::{EncodeBar, say_embedded};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -28,19 +30,20 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<()> {
     let data = args.labels.read(&args.data, &args.rows, None, None)?;
-    let classifier: Classifier = args.head.load()?;
-    let embedded = train::embed(
-        classifier.encoder(),
-        &data,
-        classifier.options(),
-        &EmbedArgs::default(),
-        &args.cache.open(),
-        "embedding",
-    )?;
-    let targets = renamed(embedded.targets, classifier.head().names())?;
-    let metrics = classifier.head().evaluate(&train::matrix(embedded.embeddings)?, &targets)?;
+    let classifier = args.head.load()?;
+    let cache = args.cache.open();
+    let bar = EncodeBar::new(Some(data.len() as u64), "embedding");
+    let run = EmbedRun::default().cache(&cache).progress(bar.progress());
+    let measured = classifier.evaluate(&data, &run);
+    bar.finish();
+    let measured = measured?;
+    say_embedded(&measured.embedding, classifier.encoder(), &EmbedArgs::default());
     if args.json {
-        return print_json(&json!({ "rows": targets.rows(), "metrics": metrics }));
+        let truncated = measured.embedding.truncated;
+        return print_json(
+            &json!({ "rows": measured.rows, "truncated": truncated, "metrics": measured.metrics }),
+        );
     }
-    print(&format!("{} rows of {}\n{}", targets.rows(), args.data.display(), tables::metrics(&metrics)))
+    let tables = terminal::measures(&measured.metrics, WIDTH)?;
+    print(&format!("{} rows of {}\n{tables}", measured.rows, args.data.display()))
 }

@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use frostbert::export::{LinearHeadParts, model_card, transformers};
+use frostbert::export::{CardData, LinearHeadParts, model_card, transformers};
 use frostbert::head::Head;
 use frostbert::{EmbeddingRecipe, Error, Result};
 
 use super::{print, print_json};
 use crate::args::locate;
-use crate::card;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -58,7 +57,7 @@ pub fn run(args: &Args) -> Result<()> {
     let checkpoint = locate(model, args.offline)?;
     let name =
         args.folder.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
-    let card = model_card(&card::of_head(&head, &recipe, name, true));
+    let card = model_card(&CardData::of_head(&head, &recipe, name, true));
     let exported =
         transformers(&args.folder, checkpoint, &LinearHeadParts::of_head(&head)?, &recipe, Some(&card))?;
     for note in &exported.notes {

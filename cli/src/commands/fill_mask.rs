@@ -3,7 +3,7 @@
 use frostbert::Result;
 
 use super::{print, print_json};
-use crate::args::ModelArgs;
+use crate::args::{LengthArgs, ModelArgs};
 use crate::terminal::cell;
 
 #[derive(clap::Args)]
@@ -21,6 +21,8 @@ pub struct Args {
     /// Instead score the text itself: pseudo-perplexity, each token masked in turn
     #[arg(long, conflicts_with_all = ["top", "targets"])]
     score: bool,
+    #[command(flatten)]
+    length: LengthArgs,
     /// JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -28,8 +30,10 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<()> {
     let encoder = args.model.load()?;
+    let options = args.length.options();
     if args.score {
-        let score = encoder.pseudo_perplexity(args.text.as_str())?;
+        let score = encoder.pseudo_perplexity(args.text.as_str(), &options)?;
+        args.length.warn_truncated(score.truncated.into(), 1);
         if args.json {
             return print_json(&score);
         }
@@ -39,7 +43,9 @@ pub fn run(args: &Args) -> Result<()> {
         }
         return print(&format!("{text}pseudo-perplexity {:.4}\n", score.pseudo_perplexity));
     }
-    let masks = encoder.fill_mask(args.text.as_str(), args.top, &args.targets)?;
+    let filled = encoder.fill_mask(args.text.as_str(), args.top, &args.targets, &options)?;
+    args.length.warn_truncated(filled.truncated.into(), 1);
+    let masks = filled.masks;
     if args.json {
         return print_json(&masks);
     }

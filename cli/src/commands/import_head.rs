@@ -11,8 +11,9 @@ use crate::outputs::{Content, Files, OutputArgs};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// scikit-learn's numbers: np.savez("head.npz", coef_=m.coef_, intercept_=m.intercept_, classes_=m.classes_), and
-    /// mean_ and scale_ of a StandardScaler
+    /// scikit-learn's numbers: np.savez("head.npz", coef_=m.coef_, intercept_=m.intercept_, classes_=m.classes_), mean_ and
+    /// scale_ of a StandardScaler (with_mean=False where it says so), and problem_type="ovr" where probabilities are
+    /// one-versus-rest (SGDClassifier, OneVsRestClassifier)
     #[arg(value_name = "FILE.npz")]
     file: PathBuf,
     #[command(flatten)]
@@ -32,9 +33,9 @@ pub fn run(args: &Args) -> Result<()> {
     files.output("--out", Some(&args.out), Content::Head).check()?;
     let bytes = std::fs::read(&args.file)
         .map_err(|error| Error::io(format!("cannot read {}", args.file.display())).with_source(error))?;
-    let mut head = import_sklearn(&bytes)
-        .and_then(|parts| parts.into_head())
-        .map_err(|error| error.context(args.file.display()))?;
+    let parts = import_sklearn(&bytes).map_err(|error| error.context(args.file.display()))?;
+    let notes = parts.notes();
+    let mut head = parts.into_head().map_err(|error| error.context(args.file.display()))?;
     let encoder = args.model.load()?;
     let dim = encoder.dim(&options)?;
     if dim != head.dimension() {
@@ -47,5 +48,6 @@ pub fn run(args: &Args) -> Result<()> {
     }
     bind_head(&mut head, &encoder, &options, &args.model.model)?;
     head.save(&args.out)?;
+    notes.iter().for_each(|note| eprintln!("note: {note}"));
     print(&format!("{}\n", args.out.display()))
 }

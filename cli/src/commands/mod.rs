@@ -25,6 +25,9 @@ use frostbert::{Error, Result};
 
 use crate::terminal;
 
+/// Columns of a terminal that tables and token shares are laid out for.
+pub const WIDTH: usize = 100;
+
 /// Writes lines for people to stdout, control characters shown. Names and texts inside a line go through [`terminal::cell`]
 /// first. A closed pipe is an error that [`is_broken_pipe`] knows.
 pub fn print(text: &str) -> Result<()> {

@@ -3,7 +3,7 @@
 use frostbert::Result;
 
 use super::{print, print_json};
-use crate::args::ModelArgs;
+use crate::args::{LengthArgs, ModelArgs};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -15,6 +15,8 @@ pub struct Args {
     /// Does this text follow the first?
     #[arg(long)]
     b: String,
+    #[command(flatten)]
+    length: LengthArgs,
     /// JSON instead of a line
     #[arg(long)]
     json: bool,
@@ -22,7 +24,8 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<()> {
     let encoder = args.model.load()?;
-    let answer = encoder.next_sentence(&args.a, &args.b)?;
+    let answer = encoder.next_sentence(&args.a, &args.b, &args.length.options())?;
+    args.length.warn_truncated(answer.truncated.into(), 1);
     if args.json {
         return print_json(&answer);
     }

@@ -3,19 +3,16 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
+use frostbert::Result;
 use frostbert::head::{Decision, Problem};
-use frostbert::report;
-use frostbert::report::ReportData;
-use frostbert::{Explanation, Prediction, Result, Text};
+use frostbert::report::{self, ReportData, terminal};
+use frostbert::workflow::{Answer, EmbedRun, PredictOptions};
 use serde_json::{Map, Value, json};
 
-use super::{print, print_exactly, print_json};
+use super::{WIDTH, print, print_exactly, print_json};
 use crate::args::{HeadArgs, RowArgs, open_cache, share};
 use crate::outputs::{Content, Files, OutputArgs};
 use crate::terminal::cell;
-
-/// Texts predicted at a time: memory stays flat however long the file is.
-const CHUNK: usize = 4096;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -49,8 +46,6 @@ pub struct Args {
     json: bool,
 }
 
-/// Columns of a terminal that token shares are laid out for.
-const WIDTH: usize = 100;
 /// Texts in the HTML page.
 const SHOWN: usize = 200;
 
@@ -61,99 +56,55 @@ pub fn run(args: &Args) -> Result<()> {
         .model(args.head.model.as_deref().unwrap_or_default())
         .output("--report", args.report.as_deref(), Content::Page);
     files.check()?;
-    let mut texts = args.rows.texts(args.file.as_deref(), &args.text)?.rows;
+    let texts = args.rows.texts(args.file.as_deref(), &args.text)?.rows;
     let classifier = args.head.load()?;
     let cache = open_cache(args.cache);
+    let options = PredictOptions { abstain: args.abstain, explain: args.explain };
     let names = classifier.head().names();
-    let mut shown: Vec<report::Explanation> = Vec::new();
-    loop {
-        let chunk = texts.by_ref().take(CHUNK).collect::<Result<Vec<Text>>>()?;
-        if chunk.is_empty() {
-            if args.cache {
-                let (hits, misses) = (cache.hits(), cache.misses());
-                eprintln!("{hits} of {} different texts came from the cache", hits + misses);
-            }
-            if let Some(path) = &args.report {
-                let title = format!("What {} answers, token by token", args.head.head.display());
-                report::write(path, &ReportData { title, explanations: shown, ..ReportData::default() })?;
-                eprintln!("page written to {}", path.display());
-            }
-            return Ok(());
+    let mut shown: Vec<report::ExplainedAnswer> = Vec::new();
+    let run = EmbedRun::default().cache(&cache);
+    let done = classifier.predict_stream(texts, &options, &run, |answer| {
+        if args.json {
+            print_json(&as_json(&answer, names))?;
+        } else {
+            print(&line(&answer, names, classifier.head().problem()))?;
         }
-        let predictions = classifier.predict_cached(chunk.iter().cloned(), &cache)?;
-        let explanations = if args.explain { classifier.explain(chunk.iter().cloned())? } else { Vec::new() };
-        for (at, (text, prediction)) in chunk.iter().zip(&predictions).enumerate() {
-            let decision = classifier.head().decide(&prediction.probabilities, args.abstain);
-            let explanation = explanations.get(at);
-            if args.json {
-                let mut object = as_json(text, prediction, &decision, names);
-                if let Some(explanation) = explanation {
-                    object["explanation"] = json!(explanation);
-                }
-                print_json(&object)?;
-            } else {
-                let problem = classifier.head().problem();
-                print(&line(text, prediction, &decision, names, problem))?;
+        if let Some(explanation) = report::ExplainedAnswer::of_answer(&answer, names) {
+            if !args.json {
+                print_exactly(&terminal::explanation(&shown_plainly(&explanation), WIDTH, colours()))?;
             }
-            if let Some(explanation) = explanation {
-                let name = explained(&decision, &prediction.probabilities);
-                let shown_as = as_shown(explanation, prediction, name, names);
-                if !args.json {
-                    print_exactly(&taken_apart(&shown_as))?;
-                }
-                if shown.len() < SHOWN {
-                    shown.push(shown_as);
-                }
+            if shown.len() < SHOWN {
+                shown.push(explanation);
             }
         }
+        Ok(())
+    })?;
+    if done.truncated > 0 {
+        eprintln!(
+            "warning: {} of {} texts are longer than the model takes and were cut",
+            done.truncated, done.texts
+        );
     }
+    if args.cache {
+        let (hits, misses) = (cache.hits(), cache.misses());
+        eprintln!("{hits} of {} different texts came from the cache", hits + misses);
+    }
+    if let Some(path) = &args.report {
+        let title = format!("What {} answers, token by token", args.head.head.display());
+        report::write(path, &ReportData { title, explanations: shown, ..ReportData::default() })?;
+        eprintln!("page written to {}", path.display());
+    }
+    Ok(())
 }
 
-/// Whose logit is explained: the answer's; of several labels, and where nothing was decided, the likeliest one's.
-fn explained(decision: &Decision, probabilities: &[f64]) -> usize {
-    match decision {
-        Decision::Class { class, .. } => *class,
-        _ => (0..probabilities.len())
-            .max_by(|a, b| probabilities[*a].total_cmp(&probabilities[*b]))
-            .unwrap_or(0),
+/// The same with control characters shown: it is printed as it is, since it has colours.
+fn shown_plainly(answer: &report::ExplainedAnswer) -> report::ExplainedAnswer {
+    let mut shown = answer.clone();
+    shown.label = cell(&shown.label).into_owned();
+    for share in &mut shown.shares {
+        share.token = cell(&share.token).into_owned();
     }
-}
-
-fn as_shown(
-    explanation: &Explanation,
-    prediction: &Prediction,
-    name: usize,
-    names: &[String],
-) -> report::Explanation {
-    let share = |(token, shares): (&String, &Vec<f64>)| report::TokenShare {
-        token: token.clone(),
-        share: shares[name],
-    };
-    report::Explanation {
-        label: names[name].clone(),
-        probability: prediction.probabilities.get(name).copied().unwrap_or(f64::NAN),
-        logit: explanation.logits[name],
-        bias: explanation.base[name],
-        exact: explanation.exact,
-        shares: explanation.tokens.iter().zip(&explanation.shares).map(share).collect(),
-    }
-}
-
-/// The shares, and how they add up.
-fn taken_apart(explanation: &report::Explanation) -> String {
-    let order =
-        if explanation.exact { "exact" } else { "to first order: embeddings are scaled to unit length" };
-    let sum: f64 = explanation.shares.iter().map(|share| share.share).sum();
-    let shares: Vec<report::TokenShare> = (explanation.shares.iter())
-        .map(|share| report::TokenShare { token: cell(&share.token).into_owned(), share: share.share })
-        .collect();
-    format!(
-        "  logit of {}: {:.3} = {:.3} + {sum:.3} from the tokens ({order})\n{}",
-        cell(&explanation.label),
-        explanation.logit,
-        explanation.bias,
-        report::terminal::token_shares(&shares, WIDTH, colours())
-    )
+    shown
 }
 
 /// Colours are for people at a terminal who have not asked for none (no-color.org).
@@ -161,45 +112,43 @@ fn colours() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-fn as_json(text: &Text, prediction: &Prediction, decision: &Decision, names: &[String]) -> Value {
+fn as_json(answer: &Answer, names: &[String]) -> Value {
+    let prediction = &answer.prediction;
     let probabilities: Map<String, Value> =
         names.iter().zip(&prediction.probabilities).map(|(name, p)| (name.clone(), json!(p))).collect();
     let mut object =
-        json!({ "text": text.first, "tokens": prediction.tokens, "truncated": prediction.truncated });
-    match decision {
+        json!({ "text": answer.text.first, "tokens": prediction.tokens, "truncated": prediction.truncated });
+    match &prediction.decision {
         Decision::Class { class, .. } => object["label"] = json!(names[*class]),
         Decision::Abstained { .. } => object["label"] = Value::Null,
         Decision::Labels(labels) => {
             object["labels"] = labels.iter().map(|label| json!(names[*label])).collect();
         }
-        Decision::Value(value) => {
-            object["value"] = json!(value);
-            return object;
-        }
+        Decision::Value(value) => object["value"] = json!(value),
     }
-    object["probabilities"] = Value::Object(probabilities);
+    if !matches!(prediction.decision, Decision::Value(_)) {
+        object["probabilities"] = Value::Object(probabilities);
+    }
+    if let Some(explanation) = &answer.explanation {
+        object["explanation"] = json!(explanation);
+    }
     object
 }
 
-fn line(
-    text: &Text,
-    prediction: &Prediction,
-    decision: &Decision,
-    names: &[String],
-    problem: Problem,
-) -> String {
-    let answer = match decision {
+fn line(answer: &Answer, names: &[String], problem: Problem) -> String {
+    let prediction = &answer.prediction;
+    let decided = match &prediction.decision {
         Decision::Class { class, .. } => cell(&names[*class]).into_owned(),
         Decision::Abstained { .. } => "(undecided)".to_owned(),
         Decision::Labels(labels) if labels.is_empty() => "(none)".to_owned(),
         Decision::Labels(labels) => {
-            labels.iter().map(|label| cell(&names[*label])).collect::<Vec<_>>().join(", ")
+            labels.iter().map(|label| names[*label].as_str()).collect::<Vec<_>>().join(", ")
         }
         Decision::Value(value) => format!("{value:.6}"),
     };
-    let text = cell(&text.first);
+    let text = cell(&answer.text.first);
     if problem == Problem::Regression {
-        return format!("{answer}\t{text}\n");
+        return format!("{decided}\t{text}\n");
     }
     // The likeliest first; beyond five they say little.
     let mut order: Vec<usize> = (0..names.len()).collect();
@@ -210,5 +159,5 @@ fn line(
         .map(|class| format!("{} {:.4}", cell(&names[*class]), prediction.probabilities[*class]))
         .collect();
     let cut = if prediction.truncated { "  (cut)" } else { "" };
-    format!("{answer}\t{}{cut}\t{text}\n", probabilities.join("  "))
+    format!("{decided}\t{}{cut}\t{text}\n", probabilities.join("  "))
 }

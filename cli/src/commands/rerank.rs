@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use frostbert::Result;
+use frostbert::{Error, Result};
 use serde_json::json;
 
 use super::{print, print_json};
@@ -38,15 +38,26 @@ pub fn run(args: &Args) -> Result<()> {
     let options = args.embed.options()?;
     let texts = args.rows.texts(args.file.as_deref(), &args.text)?.collect()?;
     let encoder = args.model.load()?;
+    if args.rows.pair {
+        return Err(Error::input("rerank pairs the query with each document itself; leave --pair out"));
+    }
     let documents: Vec<&str> = texts.iter().map(|text| text.first.as_str()).collect();
     let ranked = encoder.rerank(&args.query, &documents, &options)?;
     for place in ranked.iter().take(args.top.unwrap_or(usize::MAX)) {
         let text = documents[place.index];
         if args.json {
-            print_json(&json!({ "index": place.index, "score": place.score, "text": text }))?;
+            print_json(&json!({
+                "index": place.index,
+                "score": place.score,
+                "logit": place.logit,
+                "text": text,
+                "truncated": place.truncated,
+            }))?;
         } else {
             print(&format!("{:>9.6}  {}  {}\n", place.score, place.index, cell(text)))?;
         }
     }
+    let truncated = ranked.iter().filter(|place| place.truncated).count();
+    args.embed.warn_truncated(truncated as u64, ranked.len() as u64);
     Ok(())
 }

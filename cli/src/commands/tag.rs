@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use frostbert::{Aggregation, Result};
 use serde_json::json;
 
@@ -24,52 +23,40 @@ pub struct Args {
     rows: RowArgs,
     #[command(flatten)]
     embed: EmbedArgs,
-    /// How tokens become spans
-    #[arg(long, value_enum, default_value_t = AggregationArg::Simple)]
-    aggregation: AggregationArg,
+    /// How tokens become spans: none (every token for itself), simple (neighbouring tokens of one type), or by words, which
+    /// take the label of their first token (first), of the mean of their tokens (average), of their surest token (max)
+    #[arg(long, default_value_t)]
+    aggregation: Aggregation,
     /// One JSON object a text
     #[arg(long)]
     json: bool,
 }
 
-/// `--aggregation`, as in transformers' token-classification pipeline.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum AggregationArg {
-    /// Every token for itself
-    None,
-    /// Neighbouring tokens of one type
-    Simple,
-    /// A word takes its first token's label
-    First,
-    /// A word takes its surest token's label
-    Max,
-}
-
 pub fn run(args: &Args) -> Result<()> {
     let options = args.embed.options()?;
-    let texts = args.rows.texts(args.file.as_deref(), &args.text)?.collect()?;
+    let texts = args.rows.texts(args.file.as_deref(), &args.text)?;
     let encoder = args.model.load()?;
-    let aggregation = match args.aggregation {
-        AggregationArg::None => Aggregation::None,
-        AggregationArg::Simple => Aggregation::Simple,
-        AggregationArg::First => Aggregation::First,
-        AggregationArg::Max => Aggregation::Max,
-    };
-    let plain: Vec<&str> = texts.iter().map(|text| text.first.as_str()).collect();
-    let tagged = encoder.tag(&plain, aggregation, &options)?;
-    for (text, entities) in plain.iter().zip(&tagged) {
+    // Texts are told apart by an empty line, where there is more than one.
+    let mut first = true;
+    let report = encoder.tag_stream(texts.rows, args.aggregation, &options, |text, tagged| {
         if args.json {
-            print_json(&json!({ "text": text, "entities": entities }))?;
-            continue;
+            return print_json(&json!({
+                "text": text.first,
+                "entities": tagged.entities,
+                "tokens": tagged.tokens,
+                "truncated": tagged.truncated,
+            }));
         }
-        for entity in entities {
+        if !std::mem::take(&mut first) {
+            print("\n")?;
+        }
+        for entity in &tagged.entities {
             let (start, end) = (entity.start, entity.end);
             let (label, text) = (cell(&entity.label), cell(&entity.text));
             print(&format!("{label:<12} {:.4}  {start}..{end}  {text}\n", entity.score))?;
         }
-        if plain.len() > 1 {
-            print("\n")?;
-        }
-    }
+        Ok(())
+    })?;
+    args.embed.warn_truncated(report.truncated, report.texts);
     Ok(())
 }

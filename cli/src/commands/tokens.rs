@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::print_json;
 use crate::args::{EmbedArgs, ModelArgs, RowArgs};
 
-/// Texts computed at a time: attentions are large.
-const CHUNK: usize = 64;
+/// Texts tokenised at a time.
+const CHUNK: usize = 4096;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -38,7 +38,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<()> {
     let options = args.embed.options()?;
-    let mut texts = args.rows.texts(args.file.as_deref(), &args.text)?.rows;
+    let texts = args.rows.texts(args.file.as_deref(), &args.text)?.rows;
     let encoder = args.model.load()?;
     let layers = args.embed.layers.parse::<Layers>()?.resolve(encoder.config().layers)?;
     let request = TokenRequest {
@@ -47,23 +47,25 @@ pub fn run(args: &Args) -> Result<()> {
         pooler_output: args.pooler,
         head: None,
     };
+    let token = |id: &u32| encoder.tokenizer().id_to_token(*id).unwrap_or_default();
+    let print = |output: &TokenOutputs| print_json(&as_json(output, &layers, args, token));
+    if !args.ids_only {
+        let report = encoder.token_outputs_stream(texts, &request, &options, |output| print(&output))?;
+        args.embed.warn_truncated(report.truncated, report.texts);
+        return Ok(());
+    }
+    let mut texts = texts;
+    let (mut all, mut truncated) = (0, 0);
     loop {
         let chunk = texts.by_ref().take(CHUNK).collect::<Result<Vec<_>>>()?;
         if chunk.is_empty() {
+            args.embed.warn_truncated(truncated, all);
             return Ok(());
         }
-        let outputs = if args.ids_only {
-            let encodings = encoder.encode(chunk, &options)?;
-            encodings
-                .into_iter()
-                .map(|encoding| TokenOutputs { encoding, ..TokenOutputs::default() })
-                .collect()
-        } else {
-            encoder.token_outputs(chunk, &request, &options)?
-        };
-        for output in &outputs {
-            let token = |id: &u32| encoder.tokenizer().id_to_token(*id).unwrap_or_default();
-            print_json(&as_json(output, &layers, args, token))?;
+        for encoding in encoder.encode(chunk, &options)? {
+            all += 1;
+            truncated += u64::from(encoding.truncated);
+            print(&TokenOutputs { encoding, ..TokenOutputs::default() })?;
         }
     }
 }

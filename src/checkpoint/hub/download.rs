@@ -1,75 +1,76 @@
-//! Downloads into the hub's cache, by the hf-hub crate; this file picks what is needed, checks what came and makes a
-//! snapshot visible only once it is whole.
+//! Downloads a model into the hub's cache: picks what is needed, gets each file and makes the snapshot the model's current
+//! one only when it is whole.
 
-use super::{Download, FolderFiles, Hub, is_commit, shards, transformer_root};
+use super::blob::Fetch;
+use super::http::{Client, Failure, escape};
+use super::model::HubModel;
+use super::needed::{shards, transformer_root};
+use super::remote::{Download, Remote};
+use super::repository::{Commit, Repository};
+use crate::checkpoint::FolderFiles;
 use crate::checkpoint::files::check_relative;
-use crate::checkpoint::json;
 use crate::checkpoint::modules::{MODULES, ModuleEntry, TRANSFORMER_CONFIGS};
-use crate::checkpoint::source::HubModel;
 use crate::error::{Error, Result};
-use crate::platform::whole_file;
-use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
-use hf_hub::api::{Progress, RepoInfo};
-use hf_hub::{Cache, Repo, RepoType};
-use sha2::{Digest, Sha256};
+use serde_json::Value;
 use std::collections::BTreeSet;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
-/// How long the hub may take to say what a repository holds.
-const LISTING_TIMEOUT: Duration = Duration::from_secs(30);
+/// Before the first retry; doubled with each.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Bytes by which a try must have got further for the next to count as the first again.
+const PROGRESS_BYTES: u64 = 1 << 20;
 
 pub(super) fn download(
-    hub: &Hub,
+    remote: &Remote<'_>,
     model: &HubModel,
     progress: &mut dyn FnMut(Download<'_>),
 ) -> Result<PathBuf> {
-    let failed = |error: ApiError| explain(hub, model, error);
-    let api = ApiBuilder::from_cache(Cache::new(hub.cache.clone()))
-        .with_endpoint(hub.endpoint.trim_end_matches('/').to_owned())
-        .with_token(hub.token.clone())
-        .with_user_agent("frostbert", env!("CARGO_PKG_VERSION"))
-        .with_progress(false)
-        .build()
-        .map_err(failed)?;
-    let info = listing(&api, model).map_err(failed)?;
-    if !is_commit(&info.sha) {
-        return Err(Error::model_file(format!(
-            "cannot download {model}: {} does not say which commit it is at; is it a hub?",
-            hub.endpoint
-        )));
-    }
-    // Every file from the same commit, even if the branch moves meanwhile.
-    let repo = Repo::with_revision(model.id.clone(), RepoType::Model, info.sha.clone());
+    let client = Client::new(remote.endpoint, remote.token, remote.timeout)
+        .map_err(|problem| Error::input(format!("cannot download {model}: {problem}")))?;
+    let say = Words { remote, model };
+    let (commit, names) = listing(&client, model).map_err(|failure| say.explain(failure, None))?;
+    let repository = Repository::new(remote.cache, model);
     let mut fetcher = Fetcher {
-        hub,
-        model,
-        repo: api.repo(repo),
-        names: info.siblings.into_iter().map(|sibling| sibling.rfilename).collect(),
-        snapshot: hub.folder(model).join("snapshots").join(&info.sha),
+        snapshot: repository.snapshot(&commit),
+        // Every file from the same commit, even if the branch moves meanwhile.
+        commit,
+        say,
+        client,
+        repository,
+        names,
         progress,
         done: 0,
     };
     fetcher.run()?;
-    let snapshot = fetcher.snapshot;
-    set_reference(hub, model, &info.sha)
+    let Fetcher { repository, commit, snapshot, .. } = fetcher;
+    repository
+        .set_reference(&model.revision, &commit)
         .map_err(|error| Error::io(format!("cannot note the commit of {model}")).with_source(error))?;
     Ok(snapshot)
 }
 
-fn listing(api: &Api, model: &HubModel) -> Result<RepoInfo, ApiError> {
-    let revision = Repo::with_revision(model.id.clone(), RepoType::Model, model.revision.clone());
-    let request = api.repo(revision).info_request();
-    let response = request.config().timeout_global(Some(LISTING_TIMEOUT)).build().call();
-    let info = response.and_then(|mut response| response.body_mut().read_json());
-    Ok(info.map_err(Box::new)?)
+/// The commit that a revision is at, and the names of its files.
+fn listing(client: &Client, model: &HubModel) -> Result<(Commit, BTreeSet<String>), Failure> {
+    let path = format!("/api/models/{}/revision/{}", model.id, escape(&model.revision));
+    let body = client.small(&path)?;
+    let wrong = |what: &str| Failure::Answer(format!("{what}; is it a hub?"));
+    let info: Value = serde_json::from_slice(&body)
+        .map_err(|error| wrong(&format!("its list of the model's files is not JSON ({error})")))?;
+    let commit = info.get("sha").and_then(Value::as_str).and_then(Commit::parse);
+    let commit = commit.ok_or_else(|| wrong("it does not say which commit the model is at"))?;
+    let siblings = info.get("siblings").and_then(Value::as_array);
+    let siblings = siblings.ok_or_else(|| wrong("it does not say which files the model has"))?;
+    let name = |sibling: &Value| sibling.get("rfilename").and_then(Value::as_str).map(str::to_owned);
+    Ok((commit, siblings.iter().filter_map(name).collect()))
 }
 
 struct Fetcher<'a> {
-    hub: &'a Hub,
-    model: &'a HubModel,
-    repo: ApiRepo,
+    say: Words<'a>,
+    client: Client,
+    repository: Repository,
+    commit: Commit,
     /// What the repository holds.
     names: BTreeSet<String>,
     snapshot: PathBuf,
@@ -82,7 +83,7 @@ impl Fetcher<'_> {
     /// Gets what is needed, the small files first: they say which large ones there are.
     fn run(&mut self) -> Result<()> {
         self.get(vec![MODULES.to_owned()])?;
-        std::fs::create_dir_all(&self.snapshot).map_err(|error| self.not_written(error))?;
+        std::fs::create_dir_all(&self.snapshot).map_err(|error| self.say.not_written(error))?;
         let files = FolderFiles::open(&self.snapshot)?;
         let entries = ModuleEntry::list(&files)?.unwrap_or_default();
         let root = transformer_root(&entries);
@@ -104,8 +105,10 @@ impl Fetcher<'_> {
             true => tokenizer,
             false => format!("{root}vocab.txt"),
         });
-        small
-            .extend(["tokenizer_config.json", "special_tokens_map.json"].map(|name| format!("{root}{name}")));
+        small.extend(
+            ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"]
+                .map(|name| format!("{root}{name}")),
+        );
         small.extend(TRANSFORMER_CONFIGS.map(|name| format!("{root}{name}")));
         small.push("config_sentence_transformers.json".to_owned());
         let folders: Vec<&ModuleEntry> = entries.iter().filter(|entry| !entry.path.is_empty()).collect();
@@ -130,190 +133,109 @@ impl Fetcher<'_> {
 
     /// Gets those of the files that the repository has and the snapshot has not.
     fn get(&mut self, mut wanted: Vec<String>) -> Result<()> {
-        wanted.retain(|name| self.names.contains(name) && !self.snapshot.join(name).exists());
-        wanted.dedup();
+        let mut seen = BTreeSet::new();
+        wanted.retain(|name| {
+            self.names.contains(name) && !self.snapshot.join(name).exists() && seen.insert(name.clone())
+        });
         let files = self.done + wanted.len();
         for name in wanted {
-            check_relative(&name, &self.model.id)?;
-            self.get_one(&name, files)?;
+            check_relative(&name, &self.say.model.id)?;
+            self.get_one(&name, files).map_err(|failure| self.say.explain(failure, Some(&name)))?;
             self.done += 1;
         }
         Ok(())
     }
 
-    fn get_one(&mut self, name: &str, files: usize) -> Result<()> {
-        let mut tries = 0;
-        let (path, len) = loop {
-            let mut size = 0;
+    fn get_one(&mut self, name: &str, files: usize) -> Result<(), Failure> {
+        let parts: Vec<String> = name.split('/').map(escape).collect();
+        let path = format!("/{}/resolve/{}/{}", self.say.model.id, self.commit.as_str(), parts.join("/"));
+        let fetch = Fetch {
+            client: &self.client,
+            repository: &self.repository,
+            commit: &self.commit,
+            file: name,
+            path: &path,
+        };
+        let (mut tries, mut pause, mut furthest) = (0, PAUSE, 0);
+        let blob = loop {
+            let mut reached = 0;
             let step = Download { file: name, index: self.done, files, done_bytes: 0, total_bytes: 0 };
-            let reporter = Reporter { step, size: &mut size, progress: &mut *self.progress };
-            match self.repo.download_with_progress(name, reporter) {
-                Ok(path) => break (path, size),
+            let outcome = fetch.run(&mut |done_bytes, total_bytes| {
+                reached = done_bytes;
+                (self.progress)(Download { done_bytes, total_bytes, ..step });
+            });
+            match outcome {
+                Ok(meta) => break meta.blob,
                 // The part that arrived is kept, and the next try asks for the rest.
-                Err(error) if tries < self.hub.retries && is_broken_off(&error) => tries += 1,
-                Err(error) => {
-                    return Err(explain(self.hub, self.model, error).context(format!("file {name}")));
+                Err(Failure::Broken(error)) => {
+                    if reached >= furthest + PROGRESS_BYTES {
+                        (tries, pause) = (0, PAUSE);
+                    }
+                    furthest = furthest.max(reached);
+                    if tries == self.say.remote.retries {
+                        return Err(Failure::Broken(error));
+                    }
+                    tries += 1;
+                    std::thread::sleep(pause);
+                    pause *= 2;
                 }
+                Err(failure) => return Err(failure),
             }
         };
-        if let Err(problem) = check(&path, len) {
-            // Not kept: a later try must not resume from it.
-            let blob = std::fs::canonicalize(&path);
-            let _ = std::fs::remove_file(&path);
-            let _ = blob.map(std::fs::remove_file);
-            return Err(Error::model_file(format!(
-                "cannot use {name} of {} as {} sent it: {problem}; it was thrown away, try again",
-                self.model, self.hub.endpoint
-            )));
-        }
-        if path != self.snapshot.join(name) {
-            return Err(Error::model_file(format!(
-                "cannot use {name} of {}: {} sent it from another commit than was asked for",
-                self.model, self.hub.endpoint
-            )));
-        }
-        Ok(())
+        self.repository.link(&blob, &self.commit, name).map_err(Failure::Disk)
     }
 
     fn lacks(&self, name: &str, advice: &str) -> Error {
         let pickle = self.names.iter().any(|name| name.ends_with("pytorch_model.bin"));
         let found = if pickle { " (only pytorch_model.bin, a pickle, which is not read here)" } else { "" };
-        Error::model_file(format!("cannot use {} of the hub: it has no {name}{found}; {advice}", self.model))
-    }
-
-    fn not_written(&self, error: std::io::Error) -> Error {
-        Error::io(format!("cannot write to the hub's cache {}", self.hub.cache.display())).with_source(error)
+        let model = self.say.model;
+        Error::model_file(format!("cannot use {model} of the hub: it has no {name}{found}; {advice}"))
     }
 }
 
-/// Whether what came is what was announced: its length, its hash where the hub names the file by it, and that JSON is JSON
-/// (a proxy's sign-in page is not).
-fn check(path: &Path, len: u64) -> Result<(), String> {
-    let unreadable = |error: std::io::Error| format!("it cannot be read back ({error})");
-    let blob = std::fs::canonicalize(path).map_err(unreadable)?;
-    let found = blob.metadata().map_err(unreadable)?.len();
-    if found != len {
-        return Err(format!("expected {len} bytes, found {found}"));
+/// What a failure means to a user.
+struct Words<'a> {
+    remote: &'a Remote<'a>,
+    model: &'a HubModel,
+}
+
+impl Words<'_> {
+    fn not_written(&self, error: io::Error) -> Error {
+        Error::io(format!("cannot write to the hub's cache {}", self.remote.cache.display()))
+            .with_source(error)
     }
-    let name = blob.file_name().unwrap_or_default().to_string_lossy();
-    // Large files are named by their SHA-256, small ones by git's hash.
-    if name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        let hash = sha256(&blob).map_err(unreadable)?;
-        if hash != *name {
-            return Err(format!("expected content with the SHA-256 {name}, found {hash}"));
+
+    fn explain(&self, failure: Failure, file: Option<&str>) -> Error {
+        let Words { remote: Remote { endpoint, .. }, model } = self;
+        let what = match file {
+            Some(file) => format!("{file} of {model}"),
+            None => model.to_string(),
+        };
+        match failure {
+            Failure::Status(status) => Error::model_file(format!(
+                "cannot download {what}: {endpoint} {}",
+                match status {
+                    404 => "has no such model or revision; check the spelling, and if it is private set HF_TOKEN".to_owned(),
+                    401 | 403 => format!(
+                        "refuses access ({status}); the model does not exist, is private or needs its terms accepted: \
+                         accept them on its page, and set HF_TOKEN to a token that may read it"
+                    ),
+                    429 => "asks for a pause (429); try again in a few minutes".to_owned(),
+                    500.. => format!("has a problem of its own ({status}); try again later"),
+                    _ => format!("answered {status}, which is no answer to a download"),
+                }
+            )),
+            Failure::Broken(error) => Error::io(format!(
+                "cannot download {what} from {endpoint}: the connection failed or broke off; check the network, or name a \
+                 folder. What has arrived is kept, and the next try goes on from there"
+            ))
+            .with_source(error),
+            Failure::Answer(problem) => Error::io(format!("cannot download {what} from {endpoint}: {problem}")),
+            Failure::Content(problem) => Error::model_file(format!(
+                "cannot use {what} as {endpoint} sent it: {problem}; it was thrown away, try again"
+            )),
+            Failure::Busy(problem) => Error::io(format!("cannot download {what}: {problem}")),
+            Failure::Disk(error) => self.not_written(error).context(format!("cannot download {what}")),
         }
-    }
-    if path.extension().is_some_and(|extension| extension == "json") {
-        let bytes = std::fs::read(&blob).map_err(unreadable)?;
-        json::parse(&bytes, "the file").map_err(|error| format!("expected JSON ({error:#})"))?;
-    }
-    Ok(())
-}
-
-fn sha256(path: &Path) -> std::io::Result<String> {
-    let mut file = std::fs::File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            len => hash.update(&buffer[..len]),
-        }
-    }
-    Ok(crate::checkpoint::fingerprint::hex(&hash.finalize()))
-}
-
-/// Writes `refs/REVISION`, which makes the snapshot the model's current one.
-fn set_reference(hub: &Hub, model: &HubModel, commit: &str) -> std::io::Result<()> {
-    let refs = hub.folder(model).join("refs");
-    // hf-hub leaves a reference under the commit's own name, which huggingface_hub does not know.
-    let _ = std::fs::remove_file(refs.join(commit));
-    if model.revision == commit {
-        return Ok(());
-    }
-    let path = refs.join(&model.revision);
-    let folder = path.parent().unwrap_or(&refs);
-    std::fs::create_dir_all(folder)?;
-    whole_file::write(&path, commit.as_bytes())
-}
-
-/// Passes hf-hub's reports on as totals.
-struct Reporter<'a> {
-    step: Download<'a>,
-    size: &'a mut u64,
-    progress: &'a mut dyn FnMut(Download<'_>),
-}
-
-impl Progress for Reporter<'_> {
-    // Called again for each part that is asked for, with what is there already as the first update.
-    fn init(&mut self, size: usize, _filename: &str) {
-        *self.size = size as u64;
-        self.step.total_bytes = size as u64;
-        self.step.done_bytes = 0;
-    }
-
-    fn update(&mut self, size: usize) {
-        self.step.done_bytes += size as u64;
-        (self.progress)(self.step);
-    }
-
-    fn finish(&mut self) {}
-}
-
-fn is_broken_off(error: &ApiError) -> bool {
-    match error {
-        ApiError::IoError(_) => true,
-        ApiError::RequestError(error) => {
-            matches!(**error, ureq::Error::Io(_) | ureq::Error::ConnectionFailed)
-        }
-        _ => false,
-    }
-}
-
-/// What an answer of the hub means to a user.
-fn explain(hub: &Hub, model: &HubModel, error: ApiError) -> Error {
-    let endpoint = &hub.endpoint;
-    let status = match &error {
-        ApiError::RequestError(error) => match **error {
-            ureq::Error::StatusCode(status) => Some(status),
-            _ => None,
-        },
-        _ => None,
-    };
-    let message = match status {
-        Some(404) => format!(
-            "cannot download {model}: {endpoint} has no such model or revision; check the spelling, and if it is private \
-             set HF_TOKEN"
-        ),
-        Some(status @ (401 | 403)) => format!(
-            "cannot download {model}: {endpoint} refuses access ({status}); the model does not exist, is private or needs \
-             its terms accepted: set HF_TOKEN to a token that may read it"
-        ),
-        Some(429) => {
-            format!("cannot download {model}: {endpoint} asks for a pause (429); try again in a few minutes")
-        }
-        Some(status) if status >= 500 => {
-            format!(
-                "cannot download {model}: {endpoint} has a problem of its own ({status}); try again later"
-            )
-        }
-        Some(status) => format!("cannot download {model}: {endpoint} answered {status}"),
-        None => {
-            let advice = match &error {
-                ApiError::LockAcquisition(_) => "another program is downloading the same file; wait for it".to_owned(),
-                ApiError::InvalidResume => format!(
-                    "what an earlier try left is longer than the file; delete {}",
-                    hub.folder(model).join("blobs").join("*.part").display()
-                ),
-                _ => "check the network, or name a folder. What has arrived is kept, and the next try goes on from \
-                      there"
-                    .to_owned(),
-            };
-            format!("cannot download {model} from {endpoint}: {error}; {advice}")
-        }
-    };
-    match status {
-        Some(_) => Error::model_file(message),
-        None => Error::io(message).with_source(error),
     }
 }

@@ -1,12 +1,23 @@
 //! The Hugging Face hub: its cache on this machine and, with the feature `hub`, downloads into it.
 //!
-//! The cache has huggingface_hub's layout, so a model that Python has downloaded is used as it is:
-//! `models--ORG--NAME/refs/REVISION` holds a commit, `snapshots/COMMIT/` has that commit's files.
+//! The cache has huggingface_hub's layout, so a model that Python has downloaded is used as it is, and the other way round.
+//! A hub is not trusted: what it sends is checked before it becomes a name, a path or a file.
 
 #[cfg(feature = "hub")]
+mod blob;
+#[cfg(feature = "hub")]
 mod download;
+#[cfg(feature = "hub")]
+mod http;
+mod model;
+mod needed;
+mod remote;
+mod repository;
 #[cfg(not(feature = "hub"))]
 mod without;
+
+pub use model::HubModel;
+pub use remote::Download;
 
 #[cfg(feature = "hub")]
 use download::download;
@@ -14,13 +25,12 @@ use download::download;
 use without::download;
 
 use crate::checkpoint::FolderFiles;
-use crate::checkpoint::files::Files;
-use crate::checkpoint::json::Object;
-use crate::checkpoint::modules::ModuleEntry;
-use crate::checkpoint::source::HubModel;
 use crate::error::{Error, Result};
+use remote::Remote;
+use repository::{Commit, Repository};
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Where the hub is, where its files are cached, and whether it may be asked.
 #[derive(Clone)]
@@ -30,26 +40,12 @@ pub struct Hub {
     token: Option<String>,
     offline: bool,
     retries: usize,
-}
-
-/// A step of a download.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Download<'a> {
-    /// The file, as it is called in the repository.
-    pub file: &'a str,
-    /// Its place among the files to download, from 0.
-    pub index: usize,
-    /// How many files there are to download.
-    pub files: usize,
-    /// Bytes that are there.
-    pub done_bytes: u64,
-    /// Bytes of the whole file.
-    pub total_bytes: u64,
+    timeout: Duration,
 }
 
 impl Hub {
     /// The hub as huggingface_hub finds it: `HF_ENDPOINT`, `HF_HUB_CACHE` or `HF_HOME`, `HF_TOKEN` or the token that
-    /// `hf auth login` stored, `HF_HUB_OFFLINE`.
+    /// `hf auth login` stored, `HF_HUB_OFFLINE`, `HF_HUB_DOWNLOAD_TIMEOUT`. Proxies are those of the environment.
     ///
     /// # Errors
     /// Nothing says where the cache is, not even a home folder.
@@ -69,6 +65,7 @@ impl Hub {
             let path = set("HF_TOKEN_PATH").map(PathBuf::from).or_else(|| Some(home?.join("token")))?;
             std::fs::read_to_string(path).ok().map(|token| token.trim().to_owned())
         };
+        let seconds = set("HF_HUB_DOWNLOAD_TIMEOUT").and_then(|text| text.trim().parse::<u64>().ok());
         let truths = ["1", "ON", "YES", "TRUE"];
         Ok(Hub {
             endpoint: set("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned()),
@@ -76,6 +73,7 @@ impl Hub {
             token: set("HF_TOKEN").or_else(stored_token).filter(|token| !token.is_empty()),
             offline: set("HF_HUB_OFFLINE").is_some_and(|flag| truths.contains(&flag.to_uppercase().as_str())),
             retries: 2,
+            timeout: Duration::from_secs(seconds.unwrap_or(30).clamp(1, 3600)),
         })
     }
 
@@ -107,6 +105,14 @@ impl Hub {
         self
     }
 
+    /// How long the hub may keep us waiting, for a connection, an answer or the next bytes (30 s unless set). A download of
+    /// fewer than 1024 bytes a second over this time is given up, too.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout.clamp(Duration::from_millis(1), Duration::from_secs(3600));
+        self
+    }
+
     /// How often a file whose download broke off is resumed before giving up (2 unless set).
     #[must_use]
     pub fn retries(mut self, retries: usize) -> Self {
@@ -122,13 +128,14 @@ impl Hub {
     /// # Errors
     /// The model is not in the cache, and the network may not be asked, does not answer, or does not have it.
     pub fn fetch(&self, model: &HubModel, progress: &mut dyn FnMut(Download<'_>)) -> Result<PathBuf> {
+        model.check()?;
         match self.cached(model) {
             Ok(folder) => Ok(folder),
             Err(missing) if self.offline => Err(Error::model_file(format!(
                 "cannot use {model} offline: {missing} in the cache {}. Fetch it once with the network on",
                 self.cache.display()
             ))),
-            Err(_) => download(self, model, progress),
+            Err(_) => download(&self.remote(), model, progress),
         }
     }
 
@@ -137,33 +144,39 @@ impl Hub {
     /// # Errors
     /// As [`fetch`](Self::fetch); always when offline.
     pub fn refresh(&self, model: &HubModel, progress: &mut dyn FnMut(Download<'_>)) -> Result<PathBuf> {
+        model.check()?;
         if self.offline {
             return Err(Error::input(format!("cannot refresh {model} offline")));
         }
-        download(self, model, progress)
+        download(&self.remote(), model, progress)
     }
 
-    /// `models--ORG--NAME` in the cache.
-    fn folder(&self, model: &HubModel) -> PathBuf {
-        self.cache.join(format!("models--{}", model.id.replace('/', "--")))
+    fn remote(&self) -> Remote<'_> {
+        Remote {
+            endpoint: &self.endpoint,
+            token: self.token.as_deref(),
+            timeout: self.timeout,
+            retries: self.retries,
+            cache: &self.cache,
+        }
     }
 
     /// The snapshot, or what is missing of it.
     fn cached(&self, model: &HubModel) -> Result<PathBuf, String> {
-        let folder = self.folder(model);
-        let commit = match std::fs::read_to_string(folder.join("refs").join(&model.revision)) {
-            Ok(commit) => commit.trim().to_owned(),
+        let repository = Repository::new(&self.cache, model);
+        let commit = match repository.reference(&model.revision) {
+            Some(text) => {
+                Commit::parse(&text).ok_or_else(|| format!("the reference of {model} is damaged"))?
+            }
             // A commit is its own name: huggingface_hub keeps no reference for it.
-            Err(_) if is_commit(&model.revision) => model.revision.clone(),
-            Err(_) => return Err(format!("there is no {model}")),
+            None => Commit::parse(&model.revision).ok_or_else(|| format!("there is no {model}"))?,
         };
-        if !is_commit(&commit) {
-            return Err(format!("the reference of {model} is damaged"));
-        }
-        let snapshot = folder.join("snapshots").join(&commit);
-        let files =
-            FolderFiles::open(&snapshot).map_err(|_| format!("there is no commit {commit} of {model}"))?;
-        match first_missing(&files) {
+        let snapshot = repository.snapshot(&commit);
+        let files = FolderFiles::open(&snapshot).map_err(|_| {
+            let name = snapshot.file_name().unwrap_or_default().display();
+            format!("there is no commit {name} of {model}")
+        })?;
+        match needed::first_missing(&files) {
             Ok(None) => Ok(snapshot),
             Ok(Some(name)) => Err(format!("there is no {name} of {model}")),
             Err(error) => Err(format!("{error}, which stands for {model}")),
@@ -177,66 +190,6 @@ impl fmt::Debug for Hub {
         let Hub { endpoint, cache, offline, .. } = self;
         write!(f, "Hub({endpoint}, cache {}{})", cache.display(), if *offline { ", offline" } else { "" })
     }
-}
-
-fn is_commit(revision: &str) -> bool {
-    revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// The first file that a snapshot needs and does not have.
-fn first_missing(files: &dyn Files) -> Result<Option<String>> {
-    let entries = ModuleEntry::list(files)?.unwrap_or_default();
-    let root = transformer_root(&entries);
-    let has = |name: &str| Ok::<_, Error>(files.len(name)?.is_some());
-    let any_of = |names: [String; 2]| Ok::<_, Error>(has(&names[0])? || has(&names[1])?);
-    let inside = |name: &str| format!("{root}{name}");
-    let mut needed = vec![inside("config.json")];
-    if !any_of([inside("tokenizer.json"), inside("vocab.txt")])? {
-        return Ok(Some(inside("tokenizer.json")));
-    }
-    for entry in entries.iter().filter(|entry| !entry.path.is_empty()) {
-        match entry.class.as_str() {
-            "Pooling" => needed.push(format!("{}/config.json", entry.path)),
-            "Dense" => needed
-                .extend(["config.json", "model.safetensors"].map(|name| format!("{}/{name}", entry.path))),
-            _ => {}
-        }
-    }
-    let index = inside("model.safetensors.index.json");
-    if has(&index)? {
-        needed.extend(shards(files, &index)?.into_iter().map(|shard| inside(&shard)));
-    } else {
-        needed.push(inside("model.safetensors"));
-    }
-    for name in needed {
-        if !has(&name)? {
-            return Ok(Some(name));
-        }
-    }
-    Ok(None)
-}
-
-/// The folder of the transformer, empty or with a slash at the end.
-fn transformer_root(entries: &[ModuleEntry]) -> String {
-    match entries.first() {
-        Some(first) if !first.path.is_empty() => format!("{}/", first.path),
-        _ => String::new(),
-    }
-}
-
-/// The files that an index of shards names, each once.
-fn shards(files: &dyn Files, index: &str) -> Result<Vec<String>> {
-    let Some(index) = Object::read(files, index)? else { return Ok(vec![]) };
-    let Some(map) = index.object("weight_map")? else { return Ok(vec![]) };
-    let mut shards = vec![];
-    for (name, shard) in map.entries() {
-        let shard = shard.as_str().ok_or_else(|| map.wrong(name, "a file name"))?;
-        crate::checkpoint::files::check_relative(shard, index.file())?;
-        shards.push(shard.to_owned());
-    }
-    shards.sort();
-    shards.dedup();
-    Ok(shards)
 }
 
 #[cfg(test)]
@@ -261,6 +214,11 @@ mod tests {
         assert_eq!(hub(&[("HF_TOKEN", "secret")]).token.as_deref(), Some("secret"));
         for (flag, offline) in [("1", true), ("true", true), ("0", false), ("", false)] {
             assert_eq!(hub(&[("HF_HUB_OFFLINE", flag)]).offline, offline, "{flag:?}");
+        }
+        assert_eq!(hub(&[("HF_HUB_DOWNLOAD_TIMEOUT", "7")]).timeout, Duration::from_secs(7));
+        for unusable in ["", "0", "-1", "soon", "99999999999999999999"] {
+            let timeout = hub(&[("HF_HUB_DOWNLOAD_TIMEOUT", unusable)]).timeout.as_secs();
+            assert!((1..=30).contains(&timeout), "{unusable:?}: {timeout}");
         }
         // What the caller says can only add to it.
         assert!(hub(&[("HF_HUB_OFFLINE", "1")]).offline(false).offline);

@@ -1,18 +1,18 @@
 //! What stands in for downloads in a build without them.
 
-use super::{Download, Hub};
-use crate::checkpoint::source::HubModel;
+use super::model::HubModel;
+use super::remote::{Download, Remote};
 use crate::error::{Error, Result};
 use std::path::PathBuf;
 
 pub(super) fn download(
-    hub: &Hub,
+    remote: &Remote<'_>,
     model: &HubModel,
     _progress: &mut dyn FnMut(Download<'_>),
 ) -> Result<PathBuf> {
     Err(Error::input(format!(
         "cannot download {model}: the cache {} does not have it, and this build was made without the feature `hub`; \
          name a folder",
-        hub.cache.display()
+        remote.cache.display()
     )))
 }

@@ -1,16 +1,14 @@
-//! Embedding through the cache: only texts that are not there go to the engine.
+//! The embedding cache as a stage of the stream: only texts that are not there go on to the tokenizer and the engine.
 
-use crate::platform::entry;
-use std::collections::HashMap;
+use std::sync::Arc;
 
+use super::store::{RowStore, StoredRow};
 use crate::cache::{BestEffort, Entry, Key, KeySpace};
 use crate::embeddings::Embeddings;
-use crate::encoder::{EmbedOptions, EncodeProgress, EncodeReport, Encoder, Text};
+use crate::encoder::{EmbedOptions, EncodeReport, Encoder, Text};
 use crate::error::Result;
+use crate::platform::entry;
 use crate::text::Truncate;
-
-/// Keys looked up in one transaction.
-const LOOKUP: usize = 4096;
 
 /// Embeddings, and where they came from.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,7 +17,7 @@ pub struct CachedEmbeddings {
     pub embeddings: Embeddings,
     /// Texts whose row was in the cache.
     pub from_cache: u64,
-    /// What the engine did for the others; identical texts are embedded once.
+    /// The pass: tokens and batches of what the engine computed for the others.
     pub report: EncodeReport,
 }
 
@@ -51,77 +49,85 @@ impl Encoder {
         options: &EmbedOptions,
         cache: &BestEffort,
     ) -> Result<CachedEmbeddings> {
-        let texts: Vec<Text> = texts.into_iter().map(Into::into).collect();
-        let dim = self.dim(options)?;
-        let mut known: HashMap<&Text, usize> = HashMap::new();
-        let mut unique: Vec<&Text> = Vec::new();
-        let places: Vec<usize> = texts
-            .iter()
-            .map(|text| {
-                *known.entry(text).or_insert_with(|| {
-                    unique.push(text);
-                    unique.len() - 1
-                })
-            })
-            .collect();
-
-        let keys: Vec<Key> = if cache.is_on() {
-            let space = self.key_space(options)?;
-            unique.iter().map(|text| space.key(&text.first, text.second.as_deref())).collect()
-        } else {
-            Vec::new()
-        };
-        // What `truncate: Error` refuses must reach the tokenizer, which says which text it is.
-        let usable = |entry: &Entry| {
-            entry.vector.len() == dim && !(entry.truncated && matches!(options.truncate, Truncate::Error))
-        };
-        let mut rows: Vec<Option<Entry>> = Vec::with_capacity(unique.len());
-        for keys in keys.chunks(LOOKUP) {
-            rows.extend(cache.get_many(keys).into_iter().map(|found| found.filter(usable)));
-        }
-        rows.resize(unique.len(), None);
-        let from_cache = places.iter().filter(|place| rows[**place].is_some()).count() as u64;
-
-        let missing: Vec<usize> = (0..unique.len()).filter(|place| rows[*place].is_none()).collect();
-        let report = if missing.is_empty() {
-            EncodeReport::default()
-        } else {
-            let inputs: Vec<Result<Text>> = missing.iter().map(|place| Ok(unique[*place].clone())).collect();
-            let options = resumed(options, (texts.len() - missing.len()) as u64);
-            let mut next = missing.iter();
-            self.embed_stream_async(inputs, &options, |window| {
-                let mut fresh = Vec::new();
-                for ((row, place), at) in window.rows().zip(next.by_ref()).zip(0..) {
-                    let entry = Entry {
-                        vector: row.to_vec(),
-                        tokens: window.tokens[at],
-                        truncated: window.truncated[at],
-                    };
-                    fresh.extend(keys.get(*place).map(|key| (key.clone(), entry.clone())));
-                    rows[*place] = Some(entry);
-                }
-                cache.put_many(&fresh);
+        let texts: Vec<Result<Text>> = texts.into_iter().map(|text| Ok(text.into())).collect();
+        let expected = texts.len();
+        let mut embeddings = Embeddings { dim: self.dim(options)?, ..Embeddings::default() };
+        let report = self
+            .embed_stream_cached_async(texts, options, cache, |rows| {
+                embeddings.append(rows);
                 Ok(())
             })
-            .await?
-        };
+            .await?;
+        embeddings.expect_rows(expected)?;
+        Ok(CachedEmbeddings { embeddings, from_cache: report.from_cache, report })
+    }
 
-        let mut embeddings = Embeddings { dim, ..Embeddings::default() };
-        embeddings.values.reserve_exact(texts.len() * dim);
-        for entry in places.iter().filter_map(|place| rows[*place].as_ref()) {
-            embeddings.values.extend_from_slice(&entry.vector);
-            embeddings.tokens.push(entry.tokens);
-            embeddings.truncated.push(entry.truncated);
-        }
-        debug_assert_eq!(embeddings.len(), texts.len(), "the stream gives a row for each text");
-        Ok(CachedEmbeddings { embeddings, from_cache, report })
+    entry! {
+        /// [`embed_stream`](Self::embed_stream) with the cache as a stage: each window of texts is looked up while earlier ones
+        /// are computed, texts of a window that are the same are computed once, and rows go into the cache as they come.
+        ///
+        /// # Errors
+        /// As [`embed_stream`](Self::embed_stream).
+        pub fn embed_stream_cached(&self, texts: impl IntoIterator<Item = Result<Text>, IntoIter: Send + 'static>, options: &EmbedOptions, cache: &BestEffort, sink: impl FnMut(Embeddings) -> Result<()>) -> Result<EncodeReport> = embed_stream_cached_async;
+    }
+
+    pub(crate) async fn embed_stream_cached_async<I>(
+        &self,
+        texts: I,
+        options: &EmbedOptions,
+        cache: &BestEffort,
+        sink: impl FnMut(Embeddings) -> Result<()>,
+    ) -> Result<EncodeReport>
+    where
+        I: IntoIterator<Item = Result<Text>>,
+        I::IntoIter: Send + 'static,
+    {
+        let store = CacheStage {
+            keys: if cache.is_on() { Some(self.key_space(options)?) } else { None },
+            cache: cache.clone(),
+            dim: self.dim(options)?,
+            refuses_long: options.truncate == Truncate::Error,
+        };
+        self.embed_stream_through(texts, options, Some(Arc::new(store)), sink).await
     }
 }
 
-/// The same options; progress starts at the texts that are done already.
-fn resumed(options: &EmbedOptions, done: u64) -> EmbedOptions {
-    let Some(progress) = options.progress.clone() else { return options.clone() };
-    options
-        .clone()
-        .with_progress(move |step| progress(EncodeProgress { texts: step.texts + done, tokens: step.tokens }))
+/// The cache under the options of one pass.
+struct CacheStage {
+    /// None: every text is computed, those that are the same once.
+    keys: Option<KeySpace>,
+    cache: BestEffort,
+    dim: usize,
+    /// What `truncate: Error` refuses must reach the tokenizer, which says which text it is.
+    refuses_long: bool,
+}
+
+impl CacheStage {
+    fn key(&self, text: &Text) -> Option<Key> {
+        self.keys.as_ref().map(|keys| keys.key(&text.first, text.second.as_deref()))
+    }
+}
+
+impl RowStore for CacheStage {
+    fn find(&self, texts: &[&Text]) -> Vec<Option<StoredRow>> {
+        let keys: Vec<Key> = texts.iter().filter_map(|text| self.key(text)).collect();
+        if keys.is_empty() {
+            return vec![None; texts.len()];
+        }
+        let usable =
+            |entry: &Entry| entry.vector.len() == self.dim && !(entry.truncated && self.refuses_long);
+        let row = |Entry { vector, tokens, truncated }| StoredRow { vector, tokens, truncated };
+        self.cache.get_many(&keys).into_iter().map(|found| found.filter(usable).map(row)).collect()
+    }
+
+    fn keep(&self, rows: Vec<(&Text, StoredRow)>) {
+        let entry = |(text, row): (&Text, StoredRow)| {
+            let StoredRow { vector, tokens, truncated } = row;
+            self.key(text).map(|key| (key, Entry { vector, tokens, truncated }))
+        };
+        let entries: Vec<(Key, Entry)> = rows.into_iter().filter_map(entry).collect();
+        if !entries.is_empty() {
+            self.cache.put_many(&entries);
+        }
+    }
 }

@@ -56,6 +56,42 @@ pub fn apply<S: Simd>(simd: S, activation: Activation, values: &mut [f32]) {
                 |x| S::f32s::splat(simd, 1.0) / one_plus_exp(simd, -x),
             );
         }
+        Activation::Mish => map_in_place(
+            simd,
+            values,
+            #[inline(always)]
+            |x| mish(simd, x),
+        ),
+        Activation::Relu6 => map_in_place(
+            simd,
+            values,
+            #[inline(always)]
+            |x| {
+                let x = relu(simd, x);
+                x.simd_gt(6.0).select(S::f32s::splat(simd, 6.0), x)
+            },
+        ),
+        Activation::LeakyRelu => map_in_place(
+            simd,
+            values,
+            #[inline(always)]
+            |x| x.simd_lt(0.0).select(x * 0.01, x),
+        ),
+        Activation::Laplace => map_in_place(
+            simd,
+            values,
+            #[inline(always)]
+            |x| laplace(simd, x),
+        ),
+        Activation::Relu2 => map_in_place(
+            simd,
+            values,
+            #[inline(always)]
+            |x| {
+                let x = relu(simd, x);
+                x * x
+            },
+        ),
     }
 }
 
@@ -106,16 +142,43 @@ fn one_plus_exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     exp(simd, x) + 1.0
 }
 
-/// `x Φ(x)`, Φ the normal distribution function; small relative error in the negative tail too, where
-/// `x/2 (1 + erf(x/√2))` cancels.
+/// `x Φ(x)`, Φ the normal distribution function.
+#[inline(always)]
+fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    // x Φ(x) at -13 is -8e-38, the least that the exponential in Φ gives as a normal number: it stays there.
+    let bounded = x.simd_lt(-13.0).select(S::f32s::splat(simd, -13.0), x);
+    // Only an overflow gives an infinite x: it must show in the result.
+    let infinite = S::f32s::splat(simd, f32::NEG_INFINITY);
+    x.simd_lt(f32::MIN).select(infinite, bounded * normal_distribution(simd, bounded))
+}
+
+/// `Φ((x - μ) / σ)`.
+#[inline(always)]
+#[allow(
+    clippy::approx_constant,
+    reason = "μ is this number in transformers, not the constant that it is near to"
+)]
+fn laplace<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    normal_distribution(simd, (x - 0.707_107) / S::f32s::splat(simd, 0.282_095))
+}
+
+/// `x tanh(ln(1 + e^x))`: with n = e^x (e^x + 2) it is `x n / (n + 2)`.
+#[inline(always)]
+fn mish<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    // From 20 on it is x to the last place, and e^x would overflow.
+    let e = exp(simd, x.simd_gt(20.0).select(S::f32s::splat(simd, 20.0), x));
+    let n = e * (e + 2.0);
+    x.simd_gt(20.0).select(x, x * (n / (n + 2.0)))
+}
+
+/// Φ(x), the normal distribution function; small relative error in the negative tail too, where `(1 + erf(x/√2)) / 2`
+/// cancels. Below -13 it stays what it is there.
 ///
 /// `Φ(-z) = exp(-z²/2) R(z)`, and `R(z) = t P(t)` with `t = 1 / (1 + 19/64 z)` and P of degree 9, fitted to
 /// `erfcx(z/√2) / 2` on 0 ..= 14 at Chebyshev nodes in 40 digits: relative error 5e-9.
 #[inline(always)]
-fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+fn normal_distribution<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let one = S::f32s::splat(simd, 1.0);
-    // x Φ(x) at -13 is -8e-38, the least that the exponential below gives as a normal number: it stays there.
-    let x = x.simd_lt(-13.0).select(S::f32s::splat(simd, -13.0), x);
     let z = x.abs().min(13.0);
     let t = one / z.mul_add(S::f32s::splat(simd, 0.296_875), one);
     let p = polynomial(
@@ -141,7 +204,7 @@ fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let e = mantissa * power_of_two::<S>(n);
     let e = (e * -0.5).mul_add(lost, e);
     let tail = e * (t * p);
-    x * x.simd_lt(0.0).select(tail, one - tail)
+    x.simd_lt(0.0).select(tail, one - tail)
 }
 
 /// `x/2 (1 + tanh(u)) = x / (1 + exp(-2u))`.

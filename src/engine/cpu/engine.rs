@@ -11,14 +11,18 @@ use super::{
     add_layernorm, attention_probabilities, embed_layernorm, gated_activation, gather_rows, matmul,
     mean_blocks, normalize_rows, panel, pool, rotary,
 };
-use crate::error::{Error, Result};
+use crate::engine::check;
+use crate::engine::check::OutputCheck;
+use crate::engine::rounding::Rounded;
+use crate::error::Result;
 use crate::model::{WeightSource, WeightSpec};
+use crate::plan::kernels::WeightType;
 use crate::plan::{BufferId, KernelTime, Norm, Outputs, Plan, RelativeBias, Step, WeightId};
 use crate::text::PackedBatch;
 use fearless_simd::{Level, dispatch, prelude::*};
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use web_time::Instant;
 
 /// Computes plans on the CPU. One engine serves one encoder: weights are shared between its plans by their specs.
@@ -37,7 +41,7 @@ use web_time::Instant;
 /// let mut batch = PackedBatch::new();
 /// batch.push(&[1, 17, 42, 2], &[0; 4], config.position_offset);
 /// let outputs = engine.run(&prepared, &batch)?;
-/// assert_eq!(plan.outputs[0].kind, OutputKind::HiddenState(2));
+/// assert_eq!(plan.outputs()[0].kind, OutputKind::HiddenState(2));
 /// assert_eq!(outputs.buffers[0].len(), 4 * 64);
 /// # Ok::<(), frostbert::Error>(())
 /// ```
@@ -45,15 +49,26 @@ pub struct CpuEngine {
     level: Level,
     panel_width: usize,
     pool: Pool,
-    weights: Mutex<HashMap<WeightSpec, Arc<Weight>>>,
+    /// Those that a living plan uses.
+    weights: Mutex<HashMap<WeightSpec, Weak<Weight>>>,
+    /// Buffers of runs that have ended, for the next ones, of whatever plan.
+    arenas: Mutex<Vec<Arena>>,
 }
 
 /// A plan with its weights, ready to run.
 pub struct PreparedPlan {
     plan: Plan,
     weights: Vec<Arc<Weight>>,
-    /// Buffers of runs that have ended, for the next ones.
-    arenas: Mutex<Vec<Arena>>,
+    /// What the weights were rounded to.
+    stored: WeightType,
+}
+
+/// Arenas kept for runs to come: as many as runs go on at once, within reason.
+const ARENAS_KEPT: usize = 4;
+
+/// Every value guarded here is whole at any time, also after a thread panicked.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Memory of one run.
@@ -87,7 +102,13 @@ impl CpuEngine {
 
     fn with_level(level: Level, threads: Option<NonZeroUsize>) -> Result<Self> {
         let panel_width = dispatch!(level, simd => panel_width_of(simd));
-        Ok(CpuEngine { level, panel_width, pool: Pool::new(threads)?, weights: Mutex::default() })
+        Ok(CpuEngine {
+            level,
+            panel_width,
+            pool: Pool::new(threads)?,
+            weights: Mutex::default(),
+            arenas: Mutex::default(),
+        })
     }
 
     /// Number of threads it computes with.
@@ -109,32 +130,61 @@ impl CpuEngine {
         &self.pool
     }
 
-    /// Loads what a plan needs. Weights that an earlier plan loaded are shared.
+    /// Loads what a plan needs. Weights that a living plan uses are shared.
     ///
     /// # Errors
-    /// `weights` lacks a tensor or has it in another shape.
+    /// `is_model_file`: `weights` lacks a tensor, has it in another shape, or with numbers that are not finite.
     pub fn prepare(&self, plan: &Plan, weights: &dyn WeightSource) -> Result<PreparedPlan> {
-        let loaded = plan.weights.iter().map(|spec| self.load(spec, weights)).collect::<Result<_>>()?;
-        Ok(PreparedPlan { plan: plan.clone(), weights: loaded, arenas: Mutex::default() })
+        self.prepare_as(plan, weights, WeightType::F32)
     }
 
-    fn load(&self, spec: &WeightSpec, source: &dyn WeightSource) -> Result<Arc<Weight>> {
-        let mut known = self.weights.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(weight) = known.get(spec) {
-            return Ok(Arc::clone(weight));
+    /// [`prepare`](Self::prepare), with weights rounded as a device rounds them that stores `stored`.
+    pub(crate) fn prepare_as(
+        &self,
+        plan: &Plan,
+        source: &dyn WeightSource,
+        stored: WeightType,
+    ) -> Result<PreparedPlan> {
+        let rounded;
+        let source: &dyn WeightSource = match stored {
+            WeightType::F32 => source,
+            WeightType::F16 => {
+                rounded = Rounded::new(source, plan);
+                &rounded
+            }
+        };
+        let mut known = lock(&self.weights);
+        known.retain(|_, weight| weight.strong_count() > 0);
+        let load = |spec: &WeightSpec| {
+            if let Some(weight) = known.get(spec).and_then(Weak::upgrade) {
+                return Ok(weight);
+            }
+            let weight = Arc::new(Weight::new(spec, &check::weight(source, spec)?, self.panel_width));
+            known.insert(spec.clone(), Arc::downgrade(&weight));
+            Ok(weight)
+        };
+        let weights = plan.weights().iter().map(load).collect::<Result<_>>()?;
+        Ok(PreparedPlan { plan: plan.clone(), weights, stored })
+    }
+
+    /// Bytes of the weights that living plans use, and of the buffers of the runs so far.
+    pub fn bytes(&self) -> usize {
+        let weights: usize =
+            lock(&self.weights).values().filter_map(Weak::upgrade).map(|weight| weight.bytes()).sum();
+        let floats: usize =
+            lock(&self.arenas).iter().flat_map(|arena| &arena.buffers).map(Vec::capacity).sum();
+        weights + 4 * floats
+    }
+
+    fn take_arena(&self) -> Arena {
+        lock(&self.arenas).pop().unwrap_or_default()
+    }
+
+    fn give_back(&self, arena: Arena) {
+        let mut arenas = lock(&self.arenas);
+        if arenas.len() < ARENAS_KEPT {
+            arenas.push(arena);
         }
-        let values = source.load(spec)?;
-        if values.len() != spec.len() {
-            return Err(Error::model_file(format!(
-                "{}: the plan expects {} numbers, the source gave {}",
-                spec.label(),
-                spec.len(),
-                values.len()
-            )));
-        }
-        let weight = Arc::new(Weight::new(spec, &values, self.panel_width));
-        known.insert(spec.clone(), Arc::clone(&weight));
-        Ok(weight)
     }
 
     /// Computes one batch. The same text gives the same bits in every batch, at every place in it.
@@ -143,10 +193,10 @@ impl CpuEngine {
     /// The batch does not fit the model (an id beyond a table, an empty text), or an output is infinite or NaN; the
     /// error names the first step that is.
     pub fn run(&self, prepared: &PreparedPlan, batch: &PackedBatch) -> Result<Outputs> {
-        prepared.check_batch(batch)?;
-        let mut arena = prepared.take_arena();
+        check::batch(&prepared.plan, batch)?;
+        let mut arena = self.take_arena();
         let outputs = self.pool.enter(|| self.compute(prepared, batch, &mut arena));
-        prepared.give_back(arena);
+        self.give_back(arena);
         outputs
     }
 
@@ -155,8 +205,8 @@ impl CpuEngine {
     /// # Errors
     /// The batch does not fit the model.
     pub fn profile(&self, prepared: &PreparedPlan, batch: &PackedBatch) -> Result<Vec<KernelTime>> {
-        prepared.check_batch(batch)?;
-        let mut arena = prepared.take_arena();
+        check::batch(&prepared.plan, batch)?;
+        let mut arena = self.take_arena();
         let times = self.pool.enter(|| {
             let Arena { buffers, pieces } = &mut arena;
             attention::pieces(batch, pieces);
@@ -169,9 +219,9 @@ impl CpuEngine {
                 let nanoseconds = start.elapsed().as_nanos() as f64;
                 KernelTime { kernel: format!("{}.cpu", step.kernel()), step: at, nanoseconds }
             };
-            prepared.plan.steps.iter().enumerate().map(timed).collect()
+            prepared.plan.steps().iter().enumerate().map(timed).collect()
         });
-        prepared.give_back(arena);
+        self.give_back(arena);
         Ok(times)
     }
 
@@ -180,23 +230,8 @@ impl CpuEngine {
         attention::pieces(batch, pieces);
         let context = Context { level: self.level, panel_width: self.panel_width, pool: &self.pool, pieces };
         let run = Run { prepared, batch, context };
-        for step in &prepared.plan.steps {
+        for step in prepared.plan.steps() {
             run.step(step, buffers);
-        }
-        let finite = |output: BufferId, buffers: &[Vec<f32>]| {
-            let values = &buffers[output.index()][..prepared.plan.buffer_len(output, batch)];
-            dispatch!(self.level, simd => all_finite(simd, values))
-        };
-        if !prepared.plan.outputs.iter().all(|output| finite(output.buffer, buffers)) {
-            // Once more, to tell where it began: only outputs are looked at as a rule. Some steps write a part of their
-            // output, so that what this run left must go first.
-            buffers.iter_mut().for_each(|buffer| buffer.fill(0.0));
-            for (at, step) in prepared.plan.steps.iter().enumerate() {
-                run.step(step, buffers);
-                if !finite(out_of(step), buffers) {
-                    return Err(prepared.not_finite(at, step));
-                }
-            }
         }
         let take = |output: BufferId, buffers: &mut [Vec<f32>]| {
             let mut values = std::mem::take(&mut buffers[output.index()]);
@@ -204,14 +239,18 @@ impl CpuEngine {
             values
         };
         let mut outputs = Outputs::default();
-        for (at, output) in prepared.plan.outputs.iter().enumerate() {
+        for (at, output) in prepared.plan.outputs().iter().enumerate() {
             // The same buffer may be wanted under two names.
-            let earlier = prepared.plan.outputs[..at].iter().position(|other| other.buffer == output.buffer);
+            let earlier =
+                prepared.plan.outputs()[..at].iter().position(|other| other.buffer == output.buffer);
             outputs.buffers.push(match earlier {
                 Some(earlier) => outputs.buffers[earlier].clone(),
                 None => take(output.buffer, buffers),
             });
         }
+        OutputCheck::new(&prepared.plan, batch, prepared.stored)
+            .check(&outputs)
+            .map_err(|error| error.detail(run.first_not_finite(buffers)))?;
         Ok(outputs)
     }
 }
@@ -227,87 +266,8 @@ impl PreparedPlan {
         self.weights.iter().map(|weight| weight.bytes()).sum()
     }
 
-    /// Bytes of weights, and of the buffers of the runs so far.
-    pub fn bytes(&self) -> usize {
-        let arenas = self.arenas.lock().unwrap_or_else(PoisonError::into_inner);
-        let floats: usize = arenas.iter().flat_map(|arena| &arena.buffers).map(Vec::capacity).sum();
-        self.weight_bytes() + 4 * floats
-    }
-
-    fn take_arena(&self) -> Arena {
-        self.arenas.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
-    }
-
-    fn give_back(&self, arena: Arena) {
-        self.arenas.lock().unwrap_or_else(PoisonError::into_inner).push(arena);
-    }
-
     fn weight(&self, id: WeightId) -> &Weight {
         &self.weights[id.index()]
-    }
-
-    fn check_batch(&self, batch: &PackedBatch) -> Result<()> {
-        let tokens = batch.tokens();
-        let ends = batch.cu_seqlens.first() == Some(&0)
-            && batch.cu_seqlens.last().is_some_and(|&last| last as usize == tokens);
-        let lengths = batch.type_ids.len() == tokens && batch.position_ids.len() == tokens;
-        if !ends || !lengths {
-            return Err(Error::input(format!(
-                "the packed batch has {tokens} ids, {} type ids, {} position ids and cumulative lengths {:?} to {:?}; \
-                 they must agree",
-                batch.type_ids.len(),
-                batch.position_ids.len(),
-                batch.cu_seqlens.first(),
-                batch.cu_seqlens.last()
-            )));
-        }
-        if let Some(text) = batch.cu_seqlens.windows(2).position(|pair| pair[0] >= pair[1]) {
-            return Err(Error::input(format!("text {text} of the packed batch has no tokens")));
-        }
-        if let Some(row) = batch.selected.iter().find(|&&row| row as usize >= tokens) {
-            return Err(Error::input(format!(
-                "token row {row} was selected, but the batch has {tokens} tokens"
-            )));
-        }
-        let within = |ids: &[u32], table: WeightId, what: &str| -> Result<()> {
-            let rows = self.weight(table).rows;
-            match ids.iter().position(|&id| id as usize >= rows) {
-                Some(at) => Err(Error::input(format!(
-                    "{what} {} at token {at} of the packed batch, but {} has {rows} rows",
-                    ids[at],
-                    self.plan.weight(table).label()
-                ))),
-                None => Ok(()),
-            }
-        };
-        for step in &self.plan.steps {
-            if let Step::EmbedLayerNorm { words, positions, types, .. } = step {
-                within(&batch.ids, *words, "token id")?;
-                if let Some(positions) = positions {
-                    within(&batch.position_ids, *positions, "position")?;
-                }
-                if let Some(types) = types {
-                    within(&batch.type_ids, *types, "token type")?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn not_finite(&self, at: usize, step: &Step) -> Error {
-        let weight = match step {
-            Step::MatMul { weight, .. } => Some(*weight),
-            Step::EmbedLayerNorm { norm, .. } | Step::AddLayerNorm { norm, .. } => Some(norm.weight),
-            _ => None,
-        };
-        let with = weight.map(|id| format!(" with {}", self.plan.weight(id).label())).unwrap_or_default();
-        Error::model_file(format!(
-            "the encoder's output is infinite or NaN, first in step {at} of {}: {}{with} -> {}; the checkpoint's \
-             weights may be damaged, or too large for f32",
-            self.plan.steps.len(),
-            step.kernel(),
-            self.plan.buffer(out_of(step)).label
-        ))
     }
 }
 
@@ -319,9 +279,38 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Runs the pass once more, to tell where numbers stopped being finite: only outputs are looked at as a rule.
+    fn first_not_finite(&self, buffers: &mut Vec<Vec<f32>>) -> String {
+        let plan = &self.prepared.plan;
+        // Some steps write a part of their output, so that what this run left must go first.
+        buffers.iter_mut().for_each(|buffer| buffer.fill(0.0));
+        for (at, step) in plan.steps().iter().enumerate() {
+            self.step(step, buffers);
+            let out = out_of(step);
+            let values = &buffers[out.index()][..plan.buffer_len(out, self.batch)];
+            if check::first_not_finite(values).is_some() {
+                let weight = match step {
+                    Step::MatMul { weight, .. } => Some(*weight),
+                    Step::EmbedLayerNorm { norm, .. } | Step::AddLayerNorm { norm, .. } => Some(norm.weight),
+                    _ => None,
+                };
+                let with = weight.map(|id| format!(" with {}", plan.weight(id).label())).unwrap_or_default();
+                return format!(
+                    "first in step {at} of {}: {}{with} -> {}",
+                    plan.steps().len(),
+                    step.kernel(),
+                    plan.buffer(out).label
+                );
+            }
+        }
+        "and a second run was finite".to_owned()
+    }
+
     fn step(&self, step: &Step, buffers: &mut Vec<Vec<f32>>) {
         let plan = &self.prepared.plan;
-        buffers.resize_with(plan.buffers.len(), Vec::new);
+        if buffers.len() < plan.buffers().len() {
+            buffers.resize_with(plan.buffers().len(), Vec::new);
+        }
         // The output is taken out of the list, so that the inputs can be read next to it.
         let target = out_of(step);
         let mut out = std::mem::take(&mut buffers[target.index()]);
@@ -425,15 +414,4 @@ fn out_of(step: &Step) -> BufferId {
 #[inline(always)]
 fn panel_width_of<S: Simd>(_simd: S) -> usize {
     panel::width::<S>()
-}
-
-#[inline(always)]
-fn all_finite<S: Simd>(simd: S, values: &[f32]) -> bool {
-    // 0 * x is 0 for finite x and NaN otherwise, and a sum keeps NaN: no branch in the loop.
-    super::layernorm::sum(
-        simd,
-        values,
-        #[inline(always)]
-        |x| x * 0.0,
-    ) == 0.0
 }

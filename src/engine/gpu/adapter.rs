@@ -84,7 +84,7 @@ pub(super) const FEATURES: [(wgpu::Features, &str); 5] = [
 
 /// The adapters of this machine, in the order in which `--device INDEX` counts them.
 pub(super) async fn list() -> Vec<AdapterReport> {
-    let found = enumerate().await;
+    let found = platform::alone(enumerate()).await;
     found.iter().enumerate().map(|(index, adapter)| report(index, adapter)).collect()
 }
 

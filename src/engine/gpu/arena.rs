@@ -1,12 +1,13 @@
-//! Buffers of a prepared plan that are as long as a batch, and the bind groups over them.
+//! Buffers that are as long as a batch, and the bind groups over them: one arena an engine, shared by all its plans.
 
 use super::context::Context;
 use super::engine::PreparedPlan;
+use super::fault::{Caught, Scope};
 use crate::error::{Error, Result};
-use crate::plan::kernels::{Count, Resource};
+use crate::plan::kernels::{Count, Dispatch, Resource};
 use crate::plan::{BufferSpec, Plan, Rows};
 use crate::text::PackedBatch;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// How large a batch an arena holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,20 +20,13 @@ pub(super) struct Capacity {
 
 impl Capacity {
     pub(super) fn of(batch: &PackedBatch, plan: &Plan) -> Self {
-        let needs_pairs = plan.buffers.iter().any(|buffer| buffer.rows == Rows::TokenPairs);
+        let needs_pairs = plan.buffers().iter().any(|buffer| buffer.rows == Rows::TokenPairs);
         Capacity {
             tokens: batch.tokens(),
             texts: batch.texts(),
             selected: batch.selected.len(),
             pairs: if needs_pairs { Rows::TokenPairs.count(batch) } else { 0 },
         }
-    }
-
-    pub(super) fn holds(&self, other: &Capacity) -> bool {
-        self.tokens >= other.tokens
-            && self.texts >= other.texts
-            && self.selected >= other.selected
-            && self.pairs >= other.pairs
     }
 
     pub(super) fn max(self, other: Capacity) -> Capacity {
@@ -44,7 +38,7 @@ impl Capacity {
         }
     }
 
-    pub(super) fn rows(&self, rows: Rows) -> usize {
+    fn rows(&self, rows: Rows) -> usize {
         match rows {
             Rows::Tokens => self.tokens,
             Rows::Texts => self.texts,
@@ -54,66 +48,140 @@ impl Capacity {
     }
 }
 
-/// The buffers. Batches in flight share them: the queue runs one batch after another.
-pub(super) struct Arena {
-    pub(super) capacity: Capacity,
-    /// Tokens, cumulative lengths and the like, by resource.
-    pub(super) inputs: HashMap<Resource, wgpu::Buffer>,
-    /// The plan's buffers.
-    pub(super) buffers: Vec<wgpu::Buffer>,
+/// A buffer of the arena. A plan's own buffers are ranked by width among those of one kind of rows, so that plans of one
+/// model, whose buffers come in any order, share them with little waste.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Slot {
     /// The parameters of all dispatches.
-    pub(super) params: wgpu::Buffer,
-    /// One per dispatch.
-    pub(super) bind_groups: Vec<wgpu::BindGroup>,
+    Params,
+    /// Tokens, cumulative lengths and the like.
+    Input(Resource),
+    /// The n-th widest of a plan's buffers with these rows.
+    Rows(Rows, usize),
+}
+
+/// Where a plan finds what it needs in an arena.
+pub(super) struct Layout {
+    /// By [`BufferId`](crate::plan::BufferId).
+    pub(super) buffers: Vec<Slot>,
+    inputs: Vec<Resource>,
+}
+
+impl Layout {
+    pub(super) fn new(plan: &Plan, dispatches: &[Dispatch]) -> Self {
+        let mut widest: Vec<usize> = (0..plan.buffers().len()).collect();
+        widest.sort_by_key(|at| std::cmp::Reverse(plan.buffers()[*at].cols));
+        let mut ranks: HashMap<Rows, usize> = HashMap::new();
+        let mut buffers = vec![Slot::Params; widest.len()];
+        for at in widest {
+            let rows = plan.buffers()[at].rows;
+            let rank = ranks.entry(rows).or_default();
+            buffers[at] = Slot::Rows(rows, *rank);
+            *rank += 1;
+        }
+        let mut seen = HashSet::new();
+        let all =
+            dispatches.iter().flat_map(|dispatch| dispatch.bindings.iter().map(|(resource, _)| *resource));
+        let is_input = |resource: &Resource| {
+            !matches!(resource, Resource::Buffer(_) | Resource::Weight(_) | Resource::Frequencies { .. })
+        };
+        let inputs = all.filter(is_input).filter(|resource| seen.insert(*resource)).collect();
+        Layout { buffers, inputs }
+    }
+}
+
+/// The buffers. Batches in flight share them: the queue runs one batch after another.
+#[derive(Default)]
+pub(super) struct Arena {
+    /// The largest batch so far, of any plan.
+    capacity: Capacity,
+    buffers: HashMap<Slot, wgpu::Buffer>,
+    /// One per dispatch, by plan; over the buffers as they are now.
+    bind_groups: HashMap<u64, Vec<wgpu::BindGroup>>,
 }
 
 impl Arena {
-    /// Allocates for batches of this size.
+    /// Makes room for a batch that needs `needed`, and where it has to allocate, for `roomy`.
     ///
     /// # Errors
-    /// A buffer would be larger than the device allows; then nothing was allocated.
-    pub(super) fn new(context: &Context, prepared: &PreparedPlan, capacity: Capacity) -> Result<Self> {
-        check(context, &prepared.plan, capacity)?;
-        use wgpu::BufferUsages as Usage;
-        let mut inputs = HashMap::new();
-        for (resource, _) in prepared.dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {
-            let (label, bytes) = match resource {
-                Resource::Tokens => ("tokens", 16 * capacity.tokens),
-                Resource::CuSeqlens => ("cu_seqlens", 4 * (capacity.texts + 1)),
-                Resource::PoolSpans => ("pool_spans", 16 * capacity.texts),
-                Resource::Selected => ("selected", 4 * capacity.selected),
-                // At worst every text ends with a tile of one row.
-                Resource::Tiles(rows) => ("tiles", 16 * (capacity.tokens / *rows as usize + capacity.texts)),
-                Resource::Nothing => ("nothing", 0),
-                Resource::Buffer(_) | Resource::Weight(_) | Resource::Frequencies { .. } => continue,
-            };
-            inputs
-                .entry(*resource)
-                .or_insert_with(|| context.buffer(label, bytes as u64, Usage::STORAGE | Usage::COPY_DST));
+    /// `is_limit`: a buffer would be larger than the device allows, or it has no memory left.
+    pub(super) fn fit(
+        &mut self,
+        context: &Context,
+        prepared: &PreparedPlan,
+        needed: Capacity,
+        roomy: Capacity,
+    ) -> Result<Option<Caught>> {
+        check(context, &prepared.plan, needed)?;
+        let mut caught = None;
+        if self.lacks(prepared, needed) {
+            let wanted = roomy.max(needed).max(self.capacity);
+            caught = Some(match self.grow(context, prepared, wanted) {
+                Ok(caught) => caught,
+                Err(_) => self.grow(context, prepared, needed)?,
+            });
         }
-        let buffers: Vec<_> = prepared
-            .plan
-            .buffers
-            .iter()
-            .map(|spec| {
-                let bytes = 4 * capacity.rows(spec.rows) as u64 * spec.cols as u64;
-                context.buffer(spec.label, bytes, Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST)
-            })
-            .collect();
-        let params = context.buffer("params", prepared.params.len() as u64, Usage::UNIFORM | Usage::COPY_DST);
-        let mut arena = Arena { capacity, inputs, buffers, params, bind_groups: vec![] };
-        arena.bind_groups =
-            (0..prepared.dispatches.len()).map(|index| arena.bind_group(context, prepared, index)).collect();
-        context.fault.check().map_err(|error| {
-            error.context(format!("allocating buffers for batches of {} tokens", capacity.tokens))
-        })?;
-        Ok(arena)
+        self.capacity = self.capacity.max(needed);
+        if !self.bind_groups.contains_key(&prepared.id) {
+            let scope = Scope::open(context);
+            let groups =
+                (0..prepared.dispatches.len()).map(|index| self.bind_group(context, prepared, index));
+            let groups = groups.collect();
+            let mut bound = scope.close();
+            bound.now().map_err(|error| error.context("binding buffers"))?;
+            self.bind_groups.insert(prepared.id, groups);
+            caught = Some(match caught {
+                Some(caught) => caught.and(bound),
+                None => bound,
+            });
+        }
+        Ok(caught)
+    }
+
+    fn lacks(&self, prepared: &PreparedPlan, needed: Capacity) -> bool {
+        let small =
+            |slot: &Slot, bytes: u64| self.buffers.get(slot).is_none_or(|buffer| buffer.size() < bytes);
+        needs(prepared, needed).into_iter().any(|need| small(&need.slot, need.bytes))
+    }
+
+    /// Replaces the buffers that are too small for `wanted`. The old ones go first: two at a time might not fit. Batches in
+    /// flight keep what they use.
+    fn grow(&mut self, context: &Context, prepared: &PreparedPlan, wanted: Capacity) -> Result<Caught> {
+        check(context, &prepared.plan, wanted)?;
+        let mut needs = needs(prepared, wanted);
+        needs.retain(|need| self.buffers.get(&need.slot).is_none_or(|buffer| buffer.size() < need.bytes));
+        self.bind_groups.clear();
+        needs.iter().for_each(|need| drop(self.buffers.remove(&need.slot)));
+        let scope = Scope::open(context);
+        for need in &needs {
+            self.buffers.insert(need.slot, context.buffer(need.label, need.bytes, need.usage));
+        }
+        let mut caught = scope.close();
+        if let Err(error) = caught.now() {
+            needs.iter().for_each(|need| drop(self.buffers.remove(&need.slot)));
+            return Err(error.context(format!("allocating buffers for batches of {} tokens", wanted.tokens)));
+        }
+        Ok(caught)
+    }
+
+    /// A buffer of the plan.
+    pub(super) fn buffer(&self, slot: Slot) -> &wgpu::Buffer {
+        &self.buffers[&slot]
+    }
+
+    /// The plan's bind groups, one per dispatch; `fit` has made them.
+    pub(super) fn bind_groups(&self, prepared: &PreparedPlan) -> &[wgpu::BindGroup] {
+        &self.bind_groups[&prepared.id]
+    }
+
+    /// Forgets a plan: its bind groups hold its weights.
+    pub(super) fn forget(&mut self, plan: u64) {
+        self.bind_groups.remove(&plan);
     }
 
     /// Bytes of all buffers.
     pub(super) fn bytes(&self) -> u64 {
-        let inputs = self.inputs.values().map(wgpu::Buffer::size);
-        inputs.chain(self.buffers.iter().map(wgpu::Buffer::size)).sum::<u64>() + self.params.size()
+        self.buffers.values().map(wgpu::Buffer::size).sum()
     }
 
     fn bind_group(&self, context: &Context, prepared: &PreparedPlan, index: usize) -> wgpu::BindGroup {
@@ -121,16 +189,16 @@ impl Arena {
         let params = wgpu::BindGroupEntry {
             binding: 0,
             resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer: &self.params,
+                buffer: self.buffer(Slot::Params),
                 offset: 0,
                 size: wgpu::BufferSize::new(dispatch.params.len() as u64 * 4),
             }),
         };
         let storage = dispatch.bindings.iter().enumerate().map(|(at, (resource, _))| {
             let buffer = match resource {
-                Resource::Buffer(id) => &self.buffers[id.index()],
+                Resource::Buffer(id) => self.buffer(prepared.layout.buffers[id.index()]),
                 Resource::Weight(_) | Resource::Frequencies { .. } => &*prepared.weights[resource],
-                _ => &self.inputs[resource],
+                _ => self.buffer(Slot::Input(*resource)),
             };
             wgpu::BindGroupEntry { binding: at as u32 + 1, resource: buffer.as_entire_binding() }
         });
@@ -143,16 +211,24 @@ impl Arena {
     }
 
     /// Fills the plan's buffers with NaN.
-    pub(super) fn poison(&self, queue: &wgpu::Queue) {
-        for buffer in &self.buffers {
+    pub(super) fn poison(&self, queue: &wgpu::Queue, prepared: &PreparedPlan) {
+        for slot in &prepared.layout.buffers {
+            let buffer = self.buffer(*slot);
             queue.write_buffer(buffer, 0, &vec![0xff; buffer.size() as usize]);
         }
     }
 
     /// Puts a batch where the kernels read it.
-    pub(super) fn write(&self, queue: &wgpu::Queue, batch: &PackedBatch, params: &[u8]) {
-        queue.write_buffer(&self.params, 0, params);
-        for (resource, buffer) in &self.inputs {
+    pub(super) fn write(
+        &self,
+        queue: &wgpu::Queue,
+        prepared: &PreparedPlan,
+        batch: &PackedBatch,
+        params: &[u8],
+    ) {
+        queue.write_buffer(self.buffer(Slot::Params), 0, params);
+        for resource in &prepared.layout.inputs {
+            let buffer = self.buffer(Slot::Input(*resource));
             match resource {
                 Resource::Tokens => {
                     let mut tokens = Vec::with_capacity(batch.tokens());
@@ -177,6 +253,52 @@ impl Arena {
     }
 }
 
+/// A buffer that a plan needs for batches of some size.
+struct Need {
+    slot: Slot,
+    label: &'static str,
+    bytes: u64,
+    usage: wgpu::BufferUsages,
+}
+
+fn needs(prepared: &PreparedPlan, capacity: Capacity) -> Vec<Need> {
+    use wgpu::BufferUsages as Usage;
+    let mut needs = vec![Need {
+        slot: Slot::Params,
+        label: "params",
+        bytes: prepared.params.len() as u64,
+        usage: Usage::UNIFORM | Usage::COPY_DST,
+    }];
+    needs.extend(prepared.layout.inputs.iter().map(|resource| {
+        let (label, bytes) = match resource {
+            Resource::Tokens => ("tokens", 16 * capacity.tokens),
+            Resource::CuSeqlens => ("cu_seqlens", 4 * (capacity.texts + 1)),
+            Resource::PoolSpans => ("pool_spans", 16 * capacity.texts),
+            Resource::Selected => ("selected", 4 * capacity.selected),
+            // At worst every text ends with a tile of one row.
+            Resource::Tiles(rows) => ("tiles", 16 * (capacity.tokens / *rows as usize + capacity.texts)),
+            _ => ("nothing", 0),
+        };
+        Need {
+            slot: Slot::Input(*resource),
+            label,
+            bytes: bytes as u64,
+            usage: Usage::STORAGE | Usage::COPY_DST,
+        }
+    }));
+    needs.extend(prepared.plan.buffers().iter().zip(&prepared.layout.buffers).map(|(spec, slot)| Need {
+        slot: *slot,
+        label: spec.label,
+        bytes: bytes(spec, capacity),
+        usage: Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST,
+    }));
+    needs
+}
+
+fn bytes(spec: &BufferSpec, capacity: Capacity) -> u64 {
+    4 * capacity.rows(spec.rows) as u64 * spec.cols as u64
+}
+
 /// See [`Resource::Tiles`].
 fn tiles(batch: &PackedBatch, rows: u32) -> Vec<[u32; 4]> {
     let mut tiles = Vec::with_capacity(Count::Tiles(rows).of(batch));
@@ -199,6 +321,9 @@ fn pool_spans(batch: &PackedBatch) -> Vec<[u32; 4]> {
     (0..batch.texts()).map(span).collect()
 }
 
+/// The most bytes of a buffer that kernels index element by element, in 32 bits.
+const MOST_INDEXED_BYTES: u64 = 4 * u32::MAX as u64;
+
 /// The most tokens a batch of this plan may have, as far as buffers with a row a token go.
 pub(super) fn max_tokens(context: &Context, plan: &Plan) -> usize {
     let limits = &context.report.limits;
@@ -207,10 +332,10 @@ pub(super) fn max_tokens(context: &Context, plan: &Plan) -> usize {
         if spec.rows == Rows::Tokens { spec.cols as u64 } else { 0 }
     };
     let widest =
-        plan.buffers.iter().filter(|spec| spec.rows == Rows::Tokens).map(|spec| spec.cols as u64).max();
-    let read_back: u64 = plan.outputs.iter().map(|output| columns(output.buffer)).sum();
+        plan.buffers().iter().filter(|spec| spec.rows == Rows::Tokens).map(|spec| spec.cols as u64).max();
+    let read_back: u64 = plan.outputs().iter().map(|output| columns(output.buffer)).sum();
     // 16 bytes: an entry of `Resource::Tokens`.
-    let by_binding = limits.max_binding_bytes / (4 * widest.unwrap_or(0)).max(16);
+    let by_binding = limits.max_binding_bytes.min(MOST_INDEXED_BYTES) / (4 * widest.unwrap_or(0)).max(16);
     let by_buffer = limits.max_buffer_bytes / (4 * read_back).max(16);
     by_binding.min(by_buffer) as usize
 }
@@ -218,23 +343,24 @@ pub(super) fn max_tokens(context: &Context, plan: &Plan) -> usize {
 /// Whether the device allows every buffer of an arena, and a staging buffer for its outputs.
 fn check(context: &Context, plan: &Plan, capacity: Capacity) -> Result<()> {
     let limits = &context.report.limits;
-    let bytes = |spec: &BufferSpec| 4 * capacity.rows(spec.rows) as u64 * spec.cols as u64;
     let refuse = |what: String, bytes: u64, most: u64| {
         Err(Error::limit(format!(
             "{what} needs {bytes} bytes, but {} allows {most}; make batches smaller (--batch-tokens)",
             context.report.name
         )))
     };
-    let most = limits.max_binding_bytes.min(limits.max_buffer_bytes);
-    for spec in &plan.buffers {
-        if bytes(spec) > most {
+    let most = limits.max_binding_bytes.min(limits.max_buffer_bytes).min(MOST_INDEXED_BYTES);
+    for spec in plan.buffers() {
+        if bytes(spec, capacity) > most {
             let what = format!("buffer {} [{}, {}]", spec.label, capacity.rows(spec.rows), spec.cols);
-            return refuse(what, bytes(spec), most);
+            return refuse(what, bytes(spec, capacity), most);
         }
     }
-    let read_back: u64 = plan.outputs.iter().map(|output| bytes(plan.buffer(output.buffer))).sum();
+    // A buffer that is an output under two names is read back twice.
+    let read_back: u64 =
+        plan.outputs().iter().map(|output| bytes(plan.buffer(output.buffer), capacity)).sum();
     if read_back > limits.max_buffer_bytes {
-        let what = format!("reading back {} outputs of {} tokens", plan.outputs.len(), capacity.tokens);
+        let what = format!("reading back {} outputs of {} tokens", plan.outputs().len(), capacity.tokens);
         return refuse(what, read_back, limits.max_buffer_bytes);
     }
     Ok(())

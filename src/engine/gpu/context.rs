@@ -18,12 +18,16 @@ pub(super) struct Context {
 impl Context {
     /// Opens the adapter that the selector means, with all the buffer sizes it allows; with what kernels for cooperative
     /// matrices need, if they are wanted and there; and with subgroups for a software adapter's kernels, of the adapter's own size
-    /// unless `subgroup` says which.
+    /// unless `subgroup` says which. One thread at a time.
     pub(super) async fn open(
         selector: &AdapterSelector,
         tensor: bool,
         subgroup: Option<u32>,
     ) -> Result<Self> {
+        platform::alone(Self::open_device(selector, tensor, subgroup)).await
+    }
+
+    async fn open_device(selector: &AdapterSelector, tensor: bool, subgroup: Option<u32>) -> Result<Self> {
         let (adapter, mut report) = adapter::select(selector).await?;
         let allowed = adapter.limits();
         let wanted = wgpu::Limits {
@@ -63,7 +67,7 @@ impl Context {
         report.subgroup = if platform::has_subgroups(&device) { subgroup } else { 0 };
         let fault = Arc::new(Fault::default());
         let sink = fault.clone();
-        device.on_uncaptured_error(Arc::new(move |error| sink.uncaptured(error)));
+        device.on_uncaptured_error(Arc::new(move |error| sink.uncaught(&error)));
         let sink = fault.clone();
         device.set_device_lost_callback(move |_, reason| sink.device_lost(&reason));
         Ok(Context { device, queue, report, fault })

@@ -2,19 +2,23 @@
 
 use super::adapter::{AdapterReport, AdapterSelector};
 use super::arena;
-use super::arena::{Arena, Capacity};
+use super::arena::{Arena, Capacity, Layout};
 use super::context::Context;
-use super::fault::lock;
+use super::fault::{Caught, Scope, lock};
 use super::pipelines::{Pipeline, Pipelines};
 use super::platform;
 use super::readback::{InFlight, Staging};
 use super::weights::Weights;
+use crate::engine::check;
+use crate::engine::check::OutputCheck;
 use crate::error::{Error, Result};
 use crate::model::WeightSource;
-use crate::plan::kernels::{Class, Dispatch, Limits, Resource, Tuning, WeightType, lower};
-use crate::plan::{Plan, Step};
+use crate::plan::kernels::{Class, Count, Dispatch, Groups, Limits, Resource, Tuning, WeightType, lower};
+use crate::plan::{Plan, Rows};
+use crate::platform::entry;
 use crate::text::PackedBatch;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// What may be set before an engine starts.
@@ -22,20 +26,27 @@ use std::sync::{Arc, Mutex};
 pub struct GpuOptions {
     /// Which adapter.
     pub selector: AdapterSelector,
-    /// Runs the kernels of another class than the adapter's own; for tests and measurements.
-    pub class: Option<Class>,
-    /// Runs a software adapter's kernels for subgroups of so many (0, 4 or 8), at most those for its own; for tests.
-    pub subgroup: Option<u32>,
     /// Allocates for batches of so many tokens at the first one, instead of growing.
     pub batch_tokens: usize,
     /// How matrices and word tables are stored on the device.
     pub weights: WeightType,
-    /// Takes the device to bind no more bytes than this; for tests.
-    pub max_binding_bytes: Option<u64>,
     /// Keeps compiled kernels in this folder for the next process, where the adapter can (Vulkan).
     pub pipeline_cache: Option<std::path::PathBuf>,
-    /// Fills every buffer with NaN before each batch, so that what a kernel leaves out shows; for tests.
+    /// For tests and measurements: runs the kernels of another class than the adapter's own.
+    #[doc(hidden)]
+    pub class: Option<Class>,
+    /// For tests: runs a software adapter's kernels for subgroups of so many (0, 4 or 8), at most those for its own.
+    #[doc(hidden)]
+    pub subgroup: Option<u32>,
+    /// For tests: takes the device to bind no more bytes than this.
+    #[doc(hidden)]
+    pub max_binding_bytes: Option<u64>,
+    /// For tests: fills every buffer with NaN before each batch, so that what a kernel leaves out shows.
+    #[doc(hidden)]
     pub poison: bool,
+    /// For tests: batches of so many tokens hold a command that the driver refuses.
+    #[doc(hidden)]
+    pub refused_tokens: Option<usize>,
 }
 
 /// One device that computes plans. An engine serves one checkpoint: plans share weights that have equal specs.
@@ -47,13 +58,21 @@ pub struct GpuEngine {
     folder: Option<std::path::PathBuf>,
     batch_tokens: usize,
     poison: bool,
+    refused_tokens: Option<usize>,
     pipelines: Pipelines,
     weights: Weights,
     weight_type: WeightType,
+    /// Shared by all plans: batches run one after another.
+    arena: Arc<Mutex<Arena>>,
+    staging: Arc<Staging>,
+    /// Plans prepared so far.
+    plans: AtomicU64,
 }
 
 /// A plan whose kernels are compiled and whose weights are on the device.
 pub struct PreparedPlan {
+    /// Tells it from the other plans of its engine.
+    pub(super) id: u64,
     pub(super) plan: Plan,
     pub(super) dispatches: Vec<Dispatch>,
     pub(super) pipelines: Vec<Pipeline>,
@@ -61,8 +80,10 @@ pub struct PreparedPlan {
     /// The parameters of all dispatches, each at a multiple of `params_stride`; the counts are zero.
     pub(super) params: Vec<u8>,
     pub(super) params_stride: usize,
-    pub(super) arena: Mutex<Option<Arena>>,
-    pub(super) staging: Arc<Staging>,
+    /// The engine's.
+    pub(super) arena: Arc<Mutex<Arena>>,
+    /// Where the plan's buffers are in it.
+    pub(super) layout: Layout,
     max_tokens: usize,
 }
 
@@ -72,33 +93,53 @@ impl PreparedPlan {
         &self.plan
     }
 
+    /// Token rows that kernels are dispatched over for a batch of so many tokens: those that fill up the last tile, too.
+    pub(crate) fn dispatched_rows(&self, tokens: usize) -> usize {
+        let per_token = self.dispatches.iter().filter(|dispatch| dispatch.count == Count::Rows(Rows::Tokens));
+        let rows = per_token.flat_map(|dispatch| dispatch.groups).map(|groups| match groups {
+            Groups::Per(each) => groups.of(tokens) * each as usize,
+            Groups::Fixed(_) => tokens,
+        });
+        rows.max().unwrap_or(tokens)
+    }
+
     /// The most tokens that a batch may have on this device.
     pub fn max_tokens(&self) -> usize {
         self.max_tokens
     }
 
-    /// Bytes on the device: weights, those shared with other plans included, and the buffers of batches.
-    pub fn bytes(&self) -> usize {
-        let arena = lock(&self.arena).as_ref().map_or(0, Arena::bytes);
-        let weights: u64 = self.weights.values().map(|buffer| buffer.size()).sum();
-        (arena + weights) as usize
+    /// Bytes of weights on the device, those shared with other plans included.
+    pub fn weight_bytes(&self) -> usize {
+        self.weights.values().map(|buffer| buffer.size()).sum::<u64>() as usize
+    }
+}
+
+impl Drop for PreparedPlan {
+    fn drop(&mut self) {
+        lock(&self.arena).forget(self.id);
     }
 }
 
 impl GpuEngine {
-    /// Opens an adapter.
-    ///
-    /// # Errors
-    /// `is_device`: there is no such adapter, or it does not open.
-    pub async fn new(selector: AdapterSelector) -> Result<Self> {
-        Self::with_options(GpuOptions { selector, ..GpuOptions::default() }).await
+    entry! {
+        /// Opens an adapter.
+        ///
+        /// # Errors
+        /// `is_device`: there is no such adapter, or it does not open.
+        pub fn new(selector: AdapterSelector) -> Result<Self> = new_async;
+
+        /// Opens an adapter with settings of one's own.
+        ///
+        /// # Errors
+        /// As [`new`](Self::new).
+        pub fn with_options(options: GpuOptions) -> Result<Self> = open_async;
     }
 
-    /// Opens an adapter with settings of one's own.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    pub async fn with_options(options: GpuOptions) -> Result<Self> {
+    async fn new_async(selector: AdapterSelector) -> Result<Self> {
+        Self::open_async(GpuOptions { selector, ..GpuOptions::default() }).await
+    }
+
+    pub(crate) async fn open_async(options: GpuOptions) -> Result<Self> {
         let tensor =
             options.weights == WeightType::F16 && matches!(options.class, None | Some(Class::Tensor));
         let mut context = Context::open(&options.selector, tensor, options.subgroup).await?;
@@ -115,21 +156,18 @@ impl GpuEngine {
             context: Arc::new(context),
             batch_tokens: options.batch_tokens,
             poison: options.poison,
+            refused_tokens: options.refused_tokens,
             pipelines: Pipelines::new(options.pipeline_cache),
             weights: Weights::default(),
             weight_type: options.weights,
+            arena: Arc::default(),
+            staging: Arc::default(),
+            plans: AtomicU64::new(0),
         };
         if tensor && engine.class == Class::Tensor && !engine.tensor_kernels_agree().await? {
             engine.class = Class::Gpu;
         }
         Ok(engine)
-    }
-
-    /// Runs the kernels of another class than the adapter's own; for tests and measurements.
-    #[must_use]
-    pub fn with_class(mut self, class: Class) -> Self {
-        self.class = class;
-        self
     }
 
     /// Allocates for batches of so many tokens at the first one, instead of growing with the batches.
@@ -179,12 +217,21 @@ impl GpuEngine {
         &self.context
     }
 
-    /// Compiles the plan's kernels and uploads its weights, those that no other plan has uploaded before.
-    ///
-    /// # Errors
-    /// `is_limit`: a weight is too large for the device. `is_model_file`: a weight cannot be loaded. `is_device`:
-    /// the driver refuses something.
-    pub async fn prepare(&self, plan: &Plan, source: &dyn WeightSource) -> Result<PreparedPlan> {
+    /// Bytes on the device: weights that living plans use, and the buffers of batches, which plans share.
+    pub fn bytes(&self) -> usize {
+        (self.weights.bytes() + lock(&self.arena).bytes() + self.staging.bytes()) as usize
+    }
+
+    entry! {
+        /// Compiles the plan's kernels and uploads its weights, those that no living plan has uploaded before.
+        ///
+        /// # Errors
+        /// `is_limit`: a weight is too large for the device. `is_model_file`: a weight cannot be loaded, or holds numbers
+        /// that are not finite. `is_device`: the driver refuses something.
+        pub fn prepare(&self, plan: &Plan, source: &dyn WeightSource) -> Result<PreparedPlan> = prepare_async;
+    }
+
+    pub(crate) async fn prepare_async(&self, plan: &Plan, source: &dyn WeightSource) -> Result<PreparedPlan> {
         self.prepare_with(self.class, &self.tuning, plan, source).await
     }
 
@@ -207,9 +254,11 @@ impl GpuEngine {
             .iter()
             .flat_map(|dispatch| dispatch.bindings.iter().map(|(resource, _)| *resource))
             .collect();
-        let pipelines = self.pipelines.get(&self.context, &dispatches);
-        self.context.fault.check().map_err(|error| error.context("compiling kernels"))?;
-        let weights = self.weights.get(&self.context, plan, source, &resources)?;
+        let pipelines = self.pipelines.get(&self.context, &dispatches).await?;
+        let (weights, uploads) = self.weights.get(&self.context, plan, source, &resources)?;
+        for caught in uploads {
+            caught.settled().await.map_err(|error| error.context("uploading weights"))?;
+        }
 
         let params_stride = self.context.device.limits().min_uniform_buffer_offset_alignment as usize;
         let mut params = vec![0; params_stride * dispatches.len()];
@@ -219,6 +268,8 @@ impl GpuEngine {
             }
         }
         Ok(PreparedPlan {
+            id: self.plans.fetch_add(1, Ordering::Relaxed),
+            layout: Layout::new(plan, &dispatches),
             max_tokens: arena::max_tokens(&self.context, plan).min(limits.max_workgroups as usize),
             plan: plan.clone(),
             dispatches,
@@ -226,8 +277,7 @@ impl GpuEngine {
             weights,
             params,
             params_stride,
-            arena: Mutex::new(None),
-            staging: Arc::default(),
+            arena: self.arena.clone(),
         })
     }
 
@@ -236,45 +286,52 @@ impl GpuEngine {
     ///
     /// # Errors
     /// `is_input`: the batch does not fit the model (an id outside of its table, a text without tokens). `is_limit`:
-    /// it does not fit the device. `is_device`: the driver refuses something.
+    /// it does not fit the device. `is_device`: the driver refuses something of this batch.
     pub fn submit(&self, prepared: &PreparedPlan, batch: &PackedBatch) -> Result<InFlight> {
-        let mut slot = lock(&prepared.arena);
-        let arena = self.make_room(prepared, batch, &mut slot)?;
+        let mut arena = lock(&prepared.arena);
+        let room = self.make_room(prepared, batch, &mut arena)?;
+        let lens =
+            prepared.plan.outputs().iter().map(|output| prepared.plan.buffer_len(output.buffer, batch));
+        let lens: Vec<_> = lens.collect();
+        let scope = Scope::open(&self.context);
+        self.write(prepared, batch, &arena);
         let mut encoder = self.encoder("batch");
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             for index in 0..prepared.dispatches.len() {
-                record(&mut pass, prepared, arena, batch, index);
+                record(&mut pass, prepared, &arena, batch, index);
             }
         }
-        let lens: Vec<_> = prepared
-            .plan
-            .outputs
-            .iter()
-            .map(|output| prepared.plan.buffer_len(output.buffer, batch))
-            .collect();
         let total = lens.iter().sum::<usize>() as u64 * 4;
-        let staging = prepared.staging.take(&self.context, total);
+        let staging = self.staging.take(&self.context, total);
         let mut at = 0;
-        for (output, len) in prepared.plan.outputs.iter().zip(&lens) {
+        for (output, len) in prepared.plan.outputs().iter().zip(&lens) {
             let bytes = *len as u64 * 4;
-            encoder.copy_buffer_to_buffer(&arena.buffers[output.buffer.index()], 0, &staging, at, bytes);
+            let buffer = arena.buffer(prepared.layout.buffers[output.buffer.index()]);
+            encoder.copy_buffer_to_buffer(buffer, 0, &staging, at, bytes);
             at += bytes;
         }
+        if self.refused_tokens == Some(batch.tokens()) {
+            encoder.copy_buffer_to_buffer(&staging, 0, &staging, staging.size(), 4);
+        }
         let submission = self.context.queue.submit([encoder.finish()]);
-        drop(slot);
-        self.context.fault.check().map_err(|error| error.context("submitting a batch"))?;
-        Ok(InFlight::new(self.context.clone(), prepared.staging.clone(), staging, submission, lens))
+        let caught = room.into_iter().fold(scope.close(), Caught::and);
+        drop(arena);
+        let (context, kept) = (self.context.clone(), self.staging.clone());
+        let in_flight = InFlight::new(context, kept, staging, submission, caught, lens)
+            .map_err(|error| error.context("submitting a batch"))?;
+        let check = OutputCheck::new(&prepared.plan, batch, self.weight_type);
+        Ok(in_flight.checked(check, prepared.arena.clone()))
     }
 
-    /// Checks the batch, gives it an arena that is large enough, and writes it there.
-    pub(super) fn make_room<'a>(
+    /// Checks the batch, and makes the arena large enough for it.
+    pub(super) fn make_room(
         &self,
         prepared: &PreparedPlan,
         batch: &PackedBatch,
-        slot: &'a mut Option<Arena>,
-    ) -> Result<&'a Arena> {
-        check_batch(&prepared.plan, batch)?;
+        arena: &mut Arena,
+    ) -> Result<Option<Caught>> {
+        check::batch(&prepared.plan, batch)?;
         for dispatch in &prepared.dispatches {
             let count = dispatch.count.of(batch);
             let most = self.context.report.limits.max_workgroups as usize;
@@ -289,19 +346,15 @@ impl GpuEngine {
             }
         }
         let needed = Capacity::of(batch, &prepared.plan);
-        if slot.as_ref().is_none_or(|arena| !arena.capacity.holds(&needed)) {
-            // The old arena goes first: two at a time might not fit. Batches in flight keep what they use.
-            let old = slot.take().map_or(Capacity::default(), |arena| arena.capacity);
-            let tokens = self.batch_tokens.min(prepared.max_tokens);
-            let roomy = Capacity { tokens, texts: needed.texts * 5 / 4, ..needed };
-            let wanted = roomy.max(needed).max(old);
-            let arena = Arena::new(&self.context, prepared, wanted)
-                .or_else(|_| Arena::new(&self.context, prepared, needed))?;
-            *slot = Some(arena);
-        }
-        let arena = slot.as_ref().expect("made just above");
+        let tokens = self.batch_tokens.min(prepared.max_tokens);
+        let roomy = Capacity { tokens, texts: needed.texts * 5 / 4, ..needed };
+        arena.fit(&self.context, prepared, needed, roomy)
+    }
+
+    /// Writes a batch to where the kernels read it.
+    pub(super) fn write(&self, prepared: &PreparedPlan, batch: &PackedBatch, arena: &Arena) {
         if self.poison {
-            arena.poison(&self.context.queue);
+            arena.poison(&self.context.queue, prepared);
         }
         let mut params = prepared.params.clone();
         for (dispatch, bytes) in
@@ -309,8 +362,7 @@ impl GpuEngine {
         {
             bytes[..4].copy_from_slice(&(dispatch.count.of(batch) as u32).to_ne_bytes());
         }
-        arena.write(&self.context.queue, batch, &params);
-        Ok(arena)
+        arena.write(&self.context.queue, prepared, batch, &params);
     }
 
     pub(super) fn encoder(&self, label: &str) -> wgpu::CommandEncoder {
@@ -330,48 +382,6 @@ pub(super) fn record(
     let count = dispatch.count.of(batch);
     let [x, y, z] = dispatch.groups.map(|groups| groups.of(count) as u32);
     pass.set_pipeline(&prepared.pipelines[index].pipeline);
-    pass.set_bind_group(0, &arena.bind_groups[index], &[(index * prepared.params_stride) as u32]);
+    pass.set_bind_group(0, &arena.bind_groups(prepared)[index], &[(index * prepared.params_stride) as u32]);
     pass.dispatch_workgroups(x, y, z);
-}
-
-/// Kernels read tables without checks: ids are checked here.
-fn check_batch(plan: &Plan, batch: &PackedBatch) -> Result<()> {
-    let tokens = batch.tokens();
-    let lens_agree = batch.type_ids.len() == tokens
-        && batch.position_ids.len() == tokens
-        && batch.cu_seqlens.first() == Some(&0)
-        && batch.cu_seqlens.last().is_some_and(|last| *last as usize == tokens);
-    if !lens_agree {
-        return Err(Error::input(format!(
-            "the batch is inconsistent: {tokens} ids, {} type ids, {} positions, cu_seqlens from {:?} to {:?}",
-            batch.type_ids.len(),
-            batch.position_ids.len(),
-            batch.cu_seqlens.first(),
-            batch.cu_seqlens.last()
-        )));
-    }
-    if let Some(text) = batch.cu_seqlens.windows(2).position(|pair| pair[0] >= pair[1]) {
-        return Err(Error::input(format!("text {text} of the batch has no tokens; leave it out")));
-    }
-    let below = |values: &[u32], most: usize, what: &str| match values.iter().max() {
-        Some(&largest) if largest as usize >= most => Err(Error::input(format!(
-            "{what} {largest} is outside of the model's {most}; was the text cut to the model's longest input, and \
-             does the tokenizer belong to the model?"
-        ))),
-        _ => Ok(()),
-    };
-    below(&batch.selected, tokens, "selected row")?;
-    for step in &plan.steps {
-        if let Step::EmbedLayerNorm { words, positions, types, .. } = step {
-            let rows = |weight| plan.weight(weight).rows();
-            below(&batch.ids, rows(*words), "token id")?;
-            if let Some(positions) = positions {
-                below(&batch.position_ids, rows(*positions), "position")?;
-            }
-            if let Some(types) = types {
-                below(&batch.type_ids, rows(*types), "token type")?;
-            }
-        }
-    }
-    Ok(())
 }

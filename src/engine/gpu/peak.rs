@@ -4,10 +4,12 @@ use std::sync::Arc;
 use web_time::Instant;
 
 use super::engine::GpuEngine;
+use super::fault::Scope;
 use super::readback::{InFlight, Staging};
 use crate::error::Result;
 use crate::plan::Peak;
 use crate::plan::kernels::{Class, Cooperative, PEAK_COOPERATIVE, PEAK_COPY, PEAK_FMA};
+use crate::platform::entry;
 
 /// Invocations in flight: enough for every lane of a large GPU, several times over.
 const INVOCATIONS: u32 = 1 << 18;
@@ -20,11 +22,16 @@ const LONG_ENOUGH: f64 = 0.05;
 const TRIES: usize = 3;
 
 impl GpuEngine {
-    /// Measures the device's peaks: f32 multiply-adds, those of cooperative matrices, and a copy through its memory. Takes about half a second.
-    ///
-    /// # Errors
-    /// `is_device`: the device was lost, or the driver refuses something.
-    pub async fn peak(&self) -> Result<Peak> {
+    entry! {
+        /// Measures the device's peaks: f32 multiply-adds, those of cooperative matrices, and a copy through its memory.
+        /// Takes about half a second.
+        ///
+        /// # Errors
+        /// `is_device`: the device was lost, or the driver refuses something.
+        pub fn peak(&self) -> Result<Peak> = peak_async;
+    }
+
+    pub(crate) async fn peak_async(&self) -> Result<Peak> {
         let fma = self.probe(&PEAK_FMA, 16).await?;
         let copy = self.probe(&PEAK_COPY, 1).await?;
         let cooperative = match self.report().cooperative.filter(|_| self.has_cooperative_kernels()) {
@@ -36,7 +43,9 @@ impl GpuEngine {
 
     /// Units of work per second of one kernel, with as much work as it takes to fill [`LONG_ENOUGH`].
     async fn probe(&self, kernel: &'static crate::plan::kernels::Kernel, first: u32) -> Result<f64> {
+        let scope = Scope::open(self.context());
         let probe = Probe::new(self, kernel);
+        scope.close().settled().await?;
         let mut amount = first;
         let mut seconds = probe.seconds(self, amount).await?;
         while seconds < LONG_ENOUGH && amount < 1 << 24 {
@@ -132,6 +141,7 @@ impl Probe {
         } else {
             [amount, 0.999_f32.to_bits()]
         };
+        let scope = Scope::open(context);
         context.queue.write_buffer(&self.params, 0, bytemuck::cast_slice(&params));
         let all: Vec<_> = std::iter::once(&self.params).chain(&self.buffers).collect();
         // An automatic layout keeps this kernel, which is no part of any plan, out of the plan's machinery.
@@ -158,7 +168,8 @@ impl Probe {
         encoder.copy_buffer_to_buffer(out, 0, &target, 0, 16);
         let start = Instant::now();
         let submission = context.queue.submit([encoder.finish()]);
-        InFlight::new(context.clone(), self.staging.clone(), target, submission, vec![4]).outputs().await?;
+        let (context, staging) = (context.clone(), self.staging.clone());
+        InFlight::new(context, staging, target, submission, scope.close(), vec![4])?.outputs_async().await?;
         Ok(start.elapsed().as_secs_f64())
     }
 }

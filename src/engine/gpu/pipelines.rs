@@ -1,8 +1,9 @@
 //! Compiled kernels: each combination of kernel and constants once per device.
 
 use super::context::Context;
-use super::fault::lock;
+use super::fault::{Caught, Scope, lock};
 use super::platform;
+use crate::error::{Error, Result};
 use crate::plan::kernels::{Access, Dispatch, Kernel};
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -45,7 +46,10 @@ impl Pipelines {
     }
 
     /// A pipeline for every dispatch; what is not there yet is compiled, on all cores where there are several.
-    pub(super) fn get(&self, context: &Context, dispatches: &[Dispatch]) -> Vec<Pipeline> {
+    ///
+    /// # Errors
+    /// `is_device`: the driver refuses a kernel. Those it took are kept.
+    pub(super) async fn get(&self, context: &Context, dispatches: &[Dispatch]) -> Result<Vec<Pipeline>> {
         let mut missing: Vec<&Dispatch> = vec![];
         {
             let compiled = lock(&self.compiled);
@@ -55,37 +59,48 @@ impl Pipelines {
                 !compiled.contains_key(&key) && seen.insert(key)
             }));
         }
-        let modules: Vec<_> = missing.iter().map(|dispatch| self.module(context, dispatch.kernel)).collect();
-        let jobs: Vec<_> = missing.into_iter().zip(modules).collect();
+        let mut jobs = vec![];
+        for dispatch in missing {
+            jobs.push((dispatch, self.module(context, dispatch.kernel).await?));
+        }
         let cache = self.cache.get(context);
         let built = platform::map_all(&jobs, |(dispatch, module)| compile(context, dispatch, module, cache));
+        for ((dispatch, _), (pipeline, caught)) in jobs.iter().zip(built) {
+            caught.settled().await.map_err(|error| refused(error, dispatch.kernel))?;
+            lock(&self.compiled).insert(Key::new(dispatch), pipeline);
+        }
         if !jobs.is_empty() {
             self.cache.save();
         }
-        let mut compiled = lock(&self.compiled);
-        compiled.extend(jobs.iter().map(|(dispatch, _)| Key::new(dispatch)).zip(built));
-        dispatches.iter().map(|dispatch| compiled[&Key::new(dispatch)].clone()).collect()
+        let compiled = lock(&self.compiled);
+        Ok(dispatches.iter().map(|dispatch| compiled[&Key::new(dispatch)].clone()).collect())
     }
 
-    fn module(&self, context: &Context, kernel: &'static Kernel) -> wgpu::ShaderModule {
+    async fn module(&self, context: &Context, kernel: &'static Kernel) -> Result<wgpu::ShaderModule> {
         let label = kernel.label();
-        let mut modules = lock(&self.modules);
-        if let Some(module) = modules.get(&label) {
-            return module.clone();
+        if let Some(module) = lock(&self.modules).get(&label) {
+            return Ok(module.clone());
         }
+        let scope = Scope::open(context);
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(&label),
             source: wgpu::ShaderSource::Wgsl(platform::source(kernel).into()),
         };
         // SAFETY: the kernels guard every index themselves: against `Params`, which the engine fills in from buffer
-        // sizes, and against ids that `submit` has checked against the tables' sizes. Loops end: their bounds are
+        // sizes that the plan's validation has found to agree, and against ids that `check::batch` has held against the
+        // tables' sizes. Loops end: their bounds are
         // parameters. tests/kernels.rs runs each at ragged sizes.
         let module = unsafe {
             context.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
         };
-        modules.insert(label, module.clone());
-        module
+        scope.close().settled().await.map_err(|error| refused(error, kernel))?;
+        lock(&self.modules).insert(label, module.clone());
+        Ok(module)
     }
+}
+
+fn refused(error: Error, kernel: &Kernel) -> Error {
+    error.context(format!("compiling the kernel {}", kernel.label()))
 }
 
 fn compile(
@@ -93,8 +108,10 @@ fn compile(
     dispatch: &Dispatch,
     module: &wgpu::ShaderModule,
     cache: Option<&wgpu::PipelineCache>,
-) -> Pipeline {
+) -> (Pipeline, Caught) {
     let label = dispatch.kernel.label();
+    // Of its own: errors are caught by the thread that makes the calls.
+    let scope = Scope::open(context);
     let layout = bind_group_layout(context, &label, dispatch);
     let pipeline_layout = context.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
         label: Some(&label),
@@ -113,7 +130,7 @@ fn compile(
         },
         cache,
     });
-    Pipeline { pipeline, layout }
+    (Pipeline { pipeline, layout }, scope.close())
 }
 
 fn bind_group_layout(context: &Context, label: &str, dispatch: &Dispatch) -> wgpu::BindGroupLayout {

@@ -1,20 +1,29 @@
 //! How long each kernel of a batch takes.
 
 use super::engine::{GpuEngine, PreparedPlan, record};
-use super::fault::lock;
+use super::fault::{Caught, Scope, lock};
 use super::readback::{InFlight, Staging};
 use crate::error::{Error, Result};
 use crate::plan::KernelTime;
+use crate::platform::entry;
 use crate::text::PackedBatch;
 use std::sync::Arc;
 
 impl GpuEngine {
-    /// Runs a batch with a timestamp before and after each dispatch. Dispatches do not overlap as they may in
-    /// [`submit`](Self::submit), so the sum is an upper bound.
-    ///
-    /// # Errors
-    /// As [`submit`](Self::submit); `is_device` where the adapter has no timestamps.
-    pub async fn profile(&self, prepared: &PreparedPlan, batch: &PackedBatch) -> Result<Vec<KernelTime>> {
+    entry! {
+        /// Runs a batch with a timestamp before and after each dispatch. Dispatches do not overlap as they may in
+        /// [`submit`](Self::submit), so the sum is an upper bound.
+        ///
+        /// # Errors
+        /// As [`submit`](Self::submit); `is_device` where the adapter has no timestamps.
+        pub fn profile(&self, prepared: &PreparedPlan, batch: &PackedBatch) -> Result<Vec<KernelTime>> = profile_async;
+    }
+
+    pub(crate) async fn profile_async(
+        &self,
+        prepared: &PreparedPlan,
+        batch: &PackedBatch,
+    ) -> Result<Vec<KernelTime>> {
         let context = self.context();
         let count = prepared.dispatches.len() as u32 * 2;
         if !context.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
@@ -26,6 +35,7 @@ impl GpuEngine {
         if count > wgpu::QUERY_SET_MAX_QUERIES {
             return Err(Error::limit(format!("a plan of {} dispatches is too long to time", count / 2)));
         }
+        let scope = Scope::open(context);
         let queries = context.device.create_query_set(&wgpu::QuerySetDescriptor {
             label: Some("profile"),
             ty: wgpu::QueryType::Timestamp,
@@ -37,8 +47,9 @@ impl GpuEngine {
         let staging = Arc::new(Staging::default());
         let target = staging.take(context, bytes);
         let in_flight = {
-            let mut slot = lock(&prepared.arena);
-            let arena = self.make_room(prepared, batch, &mut slot)?;
+            let mut arena = lock(&prepared.arena);
+            let room = self.make_room(prepared, batch, &mut arena)?;
+            self.write(prepared, batch, &arena);
             let mut encoder = self.encoder("profile");
             for index in 0..prepared.dispatches.len() {
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
@@ -49,14 +60,16 @@ impl GpuEngine {
                         end_of_pass_write_index: Some(index as u32 * 2 + 1),
                     }),
                 });
-                record(&mut pass, prepared, arena, batch, index);
+                record(&mut pass, prepared, &arena, batch, index);
             }
             encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
             encoder.copy_buffer_to_buffer(&resolved, 0, &target, 0, bytes);
             let submission = context.queue.submit([encoder.finish()]);
-            InFlight::new(context.clone(), staging, target, submission, vec![count as usize * 2])
+            let caught = scope.close();
+            let caught = room.into_iter().fold(caught, Caught::and);
+            InFlight::new(context.clone(), staging, target, submission, caught, vec![count as usize * 2])?
         };
-        let outputs = in_flight.outputs().await?;
+        let outputs = in_flight.outputs_async().await?;
         // The words of 64-bit counters, read as if they were f32: only their bits matter.
         let words: Vec<u32> = outputs.buffers.concat().into_iter().map(f32::to_bits).collect();
         let ticks: Vec<u64> =

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::model::Config;
 use crate::plan::kernels::{Class, Tile, Tuning};
 use crate::plan::{OutputKind, Plan, PlanBuilder, RandomWeights, Request, Rows, Step};
+use crate::platform::entry;
 use crate::text::PackedBatch;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,12 +21,16 @@ const RUNS: usize = 3;
 const BUDGET: Duration = Duration::from_secs(2);
 
 impl GpuEngine {
-    /// Measures every tile on the matrices of a plan that were not measured on this device before, about a second in all.
-    /// Returns what is known for this plan then. Software adapters are never tuned: they have one tile.
-    ///
-    /// # Errors
-    /// `is_device`: the driver refuses something.
-    pub async fn tune(&mut self, plan: &Plan) -> Result<Tuning> {
+    entry! {
+        /// Measures every tile on the matrices of a plan that were not measured on this device before, about a second in
+        /// all. Returns what is known for this plan then. Software adapters are never tuned: they have one tile.
+        ///
+        /// # Errors
+        /// `is_device`: the driver refuses something.
+        pub fn tune(&mut self, plan: &Plan) -> Result<Tuning> = tune_async;
+    }
+
+    pub(crate) async fn tune_async(&mut self, plan: &Plan) -> Result<Tuning> {
         if self.class() == Class::Software {
             return Ok(Tuning::default());
         }
@@ -76,7 +81,7 @@ impl GpuEngine {
         }
         let mut least = f64::INFINITY;
         for _ in 0..RUNS {
-            let seconds = match self.profile(&prepared, &batch).await {
+            let seconds = match self.profile_async(&prepared, &batch).await {
                 Ok(times) => {
                     let ours = times.iter().filter(|time| time.kernel.starts_with("matmul."));
                     ours.map(|time| time.nanoseconds).sum::<f64>() / 1e9
@@ -84,7 +89,7 @@ impl GpuEngine {
                 // No timestamps: the whole of it, which differs by the matmul alone.
                 Err(_) => {
                     let started = Instant::now();
-                    self.submit(&prepared, &batch)?.outputs().await?;
+                    self.submit(&prepared, &batch)?.outputs_async().await?;
                     started.elapsed().as_secs_f64()
                 }
             };
@@ -102,7 +107,7 @@ fn shapes(plan: &Plan) -> BTreeSet<(usize, usize)> {
         }
         _ => None,
     };
-    plan.steps.iter().filter_map(shape).collect()
+    plan.steps().iter().filter_map(shape).collect()
 }
 
 fn one_matmul(k: usize, n: usize) -> Result<Plan> {

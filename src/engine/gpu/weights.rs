@@ -1,16 +1,20 @@
 //! Weights on the device: laid out for the kernel that reads them, uploaded once, shared between plans.
 
 use super::context::Context;
-use super::fault::lock;
+use super::fault::{Caught, Scope, lock};
 use super::platform;
+use crate::engine::check;
 use crate::engine::rounding::halves;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{WeightSource, WeightSpec};
 use crate::plan::Plan;
 use crate::plan::kernels::{Resource, WeightLayout, WeightSlice, WeightType, relative_bucket};
 use half::f16;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
+
+/// A buffer for each weight of a plan.
+type Buffers = HashMap<Resource, Arc<wgpu::Buffer>>;
 
 /// What is in a buffer.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -26,15 +30,17 @@ pub(super) struct Weights {
 }
 
 impl Weights {
-    /// A buffer for each resource that is a weight, none for the others. One tensor is in host memory at a time.
+    /// A buffer for each resource that is a weight, none for the others, and what the uploads caught. One tensor is in host
+    /// memory at a time.
     pub(super) fn get(
         &self,
         context: &Context,
         plan: &Plan,
         source: &dyn WeightSource,
         resources: &[Resource],
-    ) -> Result<HashMap<Resource, Arc<wgpu::Buffer>>> {
+    ) -> Result<(Buffers, Vec<Caught>)> {
         let mut got = HashMap::new();
+        let mut uploads = Vec::new();
         let mut loaded: Option<(usize, Vec<f32>)> = None;
         let mut buffers = lock(&self.buffers);
         for resource in resources {
@@ -62,7 +68,7 @@ impl Weights {
                 Resource::Weight(slice) => {
                     let at = slice.weight.index();
                     if loaded.as_ref().is_none_or(|(index, _)| *index != at) {
-                        loaded = Some((at, load(source, plan.weight(slice.weight))?));
+                        loaded = Some((at, check::weight(source, plan.weight(slice.weight))?));
                     }
                     let (_, values) = loaded.as_ref().expect("loaded just above");
                     lay_out(values, plan.weight(slice.weight), slice)
@@ -73,30 +79,24 @@ impl Weights {
                 _ => continue,
             };
             let half = matches!(resource, Resource::Weight(slice) if slice.stored == WeightType::F16);
-            let buffer = Arc::new(if half {
+            let (buffer, caught) = if half {
                 upload(context, &label, bytemuck::cast_slice(&packed_halves(&label, &values)?))?
             } else {
                 upload(context, &label, bytemuck::cast_slice(&values))?
-            });
+            };
+            let buffer = Arc::new(buffer);
+            uploads.push(caught);
             buffers.insert(key, Arc::downgrade(&buffer));
             got.insert(*resource, buffer);
         }
         buffers.retain(|_, buffer| buffer.strong_count() > 0);
-        Ok(got)
+        Ok((got, uploads))
     }
-}
 
-fn load(source: &dyn WeightSource, spec: &WeightSpec) -> Result<Vec<f32>> {
-    let values = source.load(spec)?;
-    if values.len() != spec.len() {
-        return Err(Error::model_file(format!(
-            "{}: expected {} values, found {}",
-            spec.label(),
-            spec.len(),
-            values.len()
-        )));
+    /// Bytes of the weights that a living plan uses.
+    pub(super) fn bytes(&self) -> u64 {
+        lock(&self.buffers).values().filter_map(Weak::upgrade).map(|buffer| buffer.size()).sum()
     }
-    Ok(values)
 }
 
 /// Rounded to f16, and a zero more where there is an odd number of them: a shader reads two at a time.
@@ -106,15 +106,17 @@ fn packed_halves(label: &str, values: &[f32]) -> Result<Vec<f16>> {
     Ok(halves)
 }
 
-fn upload(context: &Context, label: &str, bytes: &[u8]) -> Result<wgpu::Buffer> {
+fn upload(context: &Context, label: &str, bytes: &[u8]) -> Result<(wgpu::Buffer, Caught)> {
     let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+    let scope = Scope::open(context);
     let buffer = context.buffer(label, bytes.len() as u64, usage);
     context.queue.write_buffer(&buffer, 0, bytes);
     // Writes wait in host memory until they are submitted and done: a large model would be there twice.
     context.queue.submit([]);
+    let mut caught = scope.close();
     platform::tick(&context.device);
-    context.fault.check().map_err(|error| error.context(format!("uploading {label}")))?;
-    Ok(buffer)
+    caught.now().map_err(|error| error.context(format!("uploading {label}")))?;
+    Ok((buffer, caught))
 }
 
 fn lay_out(values: &[f32], spec: &WeightSpec, slice: &WeightSlice) -> Vec<f32> {

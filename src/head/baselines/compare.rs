@@ -10,12 +10,17 @@ use crate::head::measure::metrics::{Estimate, Metrics};
 use crate::head::model::head::{expand, to_probabilities};
 use crate::head::options::{Kind, Strength, TrainOptions};
 use crate::head::progress::Progress;
-use crate::head::select::cross_validation::{Path, Search, mean, score_of, summarise};
+use crate::head::select::cross_validation::{mean, summarise};
 use crate::head::select::fit::joint_loss;
+use crate::head::select::regularization_path::{RegularizationPath, Search};
+use crate::head::select::score::{Seen, score_of};
 use crate::platform;
 
+/// The score of a strength in a fold, where it has one, and the logits behind it.
+type Scored = (Option<f64>, Vec<f64>);
+
 /// A simple predictor's measures.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Baseline {
     /// `prior`, `nearest-centroid` or `tf-idf`.
     pub name: &'static str,
@@ -45,6 +50,8 @@ pub fn baselines<S: AsRef<str>>(
             texts.len()
         )));
     }
+    let (data, unit) = &data.with_unit_weights();
+    let options = &options.in_weight_unit(*unit)?;
     let stage = "baselines";
     progress(Progress { stage, done: 0, total: 3 });
     let splits = options.folds.split(&data.targets.strata(), data.groups.as_deref())?;
@@ -53,7 +60,7 @@ pub fn baselines<S: AsRef<str>>(
     progress(Progress { stage, done: 1, total: 3 });
     if data.targets.problem() != Problem::Regression {
         let options = TrainOptions { kind: Kind::NearestCentroid, ..options.clone() };
-        let path = Path::run(data, &options, Search::FINE, &mut |_| {})?;
+        let path = RegularizationPath::run(data, &options, Search::FINE, &mut |_| {})?;
         all.push(Baseline { name: "nearest-centroid", summary: summarise(&path.measure(data)) });
     }
     progress(Progress { stage, done: 2, total: 3 });
@@ -97,21 +104,22 @@ fn words<S: AsRef<str>>(
         Strength::Fixed(_) => vec![1.0],
     };
     // Of each fold, the logits and the score of each value.
-    let folds: Vec<Vec<(f64, Vec<f64>)>> = platform::map(splits.len(), |fold| {
+    let folds: Vec<Vec<(Option<f64>, Vec<f64>)>> = platform::map(splits.len(), |fold| {
         let split = &splits[fold];
+        let seen = Seen::among(data, &split.train);
         let mut last: Option<TfIdf> = None;
         let fit = |&c: &f64| {
             let model = TfIdf::fit(&counts, &split.train, &loss, c, last.as_ref());
             let logits = model.logits(&counts, &split.test);
             last = Some(model);
-            (score_of(data, &split.test, &logits, options.select_by), logits)
+            (score_of(data, &split.test, &logits, options.select_by, &seen), logits)
         };
         grid.iter().map(fit).collect()
     });
-    let score = |at: usize| mean(&folds.iter().map(|fold| fold[at].0).collect::<Vec<_>>());
+    let score = |at: usize| mean(&folds.iter().filter_map(|fold| fold[at].0).collect::<Vec<_>>());
     let best = (1..grid.len()).fold(0, |best, at| if score(at) < score(best) { at } else { best });
     let (problem, names) = (data.targets.problem(), data.targets.names().len());
-    let measure = |(split, fold): (&Split, &Vec<(f64, Vec<f64>)>)| {
+    let measure = |(split, fold): (&Split, &Vec<Scored>)| {
         let mut predictions = expand(&fold[best].1, problem, names);
         to_probabilities(&mut predictions, problem, names);
         Metrics::of(&data.targets.select_rows(&split.test), &predictions, None)

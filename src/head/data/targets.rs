@@ -123,6 +123,22 @@ impl Targets {
         }
     }
 
+    /// Rows that each name has; of numbers, all.
+    pub(crate) fn counts(&self) -> Vec<usize> {
+        match self {
+            Targets::Classes { labels, names } => {
+                let mut counts = vec![0; names.len()];
+                labels.iter().for_each(|&label| counts[label as usize] += 1);
+                counts
+            }
+            Targets::MultiLabel { marks, names } => {
+                let count = |k| marks.iter().skip(k).step_by(names.len()).filter(|&&mark| mark).count();
+                (0..names.len()).map(count).collect()
+            }
+            Targets::Values { values, .. } => vec![values.len()],
+        }
+    }
+
     /// Mean and spread of the numbers to predict among the rows named: an MLP's learning rate is made for targets of size
     /// one. Classes and labels are that already.
     pub(crate) fn size(&self, rows: &[u32]) -> (f64, f64) {
@@ -157,6 +173,21 @@ impl Targets {
     }
 }
 
+/// Mean of the weights above zero.
+fn mean_weight(weights: &[f64]) -> f64 {
+    // By the largest, so that the sum stays in range.
+    let largest = weights.iter().copied().fold(0.0, f64::max);
+    let counted: Vec<f64> = weights.iter().filter(|w| **w > 0.0).map(|w| w / largest).collect();
+    if counted.is_empty() { 1.0 } else { largest * (counted.iter().sum::<f64>() / counted.len() as f64) }
+}
+
+/// Divides weights by the power of two nearest to their mean, and returns it.
+pub(crate) fn unit_weights(weights: &mut [f64]) -> f64 {
+    let unit = libm::exp2(libm::log2(mean_weight(weights)).round().clamp(-1000.0, 1000.0));
+    weights.iter_mut().for_each(|weight| *weight /= unit);
+    unit
+}
+
 fn sorted_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let names: BTreeSet<&str> = names.collect();
     let mut names: Vec<&str> = names.into_iter().collect();
@@ -170,6 +201,9 @@ fn sorted_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
 fn index_of(names: &[String], name: &str) -> u32 {
     names.iter().position(|known| known == name).expect("names were collected from these rows") as u32
 }
+
+/// The largest number that can be predicted.
+const LARGEST_TARGET: f64 = 1e140;
 
 /// Embeddings, targets, and what else is known of each row.
 #[derive(Clone, Debug)]
@@ -203,6 +237,35 @@ impl<'a> TrainData<'a> {
             weights: self.weights.clone(),
             groups: self.groups.clone(),
         }
+    }
+
+    /// The same data with weights divided by the power of two nearest to their mean, and that power: what is fitted must not
+    /// depend on the weights' unit, nor leave the range of numbers for it. A power of two rounds nothing.
+    pub(crate) fn with_unit_weights(&self) -> (TrainData<'_>, f64) {
+        let mut data = self.view();
+        let unit = data.weights.as_mut().map_or(1.0, |weights| unit_weights(weights));
+        (data, unit)
+    }
+
+    /// Mean weight of the rows that count.
+    pub(crate) fn mean_weight(&self) -> f64 {
+        self.weights.as_ref().map_or(1.0, |weights| mean_weight(weights))
+    }
+
+    /// Weighted mean and standard deviation of the numbers to predict; 0 and 1 of classes, labels and numbers that do not vary.
+    pub(crate) fn target_scale(&self) -> (f64, f64) {
+        let Targets::Values { values, .. } = &self.targets else { return (0.0, 1.0) };
+        let weight = |row: usize| self.weights.as_ref().map_or(1.0, |weights| weights[row]);
+        let total: f64 = (0..values.len()).map(weight).sum();
+        let mean = values.iter().enumerate().map(|(row, v)| weight(row) * v).sum::<f64>() / total;
+        // The largest distance comes first, so that no square leaves the range of numbers.
+        let off = |row: usize| (values[row] - mean).abs();
+        let largest = (0..values.len()).filter(|&row| weight(row) > 0.0).map(off).fold(0.0, f64::max);
+        if !(largest > 1e-13 * mean.abs()) {
+            return (mean, 1.0);
+        }
+        let square = |row: usize| weight(row) * (off(row) / largest).powi(2);
+        (mean, largest * ((0..values.len()).map(square).sum::<f64>() / total).sqrt())
     }
 
     /// A copy of the rows named, in that order.
@@ -248,9 +311,15 @@ impl<'a> TrainData<'a> {
                     weights[at]
                 ));
             }
-            if !(weights.iter().sum::<f64>() > 0.0) {
+            if !weights.iter().any(|weight| *weight > 0.0) {
                 return fail("all sample weights are zero".into());
             }
+        }
+        let names = self.targets.names();
+        let mut sorted: Vec<&String> = names.iter().collect();
+        sorted.sort_unstable();
+        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            return fail(format!("the name {:?} is there twice", pair[0]));
         }
         match &self.targets {
             Targets::Classes { labels, names } => {
@@ -272,12 +341,11 @@ impl<'a> TrainData<'a> {
                     return fail(format!("class {:?} has no row", names[name as usize]));
                 }
             }
-            Targets::MultiLabel { marks, names } => {
+            Targets::MultiLabel { names, .. } => {
                 if names.is_empty() {
                     return fail("no row bears any label: check the label column".into());
                 }
-                for (k, name) in names.iter().enumerate() {
-                    let count = marks.iter().skip(k).step_by(names.len()).filter(|&&mark| mark).count();
+                for (name, count) in names.iter().zip(self.targets.counts()) {
                     if count == 0 || count == rows {
                         return fail(format!(
                             "label {name:?} is on {count} of {rows} rows: there is nothing to learn about it"
@@ -288,6 +356,13 @@ impl<'a> TrainData<'a> {
             Targets::Values { values, .. } => {
                 if let Some(at) = values.iter().position(|value| !value.is_finite()) {
                     return fail(format!("expected finite target values, found {} in row {at}", values[at]));
+                }
+                // Their squares are summed.
+                if let Some(at) = values.iter().position(|value| value.abs() > LARGEST_TARGET) {
+                    return fail(format!(
+                        "expected target values up to {LARGEST_TARGET:e} in size, found {:e} in row {at}: use another unit",
+                        values[at]
+                    ));
                 }
             }
         }

@@ -7,7 +7,7 @@ use crate::head::numeric::lbfgs;
 use crate::head::numeric::lbfgs::{Objective, Stop};
 
 /// The coordinates that may move: coefficients that are not zero, and all intercepts.
-pub(crate) struct Support<'a> {
+pub(crate) struct ActiveSet<'a> {
     smooth: &'a Penalised<'a>,
     l1: f64,
     /// All coordinates; those that may not move are zero.
@@ -19,7 +19,7 @@ pub(crate) struct Support<'a> {
     blocks: Vec<(usize, Option<Cholesky>)>,
 }
 
-impl<'a> Support<'a> {
+impl<'a> ActiveSet<'a> {
     /// `covariance` is that of the features, `[d, d]`.
     pub(crate) fn new(
         smooth: &'a Penalised<'a>,
@@ -44,10 +44,10 @@ impl<'a> Support<'a> {
         let mut signs: Vec<f64> = places.iter().map(|&at| x[at].signum()).collect();
         places.extend(outputs * d..x.len());
         signs.resize(places.len(), 0.0);
-        Support { smooth, l1, x, places, signs, blocks }
+        ActiveSet { smooth, l1, x, places, signs, blocks }
     }
 
-    /// Signs of all coordinates that may move, by place: two supports with the same are the same.
+    /// Signs of all coordinates that may move, by place: two active sets with the same are the same.
     pub(crate) fn signs(&self) -> Vec<f64> {
         let mut signs = vec![0.0; self.x.len()];
         self.places.iter().zip(&self.signs).for_each(|(&at, sign)| signs[at] = *sign);
@@ -105,7 +105,7 @@ impl<'a> Support<'a> {
     }
 }
 
-impl Objective for Support<'_> {
+impl Objective for ActiveSet<'_> {
     fn evaluate(&self, own: &[f64], gradient: &mut [f64]) -> f64 {
         let x = self.all(own);
         let mut full = vec![0.0; x.len()];

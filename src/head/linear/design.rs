@@ -58,6 +58,17 @@ impl Design<'_> {
         c * bound * squares / count * self.rows.len() as f64 > LIMIT
     }
 
+    /// Mean squared length of the features, from a few rows.
+    pub(crate) fn mean_square(&self) -> f64 {
+        const ROWS: usize = 64;
+        let Standardisation { mean, scale } = self.standardisation;
+        let rows = self.rows.iter().step_by(self.rows.len().div_ceil(ROWS).max(1));
+        let count = rows.len().max(1) as f64;
+        let square = |(j, &value): (usize, &f32)| ((f64::from(value) - mean[j]) / scale[j]).powi(2);
+        let squares = rows.map(|&row| self.x.row(row as usize).iter().enumerate().map(square).sum::<f64>());
+        squares.sum::<f64>() / count
+    }
+
     /// Sum of `w * loss` of the model that knows only the targets' mean.
     pub(crate) fn null_loss(&self) -> f64 {
         let biases: Vec<f64> =
@@ -128,7 +139,8 @@ impl Sums {
 pub(crate) fn null_curvatures(design: &Design, c: f64) -> (Vec<f64>, Vec<f64>) {
     let weight: f64 = design.rows.iter().map(|&row| design.weights[row as usize]).sum();
     // A class without rows (in a fold, say) counts as half a row: its intercept has no optimum, but a way there.
-    let least = (0.5 / weight).min(0.5);
+    let counted = design.rows.iter().filter(|&&row| design.weights[row as usize] > 0.0).count();
+    let least = (0.5 / counted.max(1) as f64).min(0.5);
     let mean = |output: usize| {
         let target = |&row: &u32| design.weights[row as usize] * design.loss.target(row as usize, output);
         let mean = design.rows.iter().map(target).sum::<f64>() / weight;

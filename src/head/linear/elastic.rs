@@ -9,7 +9,7 @@
 //! Source: the proximal step is Lee, Sun and Saunders' (2014), turns with subspace steps are Wen, Yin, Goldfarb and
 //! Zhang's FPC_AS (2010).
 
-use super::active_set::Support;
+use super::active_set::ActiveSet;
 use super::objective::{Fit, Penalised, Tolerance, linear_of};
 use super::preconditioner::Curvature;
 use crate::head::linear::design::Design;
@@ -46,7 +46,7 @@ pub(crate) fn fit(
     // Boldly below the bound of the Hessian: where probabilities are far from even, the loss is flatter. The check tells.
     let bold = if most == 1.0 { c * weight } else { c * weight * most / 4.0 };
     let mut quadratic = Quadratic { moments: curvature.covariance(), strength: bold, ridge, l1, d };
-    let stop = tolerance.gradient(design, c);
+    let stop = tolerance.gradient(design, c, smooth.strengths());
     let norm = |x: &[f64]| l1 * x[..outputs * d].iter().map(|w| w.abs()).sum::<f64>();
     let mut gradient = vec![0.0; x.len()];
     let mut value = smooth.evaluate(&x, &mut gradient);
@@ -80,12 +80,12 @@ pub(crate) fn fit(
         if far <= stop {
             break true;
         }
-        let support = Support::new(&smooth, l1, ridge, &quadratic.moments, &x);
-        // A support that has stayed the same is probably the right one.
-        let before = std::mem::replace(&mut signs, support.signs());
+        let active = ActiveSet::new(&smooth, l1, ridge, &quadratic.moments, &x);
+        // One that has stayed the same is probably the right one.
+        let before = std::mem::replace(&mut signs, active.signs());
         let steps = if before == signs { 1000 } else { 20 };
         let goal = Stop { gradient: (0.5 * stop).max(0.01 * far), iterations: steps };
-        let (better, taken) = support.descend(value + norm(&x), goal, &mut next_gradient);
+        let (better, taken) = active.descend(value + norm(&x), goal, &mut next_gradient);
         passes += taken;
         if let Some(better) = better {
             (x, value) = better;

@@ -23,7 +23,8 @@ use crate::platform;
 /// How near to its optimum a fit has to come.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Tolerance {
-    /// So far at most from its coefficients, as a share of `max(1, sqrt(outputs))`.
+    /// So far at most from its coefficients, times the root of the outputs. Less where coefficients are small because features
+    /// are large, and where intercepts are loosely held because `C` is small.
     Distance(f64),
     /// A loss of at most this share of the null model's above its loss.
     Loss(f64),
@@ -31,11 +32,18 @@ pub(crate) enum Tolerance {
 
 impl Tolerance {
     /// Length of a gradient that is short enough.
-    pub(crate) fn gradient(self, design: &Design, c: f64) -> f64 {
+    ///
+    /// `strengths` are the curvatures of the intercepts, which no penalty keeps at one.
+    pub(crate) fn gradient(self, design: &Design, c: f64, strengths: &[f64]) -> f64 {
+        let least = strengths.iter().copied().fold(1.0, f64::min);
         match self {
-            Tolerance::Distance(distance) => distance * (design.loss.outputs() as f64).sqrt(),
-            // Over a curvature of one or more, half its square bounds what is left to gain.
-            Tolerance::Loss(share) => (2.0 * share * c * design.null_loss()).sqrt(),
+            Tolerance::Distance(distance) => {
+                // 100 times the distance is near enough for an intercept, and for a logit.
+                let size = 100.0 / design.mean_square().sqrt();
+                distance * (design.loss.outputs() as f64).sqrt() * size.min(100.0 * least).min(1.0)
+            }
+            // Over a curvature of `least` or more, half its square by it bounds what is left to gain.
+            Tolerance::Loss(share) => (2.0 * share * c * design.null_loss() * least).sqrt(),
         }
     }
 }
@@ -64,7 +72,7 @@ pub(crate) fn fit(
 ) -> Fit {
     let penalised = Penalised::new(design, c, curvature);
     let start = start.map_or_else(|| penalised.null_model(), <[f64]>::to_vec);
-    let stop = Stop { gradient: tolerance.gradient(design, c), iterations: 5000 };
+    let stop = Stop { gradient: tolerance.gradient(design, c, penalised.strengths()), iterations: 5000 };
     let Minimum { x, value, evaluations, converged, .. } = lbfgs::minimise(&penalised, start, stop);
     Fit { linear: linear_of(design, &x), objective: value, passes: evaluations, converged, warm: x }
 }

@@ -68,6 +68,14 @@ impl Standardisation {
     }
 }
 
+/// Variance of all columns together.
+pub(crate) fn total_variance(x: &Matrix) -> f64 {
+    let rows: Vec<u32> = (0..x.rows() as u32).collect();
+    let mean = Standardisation::centring(x, &rows).mean;
+    let squares = sum(x, &rows, |j, value| (value - mean[j]).powi(2));
+    squares.iter().sum::<f64>() / rows.len() as f64
+}
+
 /// Column sums of a function of the values.
 fn sum(x: &Matrix, rows: &[u32], of: impl Fn(usize, f64) -> f64 + Sync + Send) -> Vec<f64> {
     let pieces: Vec<&[u32]> = rows.chunks(PIECE).collect();

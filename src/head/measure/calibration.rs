@@ -9,7 +9,7 @@ use crate::head::numeric::loss::Loss;
 use crate::head::options::CalibrationKind;
 
 /// Calibrated logits are `scale * logit + bias`, output by output.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Calibration {
     /// How it was found.
     pub kind: CalibrationKind,
@@ -71,17 +71,20 @@ impl Calibration {
             CalibrationKind::Vector => {
                 let start: Vec<f64> =
                     (0..2 * outputs).map(|at| if at < outputs { 1.0 } else { 0.0 }).collect();
-                let objective = VectorScaling { rows, logits, loss, outputs };
+                // Numbers to predict have any size, logits of classes are of size one already.
+                let unit = if let Loss::Squared { .. } = loss { root_mean_square(logits) } else { 1.0 };
+                let objective = VectorScaling { rows, logits, loss, outputs, unit };
                 // Separable logits have no optimum: a bounded number of steps stops there with bounded factors.
                 let minimum = lbfgs::minimise(&objective, start, Stop { gradient: 1e-8, iterations: 300 });
                 let (scale, bias) = minimum.x.split_at(outputs);
-                Calibration { kind, scale: scale.to_vec(), bias: bias.to_vec() }
+                Calibration { kind, scale: scale.to_vec(), bias: bias.iter().map(|b| b * unit).collect() }
             }
         }
     }
 }
 
-/// The factor `1 / T` of least loss, between 1/100 and 100, by bisection: the loss is convex in it.
+/// The factor `1 / T` of least loss, by bisection: the loss is convex in it. It lies between 1/100 and 100, or beyond while logits
+/// are so large or small that they need it.
 fn best_scale(rows: usize, logits: &[f64], loss: &Loss) -> f64 {
     let outputs = loss.outputs();
     let mut scaled = vec![0.0; outputs];
@@ -95,11 +98,27 @@ fn best_scale(rows: usize, logits: &[f64], loss: &Loss) -> f64 {
         sum
     };
     let (mut low, mut high) = (0.01, 100.0);
+    let size = root_mean_square(logits);
+    while high * size < 100.0 && high < 1e100 && slope(high) < 0.0 {
+        (low, high) = (high, 100.0 * high);
+    }
+    while low * size > 0.01 && low > 1e-100 && slope(low) > 0.0 {
+        (low, high) = (0.01 * low, low);
+    }
     while high - low > 4.0 * f64::EPSILON * high {
         let middle = 0.5 * (low + high);
         if slope(middle) > 0.0 { high = middle } else { low = middle }
     }
     0.5 * (low + high)
+}
+
+/// One where there is nothing but zeros.
+fn root_mean_square(values: &[f64]) -> f64 {
+    let largest = values.iter().fold(0.0f64, |most, v| most.max(v.abs()));
+    if !(largest > 0.0) {
+        return 1.0;
+    }
+    largest * (values.iter().map(|v| (v / largest).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
 }
 
 /// Mean loss as a function of factors and shifts, with a little pull towards the identity so that a logit that
@@ -109,6 +128,8 @@ struct VectorScaling<'a> {
     logits: &'a [f64],
     loss: &'a Loss<'a>,
     outputs: usize,
+    /// What shifts are counted in, and the loss in the square of.
+    unit: f64,
 }
 
 impl Objective for VectorScaling<'_> {
@@ -120,12 +141,13 @@ impl Objective for VectorScaling<'_> {
         let mut scaled = vec![0.0; self.outputs];
         for (row, logits) in self.logits.chunks_exact(self.outputs).enumerate() {
             for j in 0..self.outputs {
-                scaled[j] = scale[j] * logits[j] + bias[j];
+                scaled[j] = scale[j] * logits[j] + bias[j] * self.unit;
             }
-            value += self.loss.row(row, &mut scaled) / self.rows as f64;
+            value += self.loss.row(row, &mut scaled) / self.rows as f64 / self.unit / self.unit;
             for j in 0..self.outputs {
-                gradient[j] += scaled[j] * logits[j] / self.rows as f64;
-                gradient[self.outputs + j] += scaled[j] / self.rows as f64;
+                let slope = scaled[j] / self.unit;
+                gradient[j] += slope * (logits[j] / self.unit) / self.rows as f64;
+                gradient[self.outputs + j] += slope / self.rows as f64;
             }
         }
         for (at, (g, x)) in gradient.iter_mut().zip(x).enumerate() {
@@ -171,5 +193,32 @@ mod tests {
             assert!((got - want).abs() <= 0.05, "{fitted:?}");
         }
         assert!((fitted.bias[0] - fitted.bias[2] - 0.6).abs() <= 0.05, "{fitted:?}");
+    }
+
+    #[test]
+    fn the_unit_of_logits_and_numbers_does_not_matter() {
+        let (logits, labels) = rows([0.4; 3], [0.0; 3]);
+        let loss = Loss::Softmax { labels: &labels, classes: 3 };
+        let wanted = Calibration::fit(CalibrationKind::Temperature, &logits, &loss).scale[0];
+        let guesses: Vec<f64> = (0..60).map(|row| f64::from(row % 13) - 4.0).collect();
+        let truth: Vec<f64> =
+            guesses.iter().zip(0..).map(|(z, row)| 0.7 * z + 0.2 + f64::from(row % 3)).collect();
+        let of_numbers = |unit: f64| {
+            let scaled = |values: &[f64]| values.iter().map(|v| v * unit).collect::<Vec<f64>>();
+            let (guesses, truth) = (scaled(&guesses), scaled(&truth));
+            let fitted =
+                Calibration::fit(CalibrationKind::Vector, &guesses, &Loss::Squared { values: &truth });
+            [fitted.scale[0], fitted.bias[0] / unit]
+        };
+        let numbers = of_numbers(1.0);
+        assert!((numbers[0] - 0.7).abs() <= 0.05, "{numbers:?}");
+        for unit in [1e-9, 1e-6, 1e-3, 1e3, 1e6, 1e9] {
+            let other: Vec<f64> = logits.iter().map(|z| z * unit).collect();
+            let found = Calibration::fit(CalibrationKind::Temperature, &other, &loss).scale[0] * unit;
+            assert!((found / wanted - 1.0).abs() <= 1e-9, "{unit}: {found} {wanted}");
+            for (found, wanted) in of_numbers(unit).iter().zip(&numbers) {
+                assert!((found - wanted).abs() <= 1e-6, "{unit}: {found} {wanted}");
+            }
+        }
     }
 }

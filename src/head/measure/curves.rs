@@ -51,12 +51,12 @@ pub fn roc_curve(scores: &[f64], truth: &[bool]) -> Vec<[f64; 2]> {
     if all == 0.0 || none == 0.0 {
         return vec![];
     }
-    let (mut so, mut not) = (0.0, 0.0);
+    let (mut positives, mut negatives) = (0.0, 0.0);
     let mut points = vec![[0.0, 0.0]];
     for (positive, negative) in by_score(scores, truth) {
-        so += positive;
-        not += negative;
-        points.push([not / none, so / all]);
+        positives += positive;
+        negatives += negative;
+        points.push([negatives / none, positives / all]);
     }
     points
 }
@@ -67,12 +67,12 @@ pub fn precision_recall_curve(scores: &[f64], truth: &[bool]) -> Vec<[f64; 2]> {
     if all == 0.0 || none == 0.0 {
         return vec![];
     }
-    let (mut so, mut taken) = (0.0, 0.0);
+    let (mut positives, mut taken) = (0.0, 0.0);
     (by_score(scores, truth).into_iter())
         .map(|(positive, negative)| {
-            so += positive;
+            positives += positive;
             taken += positive + negative;
-            [so / all, so / taken]
+            [positives / all, positives / taken]
         })
         .collect()
 }
@@ -86,8 +86,8 @@ pub fn thin(points: &[[f64; 2]], most: usize) -> Vec<[f64; 2]> {
 }
 
 fn totals(truth: &[bool]) -> (f64, f64) {
-    let so = truth.iter().filter(|&&is| is).count();
-    (so as f64, (truth.len() - so) as f64)
+    let positives = truth.iter().filter(|&&is| is).count();
+    (positives as f64, (truth.len() - positives) as f64)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::metrics::argmax;
 use crate::head::data::targets::Targets;
 
 /// A row whose label is probably wrong.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct LabelIssue {
     /// The row, counted from 0.
     pub row: usize,

@@ -111,13 +111,13 @@ pub struct ClassMetrics {
 pub struct ClassRow {
     /// Class name.
     pub name: String,
-    /// Share of the rows predicted so that are so; zero when none is.
+    /// Share of the rows predicted to be of it that are; zero when none is.
     pub precision: f64,
-    /// Share of the rows that are so that are predicted so; zero when none is.
+    /// Share of its rows that are predicted to be of it; zero when it has none.
     pub recall: f64,
     /// Harmonic mean of the two.
     pub f1: f64,
-    /// Rows that are so.
+    /// Its rows.
     pub support: u64,
 }
 
@@ -373,7 +373,7 @@ fn mcc(confusion: &[Vec<u64>]) -> f64 {
     if scale > 0.0 { both / scale.sqrt() } else { 0.0 }
 }
 
-/// Rows by falling score: (rows that are so, rows that are not) of each distinct score.
+/// Rows by falling score: (positives, negatives) of each distinct score.
 pub(crate) fn by_score(scores: &[f64], truth: &[bool]) -> Vec<(f64, f64)> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
@@ -381,32 +381,32 @@ pub(crate) fn by_score(scores: &[f64], truth: &[bool]) -> Vec<(f64, f64)> {
     order
         .chunk_by(same)
         .map(|rows| {
-            let so = rows.iter().filter(|&&row| truth[row]).count();
-            (so as f64, (rows.len() - so) as f64)
+            let positives = rows.iter().filter(|&&row| truth[row]).count();
+            (positives as f64, (rows.len() - positives) as f64)
         })
         .collect()
 }
 
 /// Area under the ROC curve; none unless both answers occur.
 pub fn roc_auc(scores: &[f64], truth: &[bool]) -> Option<f64> {
-    let (mut so, mut not, mut area) = (0.0, 0.0, 0.0);
+    let (mut positives, mut negatives, mut area) = (0.0, 0.0, 0.0);
     for (positive, negative) in by_score(scores, truth) {
-        area += negative * (so + 0.5 * positive);
-        so += positive;
-        not += negative;
+        area += negative * (positives + 0.5 * positive);
+        positives += positive;
+        negatives += negative;
     }
-    (so > 0.0 && not > 0.0).then(|| area / (so * not))
+    (positives > 0.0 && negatives > 0.0).then(|| area / (positives * negatives))
 }
 
 /// Average precision, without interpolation; none unless both answers occur.
 pub fn average_precision(scores: &[f64], truth: &[bool]) -> Option<f64> {
-    let (mut so, mut not, mut sum) = (0.0, 0.0, 0.0);
+    let (mut positives, mut negatives, mut sum) = (0.0, 0.0, 0.0);
     for (positive, negative) in by_score(scores, truth) {
-        so += positive;
-        not += negative;
-        sum += positive * so / (so + not);
+        positives += positive;
+        negatives += negative;
+        sum += positive * positives / (positives + negatives);
     }
-    (so > 0.0 && not > 0.0).then(|| sum / so)
+    (positives > 0.0 && negatives > 0.0).then(|| sum / positives)
 }
 
 /// For each true label: the share of labels ranked as high that are true; one where there is nothing to rank.
@@ -419,8 +419,8 @@ fn ranking_precision(marks: &[bool], scores: &[f64]) -> f64 {
     own.map(|j| {
         let ahead = |i: &usize| scores[*i] >= scores[j];
         let all = (0..marks.len()).filter(ahead).count();
-        let so = (0..marks.len()).filter(ahead).filter(|&i| marks[i]).count();
-        so as f64 / all as f64
+        let right = (0..marks.len()).filter(ahead).filter(|&i| marks[i]).count();
+        right as f64 / all as f64
     })
     .sum::<f64>()
         / count as f64

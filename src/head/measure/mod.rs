@@ -4,4 +4,5 @@ pub(crate) mod calibration;
 pub(crate) mod curves;
 pub(crate) mod label_issues;
 pub(crate) mod metrics;
+pub(crate) mod thresholds;
 pub(crate) mod warnings;

@@ -7,15 +7,34 @@ use super::metrics::Metrics;
 use crate::error::{Error, Result};
 use crate::head::data::targets::Targets;
 
+/// Rows of a class below which its figures say little, however few the folds.
+const FEW_ROWS: usize = 20;
+
 /// Something that makes a result worth less than it looks.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Warning {
-    /// A class or label has too few rows to be learnt and measured in every fold.
+    /// Classes or labels have too few rows to be learnt and measured in every fold.
     FewRows {
+        /// Their names, and how many rows each has.
+        classes: Vec<(String, usize)>,
+        /// What would be enough.
+        enough: usize,
+    },
+    /// Rows of a class, or a label, that are held out where no training row has it: they say nothing about the penalty, and
+    /// are left out of what chooses `C`.
+    NotScored {
         /// Its name.
         name: String,
         /// Its rows.
+        rows: usize,
+    },
+    /// A label's threshold stays at one half.
+    NoThreshold {
+        /// Its name.
+        name: String,
+        /// Rows that bear it, or those that don't where they are fewer.
         rows: usize,
         /// What would be enough.
         enough: usize,
@@ -67,10 +86,29 @@ pub enum Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Warning::FewRows { name, rows, enough } => write!(
+            Warning::FewRows { classes, enough } => {
+                // A table of a thousand classes would fill the screen.
+                const SHOWN: usize = 8;
+                let shown: Vec<String> =
+                    classes.iter().take(SHOWN).map(|(name, rows)| format!("{name} ({rows})")).collect();
+                let more = classes.len().saturating_sub(SHOWN);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                write!(
+                    f,
+                    "classes with fewer than {enough} training rows, whose figures say little: {}{more}",
+                    shown.join(", ")
+                )
+            }
+            Warning::NotScored { name, rows } => write!(
                 f,
-                "{name:?} has only {rows} {}; its measures mean little below {enough}",
+                "{name:?} ({rows} {}) is held out where no training row has it: left out of the score that chooses C; is the \
+                 label misspelt?",
                 if *rows == 1 { "row" } else { "rows" }
+            ),
+            Warning::NoThreshold { name, rows, enough } => write!(
+                f,
+                "{name:?} has too few rows ({rows}, {enough} are needed) to choose a threshold: it is given from a probability of \
+                 0.5 on"
             ),
             Warning::Imbalanced { name, share } => write!(
                 f,
@@ -183,23 +221,17 @@ pub fn check_predictions(metrics: &Metrics) -> Vec<Warning> {
 
 fn counts(targets: &Targets, folds: usize) -> Vec<Warning> {
     // Two rows in every fold: one row's answer is no measure.
-    let enough = 2 * folds.max(2);
-    let (names, counts): (&[String], Vec<usize>) = match targets {
-        Targets::Classes { labels, names } => {
-            let mut counts = vec![0; names.len()];
-            labels.iter().for_each(|&label| counts[label as usize] += 1);
-            (names, counts)
-        }
-        Targets::MultiLabel { marks, names } => {
-            let count = |k| marks.iter().skip(k).step_by(names.len()).filter(|&&mark| mark).count();
-            (names, (0..names.len()).map(count).collect())
-        }
+    let enough = FEW_ROWS.max(2 * folds);
+    let (names, counts) = match targets {
         Targets::Values { .. } => return vec![],
+        _ => (targets.names(), targets.counts()),
     };
-    let few = |(name, &rows): (&String, &usize)| {
-        (rows < enough).then(|| Warning::FewRows { name: name.clone(), rows, enough })
-    };
-    let mut warnings: Vec<Warning> = names.iter().zip(&counts).filter_map(few).collect();
+    let few = |(name, rows): (&String, &usize)| (*rows < enough).then(|| (name.clone(), *rows));
+    let classes: Vec<(String, usize)> = names.iter().zip(&counts).filter_map(few).collect();
+    let mut warnings = Vec::new();
+    if !classes.is_empty() {
+        warnings.push(Warning::FewRows { classes, enough });
+    }
     if let Targets::Classes { labels, .. } = targets {
         let share = |count: usize| count as f64 / labels.len().max(1) as f64;
         if let Some((name, &count)) = names.iter().zip(&counts).max_by_key(|(_, count)| **count)
@@ -222,8 +254,8 @@ mod tests {
 
     #[test]
     fn data_are_looked_at() {
-        let labels: Vec<&str> = (0..20).map(|row| if row < 18 { "common" } else { "rare" }).collect();
-        let mut texts: Vec<String> = (0..20).map(|row| format!("text {row}")).collect();
+        let labels: Vec<&str> = (0..40).map(|row| if row % 10 == 9 { "rare" } else { "common" }).collect();
+        let mut texts: Vec<String> = (0..40).map(|row| format!("text {row}")).collect();
         texts[5] = "Text  4".into();
         texts[19] = "text 0 ".into();
         let targets = Targets::classes(&labels);
@@ -233,7 +265,7 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                Warning::FewRows { name: "rare".into(), rows: 2, enough: 10 },
+                Warning::FewRows { classes: vec![("rare".into(), 4)], enough: 20 },
                 Warning::Imbalanced { name: "common".into(), share: 0.9 },
                 Warning::Duplicates { rows: 2, example: (4, 5) },
                 Warning::Contradictions { texts: 1, example: (0, 19) },

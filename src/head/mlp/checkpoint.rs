@@ -28,7 +28,7 @@ pub(crate) struct State {
 
 impl State {
     /// Whether the validation loss has not fallen for so many epochs.
-    pub(crate) fn is_tired(&self, patience: usize) -> bool {
+    pub(crate) fn is_out_of_patience(&self, patience: usize) -> bool {
         self.best.as_ref().is_some_and(|(_, epoch, _)| self.epoch - epoch >= patience.max(1))
     }
 }

@@ -42,15 +42,15 @@ pub(crate) struct Task<'a> {
 }
 
 /// What an MLP learns from: batches by the numbers of their rows.
-pub(crate) trait Feed {
+pub(crate) trait BatchSource {
     /// Mean loss of a batch by weight, and its gradient.
     fn gradient(&mut self, mlp: &Mlp, rows: &[u32], dropout: Option<Dropout>) -> Result<(f64, Vec<f64>)>;
     /// Mean loss by weight; none without rows that count.
     fn mean_loss(&mut self, mlp: &Mlp, rows: &[u32]) -> Result<Option<f64>>;
 }
 
-/// How the epochs go.
-pub(crate) struct Course<'a> {
+/// The epochs of one training.
+pub(crate) struct TrainingRun<'a> {
     pub(crate) options: &'a MlpOptions,
     pub(crate) seed: u64,
     pub(crate) checkpoint: Option<&'a Checkpoint<'a>>,
@@ -82,15 +82,15 @@ pub(crate) fn train(
         };
         Checkpoint::new(path, options, &facts)
     });
-    let course = Course { options, seed: task.seed, checkpoint: checkpoint.as_ref() };
-    course.run(&mut &*task, start, &split, seen)
+    let run = TrainingRun { options, seed: task.seed, checkpoint: checkpoint.as_ref() };
+    run.run(&mut &*task, start, &split, seen)
 }
 
-impl Course<'_> {
+impl TrainingRun<'_> {
     /// Epochs from the checkpoint's state, or from `start`, until there are enough of them.
     pub(crate) fn run(
         &self,
-        feed: &mut impl Feed,
+        source: &mut impl BatchSource,
         start: State,
         split: &Split,
         mut seen: impl FnMut(usize, Option<f64>),
@@ -104,7 +104,7 @@ impl Course<'_> {
         let batches = split.train.len().div_ceil(options.batch);
         let total = (batches * options.epochs) as u64;
         let warmup = (options.warmup * total as f64).round() as u64;
-        while state.epoch < options.epochs && !state.is_tired(options.patience) {
+        while state.epoch < options.epochs && !state.is_out_of_patience(options.patience) {
             for batch in order(&split.train, self.seed, state.epoch).chunks(options.batch) {
                 let step = state.adam.steps;
                 let dropout = (options.dropout > 0.0).then_some(Dropout {
@@ -112,7 +112,7 @@ impl Course<'_> {
                     seed: self.seed,
                     step,
                 });
-                let gradient = feed.gradient(&state.mlp, batch, dropout)?;
+                let gradient = source.gradient(&state.mlp, batch, dropout)?;
                 let settings = StepSettings {
                     rate: options.learning_rate * adamw::schedule(step, total, warmup),
                     decay: options.weight_decay,
@@ -127,7 +127,7 @@ impl Course<'_> {
                 }
             }
             state.epoch += 1;
-            let validation = feed.mean_loss(&state.mlp, &split.test)?;
+            let validation = source.mean_loss(&state.mlp, &split.test)?;
             if let Some(loss) = validation
                 && !state.best.as_ref().is_some_and(|(best, ..)| *best <= loss)
             {
@@ -168,7 +168,7 @@ pub(crate) fn sample(split: &Split, seed: u64) -> Vec<u32> {
     rows
 }
 
-impl Feed for &Task<'_> {
+impl BatchSource for &Task<'_> {
     fn gradient(&mut self, mlp: &Mlp, rows: &[u32], dropout: Option<Dropout>) -> Result<(f64, Vec<f64>)> {
         Ok(mlp.gradient(self.x, rows, self.weights, &self.loss, dropout))
     }
@@ -204,7 +204,7 @@ impl Mean {
 }
 
 /// Rows to learn from and rows to watch, of those named; nothing to watch where they are too few for it.
-pub(crate) fn watch_some(
+pub(crate) fn validation_split(
     rows: &[u32],
     strata: &[u32],
     groups: Option<&[u32]>,
@@ -223,7 +223,7 @@ pub(crate) fn watch_some(
 
 impl Task<'_> {
     fn split(&self, options: &MlpOptions) -> Split {
-        watch_some(self.rows, self.strata, self.groups, options, self.seed)
+        validation_split(self.rows, self.strata, self.groups, options, self.seed)
     }
 }
 
@@ -239,7 +239,8 @@ impl State {
     ) -> Self {
         let outputs = loss.outputs();
         let total: f64 = rows.iter().map(|&row| weights[row as usize]).sum();
-        let least = (0.5 / total).min(0.5);
+        let counted = rows.iter().filter(|&&row| weights[row as usize] > 0.0).count();
+        let least = (0.5 / counted.max(1) as f64).min(0.5);
         let biases: Vec<f64> = (0..outputs)
             .map(|output| {
                 let target = |&row: &u32| weights[row as usize] * loss.target(row as usize, output);

@@ -1,13 +1,15 @@
 //! The head file: one safetensors file, tensors and a JSON record in its metadata.
 //!
 //! Everything that decides a prediction is a float64 tensor, so that a head read back gives the same bits. Nothing
-//! in the file is executable.
+//! in the file is executable. A checksum over record and tensors tells a head from one with a flipped bit; files of format
+//! version 1 have none.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::head::{Head, Model, Record};
 use super::neighbours::{Answer, Neighbours};
@@ -25,7 +27,9 @@ use crate::head::tensors::{Tensor, Tensors, damaged};
 use crate::platform::disk;
 
 /// Version of the format that this code writes. Older ones are read; newer ones are refused.
-pub const FORMAT_VERSION: u32 = 1;
+///
+/// Version 2 added the checksum, which it must have, and one-versus-rest probabilities.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Key of the record in the file's metadata.
 const RECORD: &str = "frostbert_head";
@@ -41,6 +45,8 @@ struct Header {
     names: Vec<String>,
     dimension: usize,
     calibration: CalibrationKind,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    one_vs_rest: bool,
     #[serde(default)]
     shape: Shape,
     #[serde(flatten)]
@@ -67,12 +73,71 @@ struct Version {
     written_by: String,
 }
 
+/// How a record with a checksum begins.
+const CHECKSUM: &str = "{\"sha256\":\"";
+
+/// SHA-256 in hexadecimal of a record without its checksum, and of the tensors by name.
+fn checksum<'a>(json: &str, tensors: impl Iterator<Item = (&'a str, String, &'a [u8])>) -> String {
+    let mut hash = Sha256::new();
+    // Lengths keep neighbours apart.
+    let mut add = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    add(json.as_bytes());
+    for (name, shape, data) in tensors {
+        [name.as_bytes(), shape.as_bytes(), data].into_iter().for_each(&mut add);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Header {
+    /// Checks that what the record says goes together.
+    fn check(&self) -> Result<()> {
+        let names = self.names.len();
+        if self.dimension == 0 {
+            return Err(damaged("it takes embeddings of no columns".into()));
+        }
+        let fits = match self.problem {
+            Problem::SingleLabel => names >= 2,
+            Problem::MultiLabel => names >= 1,
+            Problem::Regression => names == 1,
+        };
+        if !fits {
+            return Err(damaged(format!("{names} names do not go with its problem, {:?}", self.problem)));
+        }
+        let mut sorted: Vec<&String> = self.names.iter().collect();
+        sorted.sort_unstable();
+        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(damaged(format!("the name {:?} is there twice", pair[0])));
+        }
+        if self.one_vs_rest && (self.problem != Problem::SingleLabel || names == 2) {
+            return Err(damaged("one-versus-rest probabilities need three or more classes".into()));
+        }
+        Ok(())
+    }
+}
+
 impl Head {
-    /// The head as the bytes of its file.
+    /// The head as the bytes of its file. They are read back before they are returned: what is written can be read.
     ///
     /// # Errors
-    /// An I/O error, when the record cannot be written as JSON (a measure that is not finite).
+    /// The input, when a number is not finite (JSON has no other), or the record says what no head is: two labels of one name.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.check_finite()?;
+        self.record.check_finite()?;
+        let bytes = self.written()?;
+        match Head::from_bytes(&bytes) {
+            Ok(head) if head.written()? == bytes => Ok(bytes),
+            Ok(_) => Err(Error::input("writing a head: read back, it is another one")),
+            Err(error) => Err(Error::input(
+                "writing a head: it could not be read back; a measure or setting in its record may be no finite number",
+            )
+            .with_source(error)),
+        }
+    }
+
+    fn written(&self) -> Result<Vec<u8>> {
         let header = Header {
             format_version: FORMAT_VERSION,
             written_by: env!("CARGO_PKG_VERSION").into(),
@@ -81,6 +146,7 @@ impl Head {
             names: self.names.clone(),
             dimension: self.dimension,
             calibration: self.calibration.kind,
+            one_vs_rest: self.one_vs_rest,
             shape: match &self.model {
                 Model::Linear(_) => Shape::default(),
                 Model::Mlp(mlp) => Shape {
@@ -126,7 +192,11 @@ impl Head {
         if self.problem == Problem::MultiLabel {
             tensors.insert("thresholds", Tensor::f64(&[self.names.len()], &self.thresholds));
         }
-        let metadata = HashMap::from([(RECORD.to_owned(), json)]);
+        let sum = checksum(
+            &json,
+            tensors.iter().map(|(name, tensor)| (*name, tensor.type_and_shape(), tensor.bytes())),
+        );
+        let metadata = HashMap::from([(RECORD.to_owned(), format!("{CHECKSUM}{sum}\",{}", &json[1..]))]);
         safetensors::serialize(tensors, Some(metadata))
             .map_err(|error| Error::io("writing the tensors of a head").with_source(error))
     }
@@ -134,7 +204,8 @@ impl Head {
     /// Reads the bytes of a head file.
     ///
     /// # Errors
-    /// A model file error, when the bytes are no head file, are damaged, or were written by a newer version.
+    /// A model file error, when the bytes are no head file, are damaged, say two things at once, or were written by a newer
+    /// version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Head> {
         let foreign = || {
             damaged("expected a safetensors file written by `frostbert train`, found something else".into())
@@ -143,6 +214,9 @@ impl Head {
             SafeTensors::read_metadata(bytes).map_err(|error| foreign().with_source(error))?;
         let json = metadata.metadata().as_ref().and_then(|all| all.get(RECORD)).ok_or_else(foreign)?;
         let version: Version = serde_json::from_str(json).map_err(|error| foreign().with_source(error))?;
+        if version.format_version == 0 {
+            return Err(damaged("it has format version 0, which never was".into()));
+        }
         if version.format_version > FORMAT_VERSION {
             return Err(damaged(format!(
                 "it has format version {} (written by frostbert {}), this frostbert {} knows up to {FORMAT_VERSION}; \
@@ -152,13 +226,25 @@ impl Head {
                 env!("CARGO_PKG_VERSION")
             )));
         }
-        let header: Header = serde_json::from_str(json)
-            .map_err(|error| damaged("its record is damaged".into()).with_source(error))?;
         let tensors = Tensors::open(bytes)
             .map_err(|error| damaged("its tensors are damaged".into()).with_source(error))?;
-        if header.names.is_empty() || header.dimension == 0 {
-            return Err(damaged("its record names no outputs, or embeddings of no columns".into()));
+        match json.strip_prefix(CHECKSUM).and_then(|rest| rest.split_once("\",")) {
+            Some((sum, rest)) => {
+                let all = tensors.all();
+                let all = all.iter().map(|(name, shape, data)| (name.as_str(), shape.clone(), *data));
+                if sum != checksum(&format!("{{{rest}"), all) {
+                    return Err(damaged(
+                        "its checksum does not match: the file was damaged or changed after it was written"
+                            .into(),
+                    ));
+                }
+            }
+            None if version.format_version == 1 => {}
+            None => return Err(damaged("its checksum is missing".into())),
         }
+        let header: Header = serde_json::from_str(json)
+            .map_err(|error| damaged("its record is damaged".into()).with_source(error))?;
+        header.check()?;
         let names = header.names.len();
         let outputs = match header.problem {
             Problem::SingleLabel if names == 2 => 1,
@@ -226,6 +312,10 @@ impl Head {
             Problem::MultiLabel => tensors.f64("thresholds", &[names])?,
             _ => vec![],
         };
+        if let Some(threshold) = thresholds.iter().find(|threshold| !(0.0..=1.0).contains(*threshold)) {
+            return Err(damaged(format!("a threshold is {threshold}, which is no probability")));
+        }
+        tensors.check_all_taken()?;
         Ok(Head {
             kind,
             model,
@@ -235,15 +325,16 @@ impl Head {
             standardisation,
             calibration,
             thresholds,
+            one_vs_rest: header.one_vs_rest,
             record: header.record,
         })
     }
 
-    /// Checks that the head was trained on this encoder's embeddings. A head without a fingerprint fits any.
+    /// Checks that the head was trained on this encoder's embeddings. A head that knows no encoder fits any.
     ///
     /// # Errors
-    /// The input, naming both fingerprints and what differs.
-    pub fn check_encoder(&self, encoder: &crate::head::EncoderFingerprint) -> Result<()> {
+    /// The input, naming both encoders and what differs.
+    pub fn check_encoder(&self, encoder: &crate::head::EncoderBinding) -> Result<()> {
         self.record.encoder.as_ref().map_or(Ok(()), |own| own.check(encoder))
     }
 
@@ -262,7 +353,7 @@ impl Head {
     /// Writes the head file, under another name first: a reader never sees half of it.
     ///
     /// # Errors
-    /// An I/O error, when the file cannot be written.
+    /// An I/O error, when the file cannot be written; the input, as [`to_bytes`](Self::to_bytes).
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         disk::write(path, &self.to_bytes()?).map_err(|error| {

@@ -3,7 +3,7 @@
 use crate::head::Decision;
 use serde::{Deserialize, Serialize};
 
-use super::encoder_fingerprint::EncoderFingerprint;
+use super::encoder_binding::EncoderBinding;
 use super::neighbours::Neighbours;
 use crate::error::{Error, Result};
 use crate::head::data::matrix::Matrix;
@@ -30,6 +30,8 @@ pub struct Head {
     pub(crate) calibration: Calibration,
     /// Of each label; empty unless multi-label.
     pub(crate) thresholds: Vec<f64>,
+    /// Whether classes were learnt one against the rest: probabilities are then sigmoids scaled to a sum of one, not a softmax.
+    pub(crate) one_vs_rest: bool,
     /// What is kept about the head's making.
     pub record: Record,
 }
@@ -39,7 +41,7 @@ pub struct Head {
 #[serde(default)]
 pub struct Record {
     /// The encoder whose embeddings it learnt from.
-    pub encoder: Option<EncoderFingerprint>,
+    pub encoder: Option<EncoderBinding>,
     /// Where that encoder was: a folder or a hub id.
     pub model_location: Option<String>,
     /// How it was trained.
@@ -54,6 +56,24 @@ pub struct Record {
     pub test: Option<Metrics>,
     /// Anything else its maker wants to keep.
     pub notes: std::collections::BTreeMap<String, String>,
+}
+
+impl Record {
+    /// Checks that its numbers are finite: JSON has no others.
+    pub(crate) fn check_finite(&self) -> Result<()> {
+        let test = self.test.iter().flat_map(|metrics| metrics.scalars());
+        let test = test.filter_map(|(name, value)| Some((format!("{name} of the held-out rows"), value?)));
+        let folds = self.cross_validation.iter().flat_map(|(name, estimate)| {
+            [estimate.mean, estimate.half_width].map(|value| (format!("{name} over the folds"), value))
+        });
+        let c = self.c.map(|c| ("C".to_owned(), c));
+        match c.into_iter().chain(folds).chain(test).find(|(_, value)| !value.is_finite()) {
+            Some((name, value)) => Err(Error::input(format!(
+                "writing a head: {name} is {value}, which its record cannot hold; look for huge values among the data"
+            ))),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What computes the logits.
@@ -118,6 +138,7 @@ impl Head {
             names,
             standardisation,
             model,
+            one_vs_rest: false,
             record,
         }
     }
@@ -159,6 +180,12 @@ impl Head {
         self.kind
     }
 
+    /// Whether classes were learnt one against the rest, as scikit-learn's `SGDClassifier` does: probabilities are then sigmoids of
+    /// the logits, scaled to a sum of one, instead of their softmax.
+    pub fn is_one_vs_rest(&self) -> bool {
+        self.one_vs_rest
+    }
+
     /// The calibration of its logits.
     pub fn calibration(&self) -> &Calibration {
         &self.calibration
@@ -187,6 +214,14 @@ impl Head {
         let rows: Vec<u32> = (0..embeddings.rows() as u32).collect();
         let mut outputs = self.model.logits(self.standardisation.as_ref(), embeddings, &rows);
         self.calibration.apply(&mut outputs);
+        if let Some(at) = outputs.iter().position(|output| !output.is_finite()) {
+            return Err(Error::model_file(format!(
+                "using a head: it gives {} for row {}, which is no number to go by: the head is damaged, or its coefficients and \
+                 the embeddings are too large",
+                outputs[at],
+                at / self.model.outputs().max(1)
+            )));
+        }
         Ok(expand(&outputs, self.problem, self.names.len()))
     }
 
@@ -196,13 +231,40 @@ impl Head {
     /// The input, when the embeddings have another number of columns.
     pub fn predict_proba(&self, embeddings: &Matrix) -> Result<Vec<f64>> {
         let mut logits = self.logits(embeddings)?;
-        to_probabilities(&mut logits, self.problem, self.names.len());
+        if self.one_vs_rest {
+            logits.chunks_exact_mut(self.names.len()).for_each(one_vs_rest);
+        } else {
+            to_probabilities(&mut logits, self.problem, self.names.len());
+        }
         Ok(logits)
+    }
+
+    /// Checks that all that decides predictions is finite.
+    pub(crate) fn check_finite(&self) -> Result<()> {
+        let (f64s, f32s): (Vec<&[f64]>, &[f32]) = match &self.model {
+            Model::Linear(linear) => (vec![&linear.coefficients, &linear.intercepts], &[]),
+            Model::Mlp(mlp) => (vec![&mlp.parameters], &[]),
+            Model::Neighbours(known) => (vec![&known.targets], &known.rows),
+        };
+        let scaling = self.standardisation.iter().flat_map(|scaling| [&scaling.mean, &scaling.scale]);
+        let calibration = [&self.calibration.scale, &self.calibration.bias, &self.thresholds];
+        let all = f64s.into_iter().chain(scaling.chain(calibration).map(Vec::as_slice));
+        let found = all.flatten().copied().chain(f32s.iter().map(|&v| f64::from(v))).find(|v| !v.is_finite());
+        found.map_or(Ok(()), |value| {
+            Err(Error::input(format!(
+                "a head of finite numbers was expected, found {value} in its {}",
+                self.kind
+            )))
+        })
     }
 
     /// What the probabilities of one row (of [`predict_proba`](Self::predict_proba)) say; with `abstain`, a class
     /// less likely than that is withheld.
+    ///
+    /// # Panics
+    /// When there is not one probability a name.
     pub fn decide(&self, probabilities: &[f64], abstain: Option<f64>) -> Decision {
+        assert_eq!(probabilities.len(), self.names.len(), "one row has a probability for each name");
         match self.problem {
             Problem::Regression => Decision::Value(probabilities[0]),
             Problem::MultiLabel => {
@@ -290,6 +352,21 @@ pub(crate) fn expand(outputs: &[f64], problem: Problem, names: usize) -> Vec<f64
     } else {
         outputs.to_vec()
     }
+}
+
+/// Replaces one row's logits by sigmoids scaled to a sum of one.
+///
+/// Source: `LinearClassifierMixin._predict_proba_lr` of scikit-learn.
+fn one_vs_rest(logits: &mut [f64]) {
+    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    // Where every sigmoid would round to zero, their ratios are those of the exponentials.
+    if largest < -700.0 {
+        softmax(logits);
+        return;
+    }
+    logits.iter_mut().for_each(|logit| *logit = sigmoid(*logit));
+    let sum: f64 = logits.iter().sum();
+    logits.iter_mut().for_each(|share| *share /= sum);
 }
 
 /// Replaces logits `[rows, names]` by probabilities; a regression's stay.

@@ -1,7 +1,7 @@
 //! The trained head: decisions, explanations, and its file.
 
 pub(crate) mod decision;
-pub(crate) mod encoder_fingerprint;
+pub(crate) mod encoder_binding;
 pub(crate) mod explain;
 pub(crate) mod file;
 pub(crate) mod head;

@@ -1,5 +1,6 @@
 //! One model of any kind, fitted on some of the rows.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -34,9 +35,9 @@ pub(crate) struct Fitted {
     scaling: Option<Standardisation>,
 }
 
-/// What one fit of a path takes from the others.
+/// What one fit takes from others, and leaves for them.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Help<'a> {
+pub(crate) struct FitContext<'a> {
     /// A fit of the same rows with another `C`.
     pub(crate) warm: Option<&'a Fitted>,
     /// Preconditioners by part.
@@ -53,13 +54,13 @@ impl Fitted {
         c: f64,
         tolerance: Tolerance,
         options: &TrainOptions,
-        help: Help,
+        context: FitContext,
         epoch: impl FnMut(usize, Option<f64>),
     ) -> Result<Self> {
         match &options.kind {
-            Kind::Linear => Ok(Self::linear(data, rows, c, None, tolerance, options, help)),
+            Kind::Linear => Ok(Self::linear(data, rows, c, None, tolerance, options, context)),
             Kind::ElasticNet { l1_ratio } => {
-                Ok(Self::linear(data, rows, c, Some(*l1_ratio), tolerance, options, help))
+                Ok(Self::linear(data, rows, c, Some(*l1_ratio), tolerance, options, context))
             }
             Kind::NearestCentroid => Self::centroid(data, rows, options),
             Kind::Neighbours { k } => {
@@ -69,7 +70,7 @@ impl Fitted {
                 let model = Neighbours::new(&x, &all, &joint_loss(&targets), *k);
                 Ok(Self::exact(Model::Neighbours(model), standardisation))
             }
-            Kind::Mlp(mlp) => Self::mlp(data, rows, mlp, options, help.checkpoint, epoch),
+            Kind::Mlp(mlp) => Self::mlp(data, rows, mlp, options, context.checkpoint, epoch),
             Kind::Auto => unreachable!("the kind is chosen before anything is fitted"),
         }
     }
@@ -94,25 +95,26 @@ impl Fitted {
         l1_ratio: Option<f64>,
         tolerance: Tolerance,
         options: &TrainOptions,
-        help: Help,
+        context: FitContext,
     ) -> Self {
-        let known = help.warm.and_then(|fit| fit.scaling.clone());
+        let known = context.warm.and_then(|fit| fit.scaling.clone());
         let scaling = known.unwrap_or_else(|| scaling(data, rows, options));
         let mut linear = Linear { coefficients: vec![], intercepts: vec![] };
+        let (targets, (mean, unit)) = scaled_targets(data);
         let (mut warm, mut objective, mut passes, mut converged) = (vec![], 0.0, 0, true);
-        for (part, loss) in losses(&data.targets).into_iter().enumerate() {
+        for (part, loss) in losses(&targets).into_iter().enumerate() {
             let weights = row_weights(data, rows, &loss, options.class_weight);
             let design =
                 Design { x: &data.embeddings, rows, weights: &weights, loss, standardisation: &scaling };
-            let start = help.warm.map(|fit| &fit.warm[part][..]);
-            let own = match help.curvatures {
+            let start = context.warm.map(|fit| &fit.warm[part][..]);
+            let own = match context.curvatures {
                 None => Curvature::for_fits(&design, c, l1_ratio.is_some(), None).map(|mut curvature| {
                     curvature.prepare(&design, c);
                     curvature
                 }),
                 Some(_) => None,
             };
-            let curvature = help.curvatures.map_or(own.as_ref(), |all| all.parts[part].as_ref());
+            let curvature = context.curvatures.map_or(own.as_ref(), |all| all.parts[part].as_ref());
             let fit = match (l1_ratio, curvature) {
                 (Some(l1_ratio), Some(curvature)) => {
                     elastic::fit(&design, c, l1_ratio, curvature, start, tolerance)
@@ -126,6 +128,9 @@ impl Fitted {
             passes += fit.passes;
             converged &= fit.converged;
         }
+        linear.coefficients.iter_mut().chain(&mut linear.intercepts).for_each(|value| *value *= unit);
+        linear.intercepts.iter_mut().for_each(|intercept| *intercept += mean);
+        objective *= unit * unit;
         let (linear, standardisation) = if options.standardise {
             (linear, Some(scaling.clone()))
         } else {
@@ -172,7 +177,7 @@ impl Fitted {
         let groups: Option<Vec<u32>> =
             data.groups.as_ref().map(|groups| rows.iter().map(|&row| groups[row as usize]).collect());
         let (strata, seed) = (targets.strata(), options.folds.seed);
-        let split = mlp_train::watch_some(&all, &strata, groups.as_deref(), mlp, seed);
+        let split = mlp_train::validation_split(&all, &strata, groups.as_deref(), mlp, seed);
         let sample: Vec<u32> = mlp_train::sample(&split, seed).iter().map(|&at| rows[at as usize]).collect();
         let standardisation = Standardisation::fit(&data.embeddings, &sample);
         let task = mlp_train::Task {
@@ -216,6 +221,17 @@ fn scaling(data: &TrainData, rows: &[u32], options: &TrainOptions) -> Standardis
     } else {
         Standardisation::centring(&data.embeddings, rows)
     }
+}
+
+/// The targets of a linear fit: numbers with mean zero and variance one, as glmnet takes them, so that neither an L1 norm nor a
+/// stopping rule depends on their unit. Also the mean and the unit.
+fn scaled_targets<'a>(data: &'a TrainData) -> (Cow<'a, Targets>, (f64, f64)) {
+    let (mean, unit) = data.target_scale();
+    let targets = match &data.targets {
+        Targets::Values { .. } => Cow::Owned(data.targets.clone().scaled(mean, unit)),
+        other => Cow::Borrowed(other),
+    };
+    (targets, (mean, unit))
 }
 
 /// What a linear kind fits on its own: all classes, each label, the one number.
@@ -273,22 +289,26 @@ pub(crate) struct Curvatures {
 }
 
 impl Curvatures {
-    /// For fits whose `C` is at most `largest_c`; `known` as for [`Curvature::for_fits`].
-    pub(crate) fn new(
+    /// Without any yet.
+    pub(crate) fn new(data: &TrainData, options: &TrainOptions) -> Self {
+        let rows: Vec<u32> = (0..data.rows() as u32).collect();
+        let scaling = options.kind.has_strength().then(|| scaling(data, &rows, options));
+        Curvatures { rows, scaling, parts: vec![] }
+    }
+
+    /// Makes those for fits whose `C` is at most `largest_c`; `known` as for [`Curvature::for_fits`].
+    pub(crate) fn make(
+        &mut self,
         data: &TrainData,
         options: &TrainOptions,
         largest_c: f64,
         known: Option<&Moments>,
-    ) -> Self {
-        let rows: Vec<u32> = (0..data.rows() as u32).collect();
-        let scaling = options.kind.has_strength().then(|| scaling(data, &rows, options));
-        let mut curvatures = Curvatures { rows, scaling, parts: vec![] };
+    ) {
         let (always, mut parts) = (options.kind != Kind::Linear, vec![]);
-        curvatures.each_design(data, options, |_, design| {
+        self.each_design(data, options, |_, design| {
             parts.push(Curvature::for_fits(design, largest_c, always, known));
         });
-        curvatures.parts = parts;
-        curvatures
+        self.parts = parts;
     }
 
     /// Makes the factors for fits with `C` on `share` of the rows.
@@ -314,7 +334,8 @@ impl Curvatures {
 
     fn each_design(&self, data: &TrainData, options: &TrainOptions, mut see: impl FnMut(usize, &Design)) {
         let Some(standardisation) = &self.scaling else { return };
-        for (part, loss) in losses(&data.targets).into_iter().enumerate() {
+        let (targets, _) = scaled_targets(data);
+        for (part, loss) in losses(&targets).into_iter().enumerate() {
             let weights = row_weights(data, &self.rows, &loss, options.class_weight);
             see(
                 part,

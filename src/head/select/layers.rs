@@ -6,7 +6,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use super::cross_validation::{Order, Path, Search, summarise};
+use super::cross_validation::summarise;
+use super::regularization_path::{Grid, RegularizationPath, Search, moved_to};
 use crate::error::{Error, Result};
 use crate::head::data::split::below;
 use crate::head::data::targets::Problem;
@@ -62,12 +63,10 @@ impl LayerChoice {
     }
 }
 
-/// Values of `C` that candidates are compared with: one a decade.
-const COARSE: [f64; 11] = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1e3, 1e4];
+/// Values of `C` that candidates are compared with, for features of a total variance of one: one a decade.
+const COARSE: [f64; 7] = [1e-2, 1e-1, 1.0, 10.0, 100.0, 1e3, 1e4];
 /// How many of the last layers are tried in pairs and runs.
 const LAST: usize = 4;
-/// `C` times the features' total variance that the first search starts from; the next ones start where the last one ended.
-const FIRST_STRENGTH: f64 = 3.0;
 
 /// Compares layers by the cross-validated score of a linear head: each alone, pairs and runs of the last four, all side by
 /// side; each as it is and standardised.
@@ -95,6 +94,8 @@ pub(crate) fn compare_layers(
 ) -> Result<(LayerChoice, Option<Moments>)> {
     data.check()?;
     options.check()?;
+    let (data, unit) = &data.with_unit_weights();
+    let options = &options.in_weight_unit(*unit)?;
     let columns = data.embeddings.columns();
     if layers == 0 || !columns.is_multiple_of(layers) {
         return Err(Error::input(format!(
@@ -110,7 +111,6 @@ pub(crate) fn compare_layers(
     let sets = candidate_layers(layers);
     let total = 2 * sets.len();
     let mut compared = Vec::with_capacity(total);
-    let mut strength = FIRST_STRENGTH;
     for set in sets {
         let ranges = columns_of(&set, columns / layers);
         let variance: f64 = ranges.iter().cloned().flatten().map(|j| scaling.scale[j].powi(2)).sum();
@@ -120,11 +120,10 @@ pub(crate) fn compare_layers(
             progress(Progress { stage: "choosing layers", done: compared.len(), total });
             let options = TrainOptions { kind: Kind::Linear, standardise, ..options.clone() };
             let spread = if standardise { of_set.embeddings.columns() as f64 } else { variance };
-            let from = nearest(&COARSE, strength / spread);
-            let search = Search { grid: &COARSE, order: Order::Climb { from }, moments: known.as_ref() };
-            let path = Path::run(&of_set, &options, search, &mut |_| {})?;
-            let c = path.chosen().c;
-            strength = c.map_or(strength, |c| c * spread);
+            let grid = moved_to(&COARSE, spread);
+            let search = Search { grid: Grid::These(&grid), moments: known.as_ref() };
+            let path = RegularizationPath::run(&of_set, &options, search, &mut |_| {})?;
+            let c = path.chosen().c.map(|c| c / unit);
             let candidate = LayerCandidate {
                 layers: set.clone(),
                 standardise,
@@ -161,8 +160,8 @@ pub(crate) fn compare_layers(
 /// A candidate and what it made of each row out of fold.
 struct Compared {
     candidate: LayerCandidate,
-    scores: Vec<f64>,
-    errors: Vec<f64>,
+    scores: Vec<Option<f64>>,
+    errors: Vec<Option<f64>>,
 }
 
 /// Score and share of errors of the best candidate of a draw of rows, on the rows not drawn. Rows of a group are drawn
@@ -178,12 +177,15 @@ fn bootstrap(compared: &[Compared], groups: Option<&[u32]>, seed: u64) -> (Estim
         let mut drawn = vec![0.0; units];
         (0..units).for_each(|_| drawn[below(&mut rng, units as u32) as usize] += 1.0);
         let count: Vec<f64> = (0..rows).map(|row| drawn[unit(row)]).collect();
-        let inside =
-            |compared: &Compared| -> f64 { compared.scores.iter().zip(&count).map(|(s, n)| s * n).sum() };
+        // The same rows cannot be scored for any candidate.
+        let inside = |compared: &Compared| -> f64 {
+            compared.scores.iter().zip(&count).filter_map(|(score, n)| Some((*score)? * n)).sum()
+        };
         let best = compared.iter().map(|compared| (inside(compared), compared));
         let Some((_, best)) = best.min_by(|a, b| a.0.total_cmp(&b.0)) else { continue };
-        let outside = |values: &[f64]| {
-            let left = || values.iter().zip(&count).filter(|(_, n)| **n == 0.0).map(|(value, _)| value);
+        let outside = |values: &[Option<f64>]| {
+            let left =
+                || values.iter().zip(&count).filter(|(_, n)| **n == 0.0).filter_map(|(value, _)| *value);
             left().sum::<f64>() / left().count() as f64
         };
         scores.push(outside(&best.scores));
@@ -201,12 +203,6 @@ fn middle(mut draws: Vec<f64>) -> Estimate {
     };
     let at = |share: f64| draws[(share * last as f64).round() as usize];
     Estimate { mean: super::cross_validation::mean(&draws), half_width: 0.5 * (at(0.975) - at(0.025)) }
-}
-
-/// The place in an ascending grid that is nearest to `value`, in proportion.
-pub(crate) fn nearest(grid: &[f64], value: f64) -> usize {
-    let far = |at: &usize| libm::log(grid[*at] / value).abs();
-    (0..grid.len()).min_by(|a, b| far(a).total_cmp(&far(b))).unwrap_or(0)
 }
 
 /// Each layer alone, pairs and runs of the last ones, all.
@@ -275,6 +271,7 @@ mod tests {
             .map(|_| {
                 let scores: Vec<f64> = (0..300).map(|_| f64::from(below(&mut rng, 2))).collect();
                 let mean = crate::head::select::cross_validation::mean(&scores);
+                let scores: Vec<Option<f64>> = scores.into_iter().map(Some).collect();
                 let score = Estimate { mean, half_width: 0.0 };
                 let (layers, standardise, c, summary) = (vec![0], false, None, vec![]);
                 let candidate = LayerCandidate { layers, standardise, c, score, summary };

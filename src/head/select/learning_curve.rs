@@ -9,7 +9,7 @@ use crate::head::options::TrainOptions;
 use crate::head::progress::Progress;
 
 /// One point of a learning curve.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct LearningPoint {
     /// Training rows of a fold, on average.
     pub rows: usize,

@@ -4,5 +4,7 @@ pub(crate) mod cross_validation;
 pub(crate) mod fit;
 pub(crate) mod layers;
 pub(crate) mod learning_curve;
+pub(crate) mod regularization_path;
+pub(crate) mod score;
 pub(crate) mod stream;
 pub(crate) mod train;

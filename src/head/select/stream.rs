@@ -9,13 +9,13 @@ use crate::error::{Error, Result};
 use crate::head::data::matrix::Matrix;
 use crate::head::data::split::Split;
 use crate::head::data::targets::Targets;
-use crate::head::data::targets::TrainData;
+use crate::head::data::targets::{TrainData, unit_weights};
 use crate::head::linear::standardise::Standardisation;
 use crate::head::mlp::checkpoint as mlp_checkpoint;
 use crate::head::mlp::checkpoint::{Checkpoint, Facts, State};
 use crate::head::mlp::network::{Dropout, Mlp};
 use crate::head::mlp::train as mlp_train;
-use crate::head::mlp::train::{Course, Feed, Mean, watch_some};
+use crate::head::mlp::train::{BatchSource, Mean, TrainingRun, validation_split};
 use crate::head::model::head::{Head, Model, Record};
 use crate::head::options::{Kind, MlpOptions, TrainOptions};
 use crate::head::progress::Progress;
@@ -95,6 +95,11 @@ impl Head {
         mlp_train::check_weights(&rows.targets, options)?;
         options.check()?;
         rows.check()?;
+        let mut unit_rows = rows.clone();
+        if let Some(weights) = &mut unit_rows.weights {
+            unit_weights(weights);
+        }
+        let rows = &unit_rows;
         let columns = source.columns();
         let seed = options.folds.seed;
         let split = rows.split(mlp, seed);
@@ -113,7 +118,7 @@ impl Head {
         let loss = joint_loss(&targets);
         let weights = row_weights(&data, &rows.train, &loss, options.class_weight);
         let start = State::new(columns, &loss, &weights, mlp, seed, &split.train);
-        let mut feed =
+        let mut batches =
             Streamed { source, standardisation: &standardisation, targets: &targets, weights: &weights };
         let facts = |fingerprint: &str| Facts {
             seed,
@@ -134,13 +139,13 @@ impl Head {
                 ));
             }
         };
-        let course = Course { options: mlp, seed, checkpoint: checkpoint.as_ref() };
+        let run = TrainingRun { options: mlp, seed, checkpoint: checkpoint.as_ref() };
         let mut epochs = 0;
         let seen = |epoch, _| {
             epochs = epoch;
             progress(Progress { stage: "fitting", done: epoch, total: mlp.epochs });
         };
-        let mut model = course.run(&mut feed, start, &split, seen)?;
+        let mut model = run.run(&mut batches, start, &split, seen)?;
         options.checkpoint.as_deref().map_or(Ok(()), mlp_checkpoint::remove)?;
         model.rescale_output(mean, scale);
         let head = Head::uncalibrated(
@@ -174,7 +179,7 @@ impl Head {
     }
 }
 
-/// A stream's rows as a feed of batches.
+/// Batches of a stream's rows.
 struct Streamed<'a> {
     source: &'a mut dyn RowSource,
     standardisation: &'a Standardisation,
@@ -202,7 +207,7 @@ impl Streamed<'_> {
     }
 }
 
-impl Feed for Streamed<'_> {
+impl BatchSource for Streamed<'_> {
     fn gradient(&mut self, mlp: &Mlp, rows: &[u32], dropout: Option<Dropout>) -> Result<(f64, Vec<f64>)> {
         let batch = self.batch(rows)?;
         Ok(mlp.gradient(&batch.x, &batch.rows, &batch.weights, &joint_loss(&batch.targets), dropout))
@@ -234,7 +239,7 @@ impl StreamRows {
     }
 
     fn split(&self, mlp: &MlpOptions, seed: u64) -> Split {
-        watch_some(&self.train, &self.targets.strata(), self.groups.as_deref(), mlp, seed)
+        validation_split(&self.train, &self.targets.strata(), self.groups.as_deref(), mlp, seed)
     }
 
     fn check(&self) -> Result<()> {

@@ -1,9 +1,10 @@
 //! Training: choose by cross-validation, fit on all rows, calibrate on out-of-fold predictions.
 
-use super::cross_validation::{CrossValidation, Order, Path, Search, within_one_error};
-use super::fit::{Curvatures, Fitted, Help};
-use super::layers::{LayerChoice, compare_layers, nearest};
-use crate::error::Result;
+use super::cross_validation::CrossValidation;
+use super::fit::{Curvatures, FitContext, Fitted};
+use super::layers::{LayerChoice, compare_layers};
+use super::regularization_path::{RegularizationPath, Search, within_one_error};
+use crate::error::{Error, Result};
 use crate::head::data::targets::Problem;
 use crate::head::data::targets::TrainData;
 use crate::head::linear::objective::Tolerance;
@@ -33,7 +34,7 @@ pub struct Training {
 }
 
 /// Kinds compared by cross-validation on the same folds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Choice {
     /// Each kind's name and its score over the folds, the smaller the better; simplest first.
     pub scores: Vec<(&'static str, Estimate)>,
@@ -85,15 +86,8 @@ impl Head {
         let options = TrainOptions { standardise: best.standardise, ..options.clone() };
         let columns = choice.columns(data.embeddings.columns() / layers);
         let chosen = TrainData { embeddings: data.embeddings.select_columns(&columns), ..data.view() };
-        let order = match best.c {
-            // The coarse grid has shown where to look; the rule of one standard error wants to see all smaller values.
-            Some(c) if options.kind == Kind::Linear && !options.one_standard_error => {
-                Order::Climb { from: nearest(&TrainOptions::GRID, c) }
-            }
-            _ => Search::FINE.order,
-        };
         let moments = moments.map(|moments| moments.select_columns(&columns));
-        let search = Search { order, moments: moments.as_ref(), ..Search::FINE };
+        let search = Search { moments: moments.as_ref(), ..Search::FINE };
         let training = Self::train_along(&chosen, &options, search, progress)?;
         Ok(Training { layers: Some(choice), ..training })
     }
@@ -106,11 +100,14 @@ impl Head {
     ) -> Result<Training> {
         data.check()?;
         options.check()?;
+        let given = options;
+        let (data, unit) = &data.with_unit_weights();
+        let options = &given.in_weight_unit(*unit)?;
         let (options, mut path, choice) = if options.kind == Kind::Auto {
             let (options, path, choice) = choose(data, options, progress)?;
             (options, Some(path), Some(choice))
         } else if options.needs_folds() {
-            (options.clone(), Some(Path::run(data, options, search, progress)?), None)
+            (options.clone(), Some(RegularizationPath::run(data, options, search, progress)?), None)
         } else {
             (options.clone(), None, None)
         };
@@ -129,12 +126,21 @@ impl Head {
             (data.targets.problem(), data.targets.names().to_vec()),
             data.embeddings.columns(),
             (fitted.model, fitted.standardisation),
-            Record { train_rows: data.rows(), c, ..Record::default() },
+            Record { train_rows: data.rows(), c: c.map(|c| c / unit), ..Record::default() },
         );
-        let cross_validation = path.map(|path| path.finish(data, options.calibration, &mut head));
+        let mut cross_validation = path.map(|path| path.finish(data, options.calibration, &mut head));
+        if let Some(folds) = &mut cross_validation {
+            // As values of C for the weights that were given.
+            let of_points = folds.path.iter_mut().map(|point| &mut point.c);
+            of_points.chain([&mut folds.c]).flatten().for_each(|c| *c /= unit);
+        }
         head.record.cross_validation =
             cross_validation.as_ref().map_or(vec![], |folds| folds.summary.clone());
-        head.record.settings = Some(options);
+        head.record.settings = Some(TrainOptions { c: given.c, ..options });
+        head.check_finite().map_err(|error| {
+            Error::input("training a head: look for huge values among embeddings, targets and weights")
+                .with_source(error)
+        })?;
         let Fitted { objective, passes, converged, .. } = fitted;
         Ok(Training { head, cross_validation, choice, layers: None, objective, passes, converged })
     }
@@ -151,9 +157,9 @@ fn fit_all(
     let rows: Vec<u32> = (0..data.rows() as u32).collect();
     let total = if let Kind::Mlp(mlp) = &options.kind { mlp.epochs } else { 1 };
     progress(Progress { stage: "fitting", done: 0, total });
-    let help = Help { checkpoint: options.checkpoint.as_deref(), curvatures, warm: None };
+    let context = FitContext { checkpoint: options.checkpoint.as_deref(), curvatures, warm: None };
     let tolerance = Tolerance::Distance(options.tolerance);
-    let fitted = Fitted::new(data, &rows, c.unwrap_or(1.0), tolerance, options, help, |epoch, _| {
+    let fitted = Fitted::new(data, &rows, c.unwrap_or(1.0), tolerance, options, context, |epoch, _| {
         progress(Progress { stage: "fitting", done: epoch, total });
     })?;
     progress(Progress { stage: "fitting", done: total, total });
@@ -168,7 +174,7 @@ fn choose(
     data: &TrainData,
     options: &TrainOptions,
     progress: &mut dyn FnMut(Progress),
-) -> Result<(TrainOptions, Path, Choice)> {
+) -> Result<(TrainOptions, RegularizationPath, Choice)> {
     let mut kinds = vec![
         Kind::NearestCentroid,
         Kind::Linear,
@@ -186,7 +192,7 @@ fn choose(
     let mut tried = Vec::new();
     for kind in kinds {
         let options = TrainOptions { kind, ..options.clone() };
-        let path = Path::run(data, &options, Search::FINE, progress)?;
+        let path = RegularizationPath::run(data, &options, Search::FINE, progress)?;
         tried.push((options, path));
     }
     let score = |at: usize| tried[at].1.chosen().score.mean;

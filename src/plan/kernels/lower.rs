@@ -73,6 +73,11 @@ fn activation_index(activation: Option<Activation>) -> f64 {
         Some(Activation::QuickGelu) => 5.0,
         Some(Activation::Tanh) => 6.0,
         Some(Activation::Sigmoid) => 7.0,
+        Some(Activation::Mish) => 8.0,
+        Some(Activation::Relu6) => 9.0,
+        Some(Activation::LeakyRelu) => 10.0,
+        Some(Activation::Laplace) => 11.0,
+        Some(Activation::Relu2) => 12.0,
     }
 }
 
@@ -273,7 +278,9 @@ impl Lowering<'_> {
             WeightLayout::ByDistance { max_distance } => (2 * max_distance as u64 + 1, spec.cols()),
         };
         let row_bytes = row_len * stored.bytes();
-        let most = (self.limits.max_binding_bytes / row_bytes) as usize / unit * unit;
+        // Kernels count elements in 32 bits.
+        let most = (self.limits.max_binding_bytes / row_bytes).min(u64::from(u32::MAX) / row_len);
+        let most = most as usize / unit * unit;
         if most == 0 {
             return Err(self.too_large(weight, row_bytes * unit as u64));
         }
@@ -287,9 +294,11 @@ impl Lowering<'_> {
 
     fn too_large(&self, weight: WeightId, bytes: u64) -> Error {
         Error::limit(format!(
-            "{} needs a binding of {bytes} bytes, but the device binds at most {} bytes; use --device cpu or another adapter",
+            "{} needs a binding of {bytes} bytes, but the device binds at most {} bytes, and kernels index at most {} \
+             numbers; use --device cpu or another adapter",
             self.plan.weight(weight).label(),
-            self.limits.max_binding_bytes
+            self.limits.max_binding_bytes,
+            u32::MAX
         ))
     }
 

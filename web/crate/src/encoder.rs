@@ -224,7 +224,8 @@ impl WebEncoder {
     /// The checkpoint has no masked-language-model head, the text has no mask.
     #[wasm_bindgen(js_name = fillMask)]
     pub async fn fill_mask(&self, text: String, top: usize) -> Result<String, JsValue> {
-        json(&self.encoder.fill_mask(text, top, &[]).await.map_err(to_js)?)
+        let options = EmbedOptions::default();
+        json(&self.encoder.fill_mask(text, top, &[], &options).await.map_err(to_js)?.masks)
     }
 
     /// Runs the model's kernels on a few texts, and compares every layer with the CPU engine: `Check[]`, as JSON.

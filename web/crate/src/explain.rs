@@ -1,8 +1,6 @@
 //! What each token adds to a class's logit.
 
-use frostbert::head::{Head, Matrix};
-use frostbert::model::Pooling;
-use frostbert::{EmbeddingRecipe, TokenOutputs};
+use frostbert::Explanation;
 use serde::Serialize;
 
 /// `TokenShare` of the npm package: a UTF-16 range of the text, and what it adds to the logit of each label.
@@ -13,36 +11,13 @@ pub(crate) struct TokenShare {
     logits: Vec<f64>,
 }
 
-/// The layer whose tokens an embedding is the mean of; none where it is no mean of one layer.
-pub(crate) fn explainable(recipe: &EmbeddingRecipe) -> Option<usize> {
-    let plain = recipe.pooling == [Pooling::Mean] && recipe.dense.is_empty() && recipe.dimensions.is_none();
-    match recipe.layers[..] {
-        [layer] if plain && recipe.window_overlap.is_none() => Some(layer),
-        _ => None,
-    }
-}
-
-/// Shares of a linear head over the mean of one layer, which is a sum over tokens: `w·h_t / (n |mean|)`. They are exact,
-/// up to the special tokens, whose shares have no place in the text. None for other heads.
-pub(crate) fn shares(
-    head: &Head,
-    normalize: bool,
-    text: &str,
-    outputs: &TokenOutputs,
-) -> Option<Vec<TokenShare>> {
-    let hidden = outputs.hidden_states.first()?;
-    let (dim, names) = (head.dimension(), head.names().len());
-    let tokens = Matrix::new(hidden.len() / dim, dim, hidden.as_slice()).ok()?;
-    let logits = head.token_shares(&tokens, normalize).ok()?.shares;
-    let encoding = &outputs.encoding;
+/// The shares of a text's own tokens: those of special tokens have no place in it.
+pub(crate) fn shares(text: &str, explained: Explanation) -> Vec<TokenShare> {
     let mut utf16 = Utf16::new(text);
-    let ordinary = (0..tokens.rows()).filter(|at| !encoding.special_tokens_mask[*at]);
-    let share = |at: usize| {
-        let (start, end) = encoding.offsets[at];
-        let logits = logits[at * names..(at + 1) * names].to_vec();
-        TokenShare { start: utf16.at(start), end: utf16.at(end), logits }
+    let share = |((start, end), logits): ((usize, usize), Vec<f64>)| {
+        (start < end).then(|| TokenShare { start: utf16.at(start), end: utf16.at(end), logits })
     };
-    Some(ordinary.map(share).collect())
+    explained.offsets.into_iter().zip(explained.shares).filter_map(share).collect()
 }
 
 /// Byte offsets to UTF-16 offsets, in one pass over the text.

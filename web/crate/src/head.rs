@@ -2,9 +2,10 @@
 
 use frostbert::EmbeddingRecipe;
 use frostbert::head::{
-    CalibrationKind, ClassMetrics, ClassRow, ClassWeight, CrossValidation, EncoderFingerprint, Estimate,
-    Folds, Head, Matrix, Strength, Targets, TrainData, TrainOptions,
+    CalibrationKind, ClassMetrics, ClassRow, ClassWeight, CrossValidation, Estimate, Folds, Head, Matrix,
+    Metrics, Strength, Targets, TrainOptions, reliability,
 };
+use frostbert::workflow::{Dataset, EmbeddedRows, FitSettings, train_embedded};
 use js_sys::Function;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
@@ -66,6 +67,8 @@ impl WebTrainOptions {
 pub struct WebTraining {
     head: Head,
     validation: CrossValidation,
+    /// Of all out-of-fold predictions together.
+    metrics: ClassMetrics,
     labels: Vec<u32>,
 }
 
@@ -153,8 +156,11 @@ fn train(
         return Err(frostbert::Error::input("labels are classes here"));
     };
     let numbers = numbers.clone();
-    let data = TrainData::new(Matrix::new(labels.len(), dim, data)?, targets);
-    let training = Head::train(&data, &options.options()?, &mut |progressed| {
+    let matrix = Matrix::new(labels.len(), dim, data)?;
+    let rows = EmbeddedRows::new(Dataset::without_texts("the labelled texts", targets), matrix)?;
+    let mut settings = FitSettings::default();
+    (settings.head, settings.baselines) = (options.options()?, false);
+    let mut trained = train_embedded(rows, None, &settings, &mut |progressed| {
         // What the worker's own callback throws has nowhere to go.
         let _ = progress.call3(
             &JsValue::NULL,
@@ -163,12 +169,13 @@ fn train(
             &(progressed.total as f64).into(),
         );
     })?;
-    let mut head = training.head;
-    recipe.bind(&mut head, &options.model)?;
-    let validation = training
-        .cross_validation
-        .ok_or_else(|| frostbert::Error::input("cross-validation was asked for and did not run"))?;
-    Ok(WebTraining { head, validation, labels: numbers })
+    recipe.bind(&mut trained.head, &options.model)?;
+    let (Some(validation), Some(Metrics::SingleLabel(metrics))) =
+        (trained.record.cross_validation, trained.record.out_of_fold)
+    else {
+        return Err(frostbert::Error::input("cross-validation was asked for and did not run"));
+    };
+    Ok(WebTraining { head: trained.head, validation, metrics, labels: numbers })
 }
 
 #[wasm_bindgen]
@@ -194,7 +201,7 @@ impl WebTraining {
     pub fn report(&self) -> Result<String, JsValue> {
         let names = self.head.names();
         let predictions = &self.validation.predictions;
-        let metrics = ClassMetrics::new(&self.labels, predictions, names);
+        let metrics = &self.metrics;
         let counts: Vec<u64> = metrics.classes.iter().map(|row| row.support).collect();
         let temperature = self.head.calibration().temperature().unwrap_or(1.0);
         let uncalibrated: Vec<f64> =
@@ -219,8 +226,8 @@ impl WebTraining {
             confusion: &metrics.confusion,
             per_class: &metrics.classes,
             reliability: Reliability {
-                before: bins(&self.labels, &uncalibrated, names.len()),
-                after: bins(&self.labels, predictions, names.len()),
+                before: bins(&self.labels, &uncalibrated),
+                after: bins(&self.labels, predictions),
                 ece_before: before.ece,
                 ece_after: metrics.ece,
             },
@@ -249,26 +256,14 @@ fn sharpened(row: &[f64], temperature: f64) -> Vec<f64> {
     raised.into_iter().map(|p| p / sum).collect()
 }
 
-/// Rows by the probability of their likeliest class.
-fn bins(labels: &[u32], probabilities: &[f64], classes: usize) -> Vec<Bin> {
+/// Rows by the probability of their likeliest class; bins without rows are there, too.
+fn bins(labels: &[u32], probabilities: &[f64]) -> Vec<Bin> {
     let width = 1.0 / BINS as f64;
-    let mut bins = vec![Bin::default(); BINS];
-    for (label, row) in labels.iter().zip(probabilities.chunks_exact(classes)) {
-        let (best, confidence) = row
-            .iter()
-            .copied()
-            .enumerate()
-            .fold((0, f64::MIN), |best, next| if next.1 > best.1 { next } else { best });
-        let bin = &mut bins[((confidence / width) as usize).min(BINS - 1)];
-        bin.count += 1;
-        bin.confidence += confidence;
-        bin.accuracy += f64::from(u8::from(best == *label as usize));
-    }
-    for (at, bin) in bins.iter_mut().enumerate() {
-        let count = bin.count.max(1) as f64;
-        (bin.low, bin.high) = (at as f64 * width, (at + 1) as f64 * width);
-        bin.confidence /= count;
-        bin.accuracy /= count;
+    let empty = |at: usize| Bin { low: at as f64 * width, high: (at + 1) as f64 * width, ..Bin::default() };
+    let mut bins: Vec<Bin> = (0..BINS).map(empty).collect();
+    for found in reliability(labels, probabilities, BINS) {
+        let bin = &mut bins[(found.from * BINS as f64).round() as usize];
+        (bin.count, bin.confidence, bin.accuracy) = (found.rows as u64, found.confidence, found.accuracy);
     }
     bins
 }
@@ -313,7 +308,7 @@ impl WebHead {
             problem: self.head.problem(),
             labels: self.head.names(),
             dim: self.head.dimension(),
-            recipe: record.encoder.as_ref().map(EncoderFingerprint::digest).unwrap_or_default(),
+            recipe: record.encoder.as_ref().map(|encoder| encoder.digest.clone()).unwrap_or_default(),
             model: record.model_location.as_deref(),
         })
     }

@@ -1,14 +1,14 @@
 //! Texts to labels: an encoder and a head together.
 
 use frostbert::head::{Decision, Head, Matrix};
-use frostbert::{EmbedOptions, EmbeddingRecipe, Encoder, TokenRequest};
+use frostbert::{EmbedOptions, EmbeddingRecipe, Encoder, Explanation};
 use serde::Serialize;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::encoder::{Stop, WebEncoder, json};
 use crate::error::to_js;
-use crate::explain::{TokenShare, explainable, shares};
+use crate::explain::{TokenShare, shares};
 use crate::head::WebHead;
 
 /// `Prediction` of the npm package.
@@ -50,17 +50,12 @@ async fn predict(
         EmbeddingRecipe::of_head(head)?.map_or_else(EmbedOptions::default, |recipe| recipe.options());
     let options = EmbedOptions { cancel: Some(stop.0.clone()), ..as_trained };
     let recipe = encoder.recipe(&options)?;
-    head.check_encoder(&recipe.fingerprint())?;
+    recipe.check_head(head)?;
     let embeddings = encoder.embed(texts, &options).await?;
     let matrix = Matrix::new(embeddings.len(), embeddings.dim, &embeddings.values[..])?;
     let probabilities = head.predict_proba(&matrix)?;
-    let hidden = match explainable(&recipe).filter(|_| explain) {
-        Some(layer) => {
-            let request = TokenRequest { hidden_states: vec![layer], ..TokenRequest::default() };
-            Some(encoder.token_outputs(texts, &request, &options).await?)
-        }
-        None => None,
-    };
+    let explained = if explain { explained(encoder, head, &options, texts).await? } else { Vec::new() };
+    let mut explained = explained.into_iter();
     let names = head.names();
     let row_of = |(at, row): (usize, &[f64])| {
         let label = match head.decide(row, None) {
@@ -75,10 +70,21 @@ async fn predict(
             probabilities: row.to_vec(),
             tokens: embeddings.tokens[at],
             truncated: embeddings.truncated[at],
-            shares: hidden
-                .as_ref()
-                .and_then(|hidden| shares(head, recipe.normalize, &texts[at], &hidden[at])),
+            shares: explained.next().map(|explained| shares(&texts[at], explained)),
         }
     };
     Ok(probabilities.chunks_exact(names.len()).enumerate().map(row_of).collect())
+}
+
+/// What each token adds; nothing where the head's logits are no sums over tokens.
+async fn explained(
+    encoder: &Encoder,
+    head: &Head,
+    options: &EmbedOptions,
+    texts: &[String],
+) -> frostbert::Result<Vec<Explanation>> {
+    match encoder.explain(head, options, texts).await {
+        Err(error) if error.is_input() => Ok(Vec::new()),
+        explained => explained,
+    }
 }

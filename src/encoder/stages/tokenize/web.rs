@@ -1,30 +1,24 @@
 //! Without threads a window is tokenised when it is asked for; the GPU works through the batches in flight meanwhile.
 
-use std::sync::Arc;
-
-use super::{Recipe, TokenizedWindow, next_window};
+use super::{Tokenize, TokenizedWindow};
 use crate::encoder::Text;
 use crate::error::Result;
-use crate::text::Tokenizer;
 
 pub(crate) struct Prefetch {
     texts: Box<dyn Iterator<Item = Result<Text>>>,
-    tokenizer: Arc<Tokenizer>,
-    recipe: Recipe,
-    row: usize,
+    stage: Tokenize,
 }
 
 impl Prefetch {
     pub(crate) fn new(
         texts: impl Iterator<Item = Result<Text>> + Send + 'static,
-        tokenizer: Arc<Tokenizer>,
-        recipe: Recipe,
+        stage: Tokenize,
     ) -> Result<Self> {
-        Ok(Prefetch { texts: Box::new(texts), tokenizer, recipe, row: 0 })
+        Ok(Prefetch { texts: Box::new(texts), stage })
     }
 
     /// The next window; none at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<TokenizedWindow>> {
-        next_window(&mut *self.texts, &self.tokenizer, &self.recipe, &mut self.row)
+        self.stage.next(&mut *self.texts)
     }
 }

@@ -2,12 +2,13 @@
 
 use crate::engine::gpu::adapter::{self, AdapterReport};
 use crate::engine::gpu::context::Context;
+use crate::engine::gpu::fault::lock;
 use crate::engine::gpu::pipeline_cache::PipelineCache;
 use crate::error::{Error, Result};
 use crate::plan::kernels::{Class, Kernel};
 use rayon::prelude::*;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 /// The class of an adapter that is not a CPU.
 pub(in crate::engine::gpu) const GPU_CLASS: Class = Class::Gpu;
@@ -41,6 +42,33 @@ pub(in crate::engine::gpu) fn wait(device: &wgpu::Device, submission: wgpu::Subm
 pub(in crate::engine::gpu) fn tick(device: &wgpu::Device) {
     // An error here is a lost device, which the next check reports.
     let _ = device.poll(wgpu::PollType::Poll);
+}
+
+/// What an error scope has caught: known as soon as it is popped.
+pub(in crate::engine::gpu) struct Pending(Option<wgpu::Error>);
+
+impl Pending {
+    pub(in crate::engine::gpu) fn new(popped: impl Future<Output = Option<wgpu::Error>>) -> Self {
+        Pending(pollster::block_on(popped))
+    }
+
+    /// What is known without waiting.
+    pub(in crate::engine::gpu) fn now(&mut self) -> Option<wgpu::Error> {
+        self.0.take()
+    }
+
+    pub(in crate::engine::gpu) async fn settled(self) -> Option<wgpu::Error> {
+        self.0
+    }
+}
+
+/// Waits for a device to be opened, or adapters to be listed, while no other thread does so: NVIDIA's driver has crashed when
+/// four opened devices at once.
+pub(in crate::engine::gpu) async fn alone<T>(opening: impl Future<Output = T>) -> T {
+    static OPENING: Mutex<()> = Mutex::new(());
+    let _alone = lock(&OPENING);
+    // Nothing is awaited while the lock is held: here such a future is done when it is first asked.
+    pollster::block_on(opening)
 }
 
 /// Applies `f` to every item, on all cores.

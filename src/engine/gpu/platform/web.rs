@@ -3,6 +3,7 @@
 use crate::engine::gpu::adapter::{self, AdapterReport};
 use crate::error::Result;
 use crate::plan::kernels::{Class, Kernel, Tuning};
+use std::pin::Pin;
 use wasm_bindgen::JsCast;
 
 /// The class of an adapter that is not a CPU.
@@ -38,6 +39,29 @@ pub(in crate::engine::gpu) fn wait(_device: &wgpu::Device, _submission: wgpu::Su
 
 /// The browser cleans up by itself.
 pub(in crate::engine::gpu) fn tick(_device: &wgpu::Device) {}
+
+/// What an error scope has caught: a browser tells later.
+pub(in crate::engine::gpu) struct Pending(Pin<Box<dyn Future<Output = Option<wgpu::Error>>>>);
+
+impl Pending {
+    pub(in crate::engine::gpu) fn new(popped: impl Future<Output = Option<wgpu::Error>> + 'static) -> Self {
+        Pending(Box::pin(popped))
+    }
+
+    /// What is known without waiting: nothing.
+    pub(in crate::engine::gpu) fn now(&mut self) -> Option<wgpu::Error> {
+        None
+    }
+
+    pub(in crate::engine::gpu) async fn settled(self) -> Option<wgpu::Error> {
+        self.0.await
+    }
+}
+
+/// A page has one thread: nobody else opens a device.
+pub(in crate::engine::gpu) async fn alone<T>(opening: impl Future<Output = T>) -> T {
+    opening.await
+}
 
 /// Applies `f` to every item.
 pub(in crate::engine::gpu) fn map_all<T, R>(items: &[T], f: impl Fn(&T) -> R) -> Vec<R> {

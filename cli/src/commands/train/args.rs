@@ -1,0 +1,232 @@
+//! What `frostbert train` is told.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use frostbert::head::{CalibrationKind, ClassWeight, Folds, Kind, SelectBy, Strength, TrainOptions};
+use frostbert::workflow::Dataset;
+use frostbert::{EmbedOptions, Result};
+
+use super::mlp_args::MlpArgs;
+use crate::args::{CacheArgs, EmbedArgs, LabelArgs, ModelArgs, RowArgs, at_most, share};
+use crate::outputs::{Content, Files, OutputArgs};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Labelled texts: .csv, .tsv, .jsonl, .parquet, or a folder with a folder of text files a class
+    pub data: PathBuf,
+    #[command(flatten)]
+    pub rows: RowArgs,
+    #[command(flatten)]
+    pub labels: LabelArgs,
+    #[command(flatten)]
+    pub embed: EmbedArgs,
+    /// Held-out rows in a file of their own
+    #[arg(long, value_name = "FILE", conflicts_with = "test_fraction")]
+    pub test: Option<PathBuf>,
+    /// Share of the rows to hold out; 0 holds out none
+    #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = share)]
+    pub test_fraction: f64,
+    /// Kind of head; auto compares them by cross-validation and says why it chose
+    #[arg(long, value_enum, default_value_t = KindArg::Linear)]
+    head: KindArg,
+    /// Share of the L1 norm in the elastic net's penalty, 0 to 1; 1 is the lasso
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = share)]
+    l1_ratio: f64,
+    /// How many neighbours vote
+    #[arg(long, value_name = "K", default_value_t = 15, value_parser = at_most::<1_000_000>)]
+    neighbours: usize,
+    /// Inverse strength of the penalty, as in scikit-learn: auto (by cross-validation) or a number
+    #[arg(long, default_value = "auto", value_parser = parse_strength)]
+    c: Strength,
+    /// What cross-validation chooses C by
+    #[arg(long, value_enum, default_value_t = SelectArg::LogLoss)]
+    select_by: SelectArg,
+    /// How classes are weighted
+    #[arg(long, value_enum, default_value_t = WeightArg::None)]
+    class_weight: WeightArg,
+    /// Bring every column to mean 0 and variance 1 first
+    #[arg(long)]
+    standardize: bool,
+    /// Folds of the cross-validation
+    #[arg(long, default_value_t = 5)]
+    pub folds: usize,
+    /// How often the rows are dealt into folds anew
+    #[arg(long, default_value_t = 1, value_parser = at_most::<1000>)]
+    pub repeats: usize,
+    /// Keep rows with the same value in this column together when rows are held out
+    #[arg(long, value_name = "NAME")]
+    pub group_column: Option<String>,
+    /// Weight of each row in training
+    #[arg(long, value_name = "NAME")]
+    pub weight_column: Option<String>,
+    /// Calibrate the probabilities on out-of-fold predictions
+    #[arg(long, value_enum, default_value_t = CalibrateArg::None)]
+    calibrate: CalibrateArg,
+    /// Keep an MLP's state here after every epoch of its last fit, and go on from it when it is there
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
+    /// Learn from the first embeddings while the others are computed, a batch at a time in memory (--head mlp), however many
+    /// rows there are; without cross-validation
+    #[arg(long)]
+    pub stream: bool,
+    /// Decides splits and folds
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Where to write the head
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub cache: CacheArgs,
+    /// Write all that training found out as one HTML page
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+    /// Leave out the simple predictors that the head is compared with (class frequencies, nearest centroid, TF-IDF of the words)
+    #[arg(long)]
+    pub no_baselines: bool,
+    /// Write rows whose label is likely wrong, by out-of-fold predictions, as CSV
+    #[arg(long, value_name = "FILE.csv")]
+    pub label_errors: Option<PathBuf>,
+    /// Write a model card (markdown), too
+    #[arg(long, value_name = "FILE.md")]
+    pub card: Option<PathBuf>,
+    #[command(flatten)]
+    pub outputs: OutputArgs,
+    /// JSON instead of tables
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    mlp: MlpArgs,
+}
+
+/// `--head`.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum KindArg {
+    /// Logistic regression (of numbers: ridge regression)
+    Linear,
+    /// The same with an L1 penalty beside the L2 one: many coefficients are zero
+    Elastic,
+    /// Multilayer perceptron
+    Mlp,
+    /// Each class is its mean
+    Centroid,
+    /// The nearest training rows vote
+    Neighbours,
+    /// Whichever cross-validates best
+    Auto,
+}
+
+/// `--select-by`.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SelectArg {
+    /// Log loss: steadier, and good for probabilities
+    LogLoss,
+    /// Accuracy
+    Accuracy,
+}
+
+/// `--class-weight`.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum WeightArg {
+    /// Every row counts the same
+    None,
+    /// Every class counts the same
+    Balanced,
+}
+
+/// `--calibrate`.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CalibrateArg {
+    /// Leave the probabilities as they are
+    None,
+    /// One temperature
+    Temperature,
+    /// A scale and a shift for each class
+    Vector,
+}
+
+impl Args {
+    /// What is read and what is written.
+    pub fn files(&self) -> Files<'_> {
+        Files::new(&self.outputs)
+            .input(Some(&self.data))
+            .input(self.test.as_deref())
+            .model(&self.model.model)
+            .output("--out", Some(&self.out), Content::Head)
+            .output("--report", self.report.as_deref(), Content::Page)
+            .output("--label-errors", self.label_errors.as_deref(), Content::LabelErrors)
+            .output("--card", self.card.as_deref(), Content::Card)
+            .output("--checkpoint", self.checkpoint.as_deref(), Content::TrainingState)
+    }
+
+    /// The library's options.
+    pub fn train_options(&self) -> TrainOptions {
+        TrainOptions {
+            kind: match self.head {
+                KindArg::Linear => Kind::Linear,
+                KindArg::Elastic => Kind::ElasticNet { l1_ratio: self.l1_ratio },
+                KindArg::Mlp => Kind::Mlp(self.mlp.options()),
+                KindArg::Centroid => Kind::NearestCentroid,
+                KindArg::Neighbours => Kind::Neighbours { k: self.neighbours },
+                KindArg::Auto => Kind::Auto,
+            },
+            c: self.c,
+            select_by: match self.select_by {
+                SelectArg::LogLoss => SelectBy::LogLoss,
+                SelectArg::Accuracy => SelectBy::Accuracy,
+            },
+            class_weight: match self.class_weight {
+                WeightArg::None => ClassWeight::None,
+                WeightArg::Balanced => ClassWeight::Balanced,
+            },
+            standardise: self.standardize,
+            checkpoint: self.checkpoint.clone(),
+            cross_validate: true,
+            folds: Folds { folds: self.folds, repeats: self.repeats, seed: self.seed },
+            calibration: match self.calibrate {
+                CalibrateArg::None => CalibrationKind::None,
+                CalibrateArg::Temperature => CalibrationKind::Temperature,
+                CalibrateArg::Vector => CalibrationKind::Vector,
+            },
+            ..TrainOptions::default()
+        }
+    }
+
+    /// How rows are embedded; of `--layers auto`, all but the layers, which are chosen then.
+    pub fn embed_options(&self) -> Result<EmbedOptions> {
+        if self.chooses_layers() {
+            return EmbedArgs { layers: "all".into(), ..self.embed.clone() }.options();
+        }
+        self.embed.options()
+    }
+
+    /// `--layers auto`.
+    pub fn chooses_layers(&self) -> bool {
+        self.embed.layers.trim() == "auto"
+    }
+
+    /// The rows to learn from, and those of `--test`.
+    pub fn read(&self) -> Result<(Dataset, Option<Dataset>)> {
+        let every_row = RowArgs { limit: None, ..self.rows.clone() };
+        let (group, weight) = (self.group_column.as_deref(), self.weight_column.as_deref());
+        let mut data = self.labels.read(&self.data, &every_row, group, weight)?;
+        if let Some(limit) = self.rows.limit {
+            data = data.draw(limit.get(), self.seed)?;
+        }
+        data.check()?;
+        let test = self.test.as_ref().map(|test| self.labels.read(test, &every_row, None, None));
+        Ok((data, test.transpose()?))
+    }
+}
+
+fn parse_strength(text: &str) -> std::result::Result<Strength, String> {
+    match text {
+        "auto" => Ok(Strength::Auto),
+        number => match number.parse::<f64>() {
+            Ok(c) if c > 0.0 && c.is_finite() => Ok(Strength::Fixed(c)),
+            _ => Err("expected auto or a number above 0".into()),
+        },
+    }
+}

@@ -1,0 +1,41 @@
+//! A classifier measured on labelled rows.
+
+use super::classifier::Classifier;
+use super::dataset::Dataset;
+use super::embed::{EmbedRun, EmbeddingSummary, embed};
+use crate::error::Result;
+use crate::head::{Matrix, Metrics};
+use crate::platform::entry;
+
+/// What a classifier makes of labelled rows.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Evaluation {
+    /// Rows measured.
+    pub rows: usize,
+    /// The measures.
+    pub metrics: Metrics,
+    /// What embedding the rows took.
+    pub embedding: EmbeddingSummary,
+}
+
+impl Classifier {
+    entry! {
+        /// Measures the classifier on labelled rows.
+        ///
+        /// # Errors
+        /// A label that the head does not know, labels of another kind than the head's, and as
+        /// [`Encoder::embed`](crate::Encoder::embed).
+        pub fn evaluate(&self, data: &Dataset, run: &EmbedRun<'_>) -> Result<Evaluation> = evaluate_async;
+    }
+
+    pub(crate) async fn evaluate_async(&self, data: &Dataset, run: &EmbedRun<'_>) -> Result<Evaluation> {
+        // What the labels get wrong is told before the encoder works.
+        let data = data.clone().with_names(self.head().names())?;
+        let (embeddings, embedding) =
+            embed(self.encoder(), data.texts.iter().cloned(), self.options(), run).await?;
+        let matrix = Matrix::new(embeddings.len(), embeddings.dim, embeddings.values)?;
+        let metrics = self.head().evaluate(&matrix, &data.targets)?;
+        Ok(Evaluation { rows: data.len(), metrics, embedding })
+    }
+}
