@@ -149,8 +149,8 @@ fn every_kind_of_label_trains_and_is_recorded() {
 #[test]
 fn warnings_and_label_issues_name_rows_as_the_table_does() {
     let encoder = encoder("sentence-mean");
-    // Rows 1, 2, 5, 6, ... pass the filter; row 41 has the wrong label, row 242 repeats row 2's text.
-    let mut csv = table(240, |row| good_or_bad(if row == 40 { 1 } else { row }));
+    // Rows 1, 2, 5, 6, ... pass the filter; rows 41, 65 and 106 have the wrong label, row 242 repeats row 2's text.
+    let mut csv = table(240, |row| good_or_bad(if [40, 64, 105].contains(&row) { row + 1 } else { row }));
     csv += "another row,good,y\nThe  terrible boring plot 1,bad,x\n";
     let selection = Selection {
         labels: vec!["label".into()],
@@ -168,10 +168,13 @@ fn warnings_and_label_issues_name_rows_as_the_table_does() {
     assert!(trained.record.warnings.contains(&repeated), "{:?}", trained.record.warnings);
     let csv = trained.label_issues_csv().unwrap();
     assert!(csv.starts_with("row,label,probability,suggested,suggested_probability,text\n"), "{csv}");
-    assert!(csv.contains("\n41,bad,"), "{csv}");
+    // A text ends in its row's index in the table, whatever the filter left out.
+    for line in ["\n65,bad,", "wonderful film 64\n", "\n106,good,", "boring plot 105\n"] {
+        assert!(csv.contains(line), "{csv}");
+    }
     let wrong = &trained.record.mispredictions[0];
     let rows = trained.rows.as_ref().unwrap();
-    assert_eq!(rows.data.numbers[wrong.row], 41);
+    assert!([41, 65, 106].contains(&rows.data.numbers[wrong.row]));
     let explained = wrong.explanation.as_ref().unwrap();
     assert!(explained.tokens.len() > 3 && explained.shares[0].len() == 2);
     assert_eq!(trained.record.learning_curve.len(), 3, "shares of which a fold can give up rows");

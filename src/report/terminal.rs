@@ -305,7 +305,7 @@ mod tests {
             ],
         };
         let expected = "\
-MetricRow                        head        interval  prior
+Metric                        head        interval  prior
 ─────────────────────────────────────────────────────────
 Accuracy                    *0.788  0.779 to 0.797  0.500
 Log loss (lower is better)  *0.450                      –

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{print, print_json};
 use crate::args::{EmbedArgs, ModelArgs, RowArgs};
+use crate::terminal::cell;
 
 #[derive(clap::Args)]
 pub struct Args {
