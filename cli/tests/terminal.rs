@@ -78,7 +78,8 @@ fn no_command_sends_control_characters_to_the_terminal() {
     let table = at("table") + ".csv";
     let column = format!("column{HOSTILE}");
     let row = |row: usize| {
-        let (words, label) = if row.is_multiple_of(2) { ("brilliant film", "good") } else { ("boring plot", "bad") };
+        let (words, label) =
+            if row.is_multiple_of(2) { ("brilliant film", "good") } else { ("boring plot", "bad") };
         format!("\"{words}{HOSTILE}\n{row}\",\"{label}{HOSTILE}\"\n")
     };
     fs::write(&table, format!("\"{column}\",label\n") + &(0..40).map(row).collect::<String>()).unwrap();

@@ -13,7 +13,7 @@ use crate::model::{Pooling, WeightKind, WeightPart, WeightSpec};
 /// The most columns of a buffer: kernels count elements in 32 bits, and a buffer has more rows than one.
 const MAX_COLS: usize = 1 << 28;
 /// The most elements of a weight: more than any checkpoint has, and few enough that bytes fit 64 bits by far.
-const MAX_ELEMENTS: usize = 1 << 40;
+const MAX_ELEMENTS: u64 = 1 << 40;
 
 /// Checks every id, size and number of a plan.
 ///
@@ -65,7 +65,7 @@ fn weight_spec(spec: &WeightSpec) -> Check {
         }
         let len = shape.iter().try_fold(1usize, |len, side| len.checked_mul(*side)).unwrap_or(usize::MAX);
         elements = elements.saturating_add(len);
-        if len == 0 || elements > MAX_ELEMENTS {
+        if len == 0 || elements as u64 > MAX_ELEMENTS {
             return Err(format!(
                 "{name} has the shape {shape:?}; expected 1 to {MAX_ELEMENTS} elements in all"
             ));

@@ -30,6 +30,7 @@ usage: cargo xtask COMMAND
   torture      kills, full disks, closed pipes, many processes at once: [--minutes N]
   portability  the oldest Rust, other systems' targets, known vulnerabilities; for the workflow, it takes minutes
   bench-web    embeds the same texts with this and with transformers.js, in the same Chromium
+  test-browser the last of it alone: the WebAssembly, the npm package and the page, in a browser
   layers       checks who imports whom in the library
   goldens      writes docs/fidelity.md: how far both engines are from transformers, golden by golden
 ";

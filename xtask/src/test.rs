@@ -75,6 +75,28 @@ pub fn run() -> Result<()> {
         watch(&mut cargo("test --package frostbert --all-features --doc"), |line| tally.read(line))
             .map_err(|error| format!("{error}\n  {}", tally.line()))
     })?;
+    browser(&mut steps, &mut tally)?;
+    steps.summary("ok");
+    if tally.passed == 0 {
+        return Err("no test ran at all".into());
+    }
+    println!("\n{}", tally.line());
+    not_tested.show();
+    Ok(())
+}
+
+/// `cargo xtask test-browser`: only what runs in a browser.
+pub fn run_browser() -> Result<()> {
+    let (mut steps, mut tally) = (Steps::new(), Tally::default());
+    steps.run("install what is missing", || install::rust_target(WASM))?;
+    steps.run("fetch the model and data that tests use", fetch::run)?;
+    browser(&mut steps, &mut tally)?;
+    steps.summary("ok");
+    println!("\n{}", tally.line());
+    Ok(())
+}
+
+fn browser(steps: &mut Steps, tally: &mut Tally) -> Result<()> {
     let web = steps.run("install what the browser side needs", Web::install)?;
     steps.run(
         "lints of the browser's crate",
@@ -84,12 +106,6 @@ pub fn run() -> Result<()> {
     steps.run("tests in a browser", || {
         web.test(|line| tally.read(line)).map_err(|error| format!("{error}\n  {}", tally.line()))
     })?;
-    steps.summary("ok");
-    if tally.passed == 0 {
-        return Err("no test ran at all".into());
-    }
-    println!("\n{}", tally.line());
-    not_tested.show();
     Ok(())
 }
 
