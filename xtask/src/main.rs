@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         ["quickstart"] => quickstart::run(),
         ["fetch"] => fetch::run(),
         ["test"] => test::run(),
+        ["test-browser"] => test::run_browser(),
         ["goldens"] => goldens::run(),
         ["layers"] => layers::run(),
         ["bench-web"] => web::bench(),

@@ -98,10 +98,9 @@ pub fn run_browser() -> Result<()> {
 
 fn browser(steps: &mut Steps, tally: &mut Tally) -> Result<()> {
     let web = steps.run("install what the browser side needs", Web::install)?;
-    steps.run(
-        "lints of the browser's crate",
-        cargo_step("clippy --package frostbert-web --target wasm32-unknown-unknown -- -D warnings"),
-    )?;
+    steps.run("lints of the browser's crate", || {
+        show(&mut cargo("clippy --package frostbert-web --target wasm32-unknown-unknown -- -D warnings"))
+    })?;
     steps.run("build the WebAssembly, the npm package and the page", || web.build())?;
     steps.run("tests in a browser", || {
         web.test(|line| tally.read(line)).map_err(|error| format!("{error}\n  {}", tally.line()))
