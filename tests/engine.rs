@@ -214,7 +214,7 @@ fn a_target_outside_of_the_table_is_refused() {
         .fill_mask("a [MASK]", 3, &["fox".into(), "[EXTRA]".into()], &EmbedOptions::default())
         .map(drop)
         .unwrap_err();
-    assert!(error.is_input() && error.to_string().contains("\"[EXTRA]\" is token 368"), "{error}");
+    assert!(error.is_input() && error.to_string().contains("\"[EXTRA]\" has the id 368"), "{error}");
 }
 
 #[test]
