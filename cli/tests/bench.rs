@@ -35,7 +35,12 @@ fn a_random_model_on_two_devices() {
         );
         for mix in mixes {
             assert!(mix["tokens_per_second"].as_f64().unwrap() > 0.0);
-            assert_eq!(mix["real_of_computed_tokens"], 1.0);
+            // No padding: only the last tile of a batch may hold rows of nobody.
+            let share = mix["real_of_computed_tokens"].as_f64().unwrap();
+            assert!(
+                if class == "cpu" { share == 1.0 } else { share > 0.9 && share <= 1.0 },
+                "{class}: {share}"
+            );
         }
         // Every text of the long mix is as long as was allowed.
         assert_eq!(mixes[2]["tokens"].as_u64().unwrap(), 64 * mixes[2]["texts"].as_u64().unwrap());

@@ -125,7 +125,8 @@ fn auto_refuses_what_it_cannot_compare() {
 
 #[test]
 fn an_elastic_net_is_sparse_and_its_c_sane() {
-    let work = Work::new(good_or_bad);
+    // A few labels that no word explains: without them every larger C is better, and no fit is the best.
+    let work = Work::new(|row| good_or_bad(row + usize::from(row % 7 == 3)));
     let (json, stderr) = work.train_json(&["--head", "elastic", "--l1-ratio", "1"]);
     assert!(!stderr.contains("stopped before its optimum"), "{stderr}");
     assert_eq!(json["kind"], "elastic-net");
