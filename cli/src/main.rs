@@ -1,5 +1,10 @@
 //! The `frostbert` command line: results on stdout, everything else on stderr. Exit code 1 for a failure, 2 for wrong usage.
 
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "what is said of arguments is help text, where brackets are brackets"
+)]
+
 /// Shadows the standard macro, so that nobody sends a terminal what stands in a table or a file name.
 macro_rules! eprintln {
     ($($arg:tt)*) => { $crate::terminal::say_line(format_args!($($arg)*)) };
