@@ -1,6 +1,6 @@
 //! Two engines with one face: [`gpu`] runs WGSL kernels on any adapter that WebGPU reaches, [`cpu`] the same kernels in Rust.
 //!
-//! The encoder opens one with [`open`] and from then on knows neither by name.
+//! The encoder opens one and from then on knows neither by name.
 
 mod check;
 pub mod cpu;

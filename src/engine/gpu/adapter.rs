@@ -67,7 +67,7 @@ pub enum AdapterSelector {
     Gpu,
     /// A software adapter.
     Software,
-    /// The adapter of this number in [`adapters`].
+    /// The adapter of this number in [`adapters`](super::adapters).
     Index(usize),
     /// The first adapter whose name contains this, whatever the case.
     Name(String),
