@@ -239,6 +239,18 @@ impl<'a> Archive<'a> {
 pub fn check_npy_shape(bytes: &[u8]) -> Result<()> {
     // A header is text of a few dozen bytes, shape included; of names of columns it may be longer, which come before the shape.
     const LONGEST: usize = 1 << 16;
+    // Whoever reads the file makes room for as much header as it claims to have: 2 bytes say it in version 1, 4 in later ones.
+    let claimed = match bytes.get(6..12) {
+        Some([1, _, low, high, ..]) => Some(10 + u64::from(u16::from_le_bytes([*low, *high]))),
+        Some([_, _, a, b, c, d]) => Some(12 + u64::from(u32::from_le_bytes([*a, *b, *c, *d]))),
+        _ => None,
+    };
+    if let Some(claimed) = claimed.filter(|claimed| *claimed > bytes.len() as u64) {
+        return Err(Error::input(format!(
+            "its header says that it ends at byte {claimed}, and the file has {} bytes",
+            bytes.len()
+        )));
+    }
     let header = String::from_utf8_lossy(&bytes[..bytes.len().min(LONGEST)]);
     let shape = header
         .split_once("'shape':")
