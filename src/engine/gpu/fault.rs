@@ -12,7 +12,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Default)]
 pub(super) struct Fault {
     lost: Mutex<Option<String>>,
-    uncaught: Mutex<Option<String>>,
+    uncaught: Mutex<Option<Uncaught>>,
+}
+
+/// An error that no scope caught.
+struct Uncaught {
+    out_of_memory: bool,
+    text: String,
 }
 
 /// Locks, whatever a thread that panicked left behind: every value guarded here is whole at any time.
@@ -27,19 +33,28 @@ impl Fault {
 
     /// What no scope caught: whose it was nobody knows, so that no result can be trusted any more.
     pub(super) fn uncaught(&self, error: &wgpu::Error) {
-        lock(&self.uncaught).get_or_insert_with(|| error.to_string());
+        lock(&self.uncaught).get_or_insert_with(|| Uncaught {
+            out_of_memory: matches!(error, wgpu::Error::OutOfMemory { .. }),
+            text: error.to_string(),
+        });
     }
 
     /// # Errors
-    /// `is_device`: the device is of no use any more.
+    /// `is_device`: the device is of no use any more; `is_limit`: because it ran out of memory.
     pub(super) fn check(&self) -> Result<()> {
         if let Some(reason) = lock(&self.lost).as_ref() {
             return Err(Error::device(format!(
                 "the device was lost ({reason}); start again, with smaller batches if it ran out of memory or time"
             )));
         }
-        if let Some(error) = lock(&self.uncaught).as_ref() {
-            return Err(Error::device(format!("the graphics driver failed ({error}); load the model again")));
+        match lock(&self.uncaught).as_ref() {
+            Some(error) if error.out_of_memory => return Err(no_memory()),
+            Some(Uncaught { text, .. }) => {
+                return Err(Error::device(format!(
+                    "the graphics driver failed ({text}); load the model again"
+                )));
+            }
+            None => {}
         }
         Ok(())
     }
@@ -116,11 +131,13 @@ impl Caught {
     }
 }
 
+fn no_memory() -> Error {
+    Error::limit("the device has no memory left; make batches smaller (--batch-tokens), or use --device cpu")
+}
+
 fn told(error: wgpu::Error) -> Error {
     match error {
-        wgpu::Error::OutOfMemory { .. } => Error::limit(
-            "the device has no memory left; make batches smaller (--batch-tokens), or use --device cpu",
-        ),
+        wgpu::Error::OutOfMemory { .. } => no_memory(),
         wgpu::Error::Validation { description, .. } => {
             Error::device(format!("the graphics driver refused a command: {description}"))
         }
