@@ -59,6 +59,7 @@ mod writing {
     use std::fmt;
     use std::io;
     use std::path::{Path, PathBuf};
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     impl Repository {
         pub(in super::super) fn blob(&self, name: &BlobName) -> PathBuf {
@@ -92,7 +93,10 @@ mod writing {
             let up = "../".repeat(2 + file.matches('/').count());
             let target = PathBuf::from(format!("{up}blobs/{}", blob.0));
             // Under another name first: a link that is there already, to nothing, is replaced in one step.
-            let temporary = folder.join(format!(".{}-{}.tmp", blob.0, std::process::id()));
+            // A name of this call's own: threads of one program link at once, too.
+            static CALLS: AtomicU64 = AtomicU64::new(0);
+            let call = CALLS.fetch_add(1, Ordering::Relaxed);
+            let temporary = folder.join(format!(".{}-{}-{call}.tmp", blob.0, std::process::id()));
             let _ = std::fs::remove_file(&temporary);
             symlink(&target, &temporary)
                 .or_else(|_| std::fs::hard_link(self.blob(blob), &temporary))
