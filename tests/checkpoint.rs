@@ -189,14 +189,13 @@ fn sentence_modules_are_read() {
         assert_eq!(request.pooling, [pooling], "{name}");
         assert_eq!(request.layers, [3]);
         assert_eq!(request.normalize, ["sentence-cls", "sentence-mean"].contains(&name), "{name}");
-        assert_eq!(request.dense.len(), usize::from(name == "sentence-cls"));
+        assert_eq!(request.modules.len(), usize::from(name == "sentence-cls"));
         assert!(checkpoint.modules().unwrap().include_prompt);
     }
     let checkpoint = golden("sentence-cls");
-    let dense = &checkpoint.embedding_request().dense[0];
     assert_eq!(
-        (dense.name.as_str(), dense.in_features, dense.out_features, dense.bias),
-        ("2_Dense/linear", 48, 20, true)
+        checkpoint.embedding_request().modules[0].to_string(),
+        "2_Dense/linear: 48 to 20, bias, tanh"
     );
     assert_eq!(checkpoint.weights().tensor("2_Dense/linear.weight", &[20, 48]).unwrap().len(), 960);
     let prompts = golden("sentence-max").modules().unwrap().clone();

@@ -580,6 +580,53 @@ fn more_settings(files: &Folder) -> Vec<(String, Folder)> {
     more.collect()
 }
 
+/// A LayerNorm module behind the pooling. Expected: sentence-transformers 6.2.
+#[test]
+fn a_layer_norm_behind_the_pooling_is_computed() {
+    let numbers = |of: &dyn Fn(f32) -> f32| (0..48).flat_map(|i| of(i as f32).to_le_bytes()).collect();
+    let tensors: Vec<(&str, Vec<u8>)> = vec![
+        ("norm.weight", numbers(&|i| 1.0 + (i % 5.0) / 8.0)),
+        ("norm.bias", numbers(&|i| (i % 3.0) / 4.0 - 0.25)),
+    ];
+    let views = tensors.iter().map(|(name, data)| {
+        (*name, safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![48], data).unwrap())
+    });
+    let mut files = folder("goldens/sentence-mean");
+    files.insert("2_LayerNorm/model.safetensors".into(), safetensors::serialize(views, None).unwrap());
+    files.insert("2_LayerNorm/config.json".into(), br#"{"dimension": 48}"#.to_vec());
+    let list = |last: &[&str]| -> Value {
+        let modules = ["Transformer", "1_Pooling", "2_LayerNorm"].into_iter().chain(last.iter().copied());
+        let entry = |name: &str| {
+            let class = name.rsplit('_').next().unwrap();
+            json!({"path": if name == class { "" } else { name }, "type": format!("x.{class}")})
+        };
+        modules.map(entry).collect()
+    };
+    let plain =
+        [[-0.9178041, -1.83061, 0.1698335, 1.0086235], [-0.8404186, -1.3429837, -0.4523623, 0.5862871]];
+    let unit =
+        [[-0.1013838, -0.2022154, 0.0187604, 0.111416], [-0.0922673, -0.1474425, -0.0496636, 0.0643669]];
+    for (last, expected) in [(&[][..], plain), (&["3_Normalize"][..], unit)] {
+        edit(&mut files, "modules.json", |modules| *modules = list(last));
+        let found = encoder(&files).unwrap();
+        let texts = ["a film of the year", "no plot , no wit"].map(Text::from);
+        let rows = found.embed(texts, &EmbedOptions::default()).unwrap();
+        for (row, expected) in rows.values.chunks(rows.dim).zip(expected) {
+            for (value, expected) in row.iter().zip(expected) {
+                assert!((value - expected).abs() < 4e-6, "{value} {expected}");
+            }
+        }
+        let summary = open(&files).unwrap().summary(1024).to_string();
+        assert!(summary.contains("layer norm"), "{summary}");
+    }
+    for (key, wrong) in [("dimension", json!(47)), ("dimension", json!("48")), ("size", json!(48))] {
+        let mut files = files.clone();
+        files.insert("2_LayerNorm/config.json".into(), json!({key: wrong}).to_string().into_bytes());
+        let error = open(&files).unwrap_err().to_string();
+        assert!(error.contains("2_LayerNorm") && error.contains("dimension"), "{error}");
+    }
+}
+
 /// The vectors from the cache are those computed anew, whatever setting was changed after it was filled; and a head is refused
 /// where the recipe is another. Where vectors differ, the recipe does.
 #[test]

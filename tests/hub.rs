@@ -278,7 +278,7 @@ fn a_model_is_downloaded_once_and_only_what_is_needed() {
         .unwrap();
     assert_eq!(folder, cache.repository().join("snapshots").join(COMMIT));
     let checkpoint = Checkpoint::open(&folder).unwrap();
-    assert_eq!(checkpoint.embedding_request().dense.len(), 1);
+    assert_eq!(checkpoint.embedding_request().modules.len(), 1);
     checkpoint.weights().tensor("2_Dense/linear.weight", &[20, 48]).unwrap();
     for name in ["README.md", "pytorch_model.bin", "onnx", "cases.json"] {
         assert!(!folder.join(name).exists(), "{name} was not needed");

@@ -225,7 +225,7 @@ fn whole_models_with_every_pooling_match_the_naive_evaluator() {
                 layers,
                 mix,
                 pooling,
-                dense: vec![],
+                modules: vec![],
                 dimensions: Some(hidden - 1),
                 normalize: true,
             };
@@ -249,7 +249,7 @@ fn invariance_plan(config: &Config) -> Plan {
         layers: vec![1, 2],
         mix: LayerMix::Concat,
         pooling: vec![Pooling::Mean, Pooling::Max],
-        dense: vec![],
+        modules: vec![],
         dimensions: None,
         normalize: true,
     };

@@ -405,6 +405,9 @@ pub struct EmbedArgs {
     pub length: LengthArgs,
 }
 
+/// Tokens that windows share, unless told otherwise.
+const WINDOW_OVERLAP: usize = 64;
+
 /// What happens to texts that are longer than the model takes.
 #[derive(Args, Clone, Debug, Default)]
 pub struct LengthArgs {
@@ -415,9 +418,9 @@ pub struct LengthArgs {
     /// all of them)
     #[arg(long, value_enum, default_value_t = TruncateArg::Warn)]
     pub truncate: TruncateArg,
-    /// Tokens that neighbouring windows share
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    pub window_overlap: usize,
+    /// Tokens that neighbouring windows share [default: 64, or a quarter of a sequence of less than 128]
+    #[arg(long, value_name = "N")]
+    pub window_overlap: Option<usize>,
 }
 
 impl LengthArgs {
@@ -428,11 +431,24 @@ impl LengthArgs {
                 TruncateArg::Cut => Truncate::Cut,
                 TruncateArg::Warn => Truncate::Warn,
                 TruncateArg::Error => Truncate::Error,
-                TruncateArg::Window => Truncate::Window { overlap: self.window_overlap },
+                TruncateArg::Window => {
+                    Truncate::Window { overlap: self.window_overlap.unwrap_or(WINDOW_OVERLAP) }
+                }
             },
             max_tokens: self.max_tokens.map(NonZeroUsize::get),
             ..EmbedOptions::default()
         }
+    }
+
+    /// The options with what this model suggests, where they leave it open.
+    pub fn suit(&self, mut options: EmbedOptions, encoder: &Encoder) -> EmbedOptions {
+        if let Truncate::Window { overlap } = &mut options.truncate
+            && self.window_overlap.is_none()
+        {
+            let longest = options.max_tokens.unwrap_or_else(|| encoder.checkpoint().max_tokens());
+            *overlap = if longest < 2 * WINDOW_OVERLAP { longest / 4 } else { WINDOW_OVERLAP };
+        }
+        options
     }
 
     /// Says how many texts were cut, unless that was asked for.

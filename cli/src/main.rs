@@ -90,9 +90,16 @@ fn quiet_mesa() {
 fn wrong_usage(error: &clap::Error) -> ExitCode {
     let plain = error.to_string();
     if terminal::lines(&plain) == plain {
-        error.exit();
+        // Help and the version are results: asked for into a full disk, they are not there. A closed pipe has seen enough.
+        if let Err(failed) = error.print()
+            && failed.kind() != std::io::ErrorKind::BrokenPipe
+        {
+            eprintln!("error: cannot write to standard output: {failed}");
+            return ExitCode::FAILURE;
+        }
+    } else {
+        eprint!("{plain}");
     }
-    eprint!("{plain}");
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 

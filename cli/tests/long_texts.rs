@@ -58,6 +58,21 @@ fn change(file: &Path, change: impl FnOnce(&mut Value)) {
     std::fs::write(file, serde_json::to_vec(&value).unwrap()).unwrap();
 }
 
+/// The models of these folders take 64 tokens at most, no more than windows share elsewhere.
+#[test]
+fn windows_of_short_models_overlap_by_less() {
+    let texts = fixture("cases/window-misattributed/texts.txt");
+    for (command, model) in [("classify", "model"), ("tag", "tagger"), ("tokens", "model")] {
+        let model = fixture(&format!("cases/window-misattributed/{model}"));
+        let given = |more: &[&str]| {
+            let words = [command, "--model", &model, &texts, "--truncate", "window", "--max-tokens", "32"];
+            frostbert(&words).args(more).arg("--json").assert().success().get_output().stdout.clone()
+        };
+        let own = given(&[]);
+        assert!(!own.is_empty() && own == given(&["--window-overlap", "8"]), "{command}");
+    }
+}
+
 #[test]
 fn with_windows_every_command_gives_a_line_a_text() {
     let texts = fixture("cases/window-misattributed/texts.txt");

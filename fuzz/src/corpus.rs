@@ -141,7 +141,7 @@ pub(crate) fn header(file: &[u8]) -> Option<&[u8]> {
 fn plan_request(config: &[u8]) -> Option<Vec<u8>> {
     let config: Value = serde_json::from_slice(config).ok()?;
     let request = json!({
-        "layers": [1, 2], "pooling": ["mean", "cls", "max"], "dense": [[48, 20]], "dimensions": 16, "normalize": true,
+        "layers": [1, 2], "pooling": ["mean", "cls", "max"], "dense": [[48, 20], [20]], "dimensions": 16, "normalize": true,
         "hidden_states": [0, 2], "attentions": [0], "pooler_output": true, "head": 1, "binding": 1_048_576,
     });
     Some(json!({"config": config, "request": request}).to_string().into_bytes())

@@ -5,7 +5,9 @@ use frostbert::checkpoint::{Bytes, Checkpoint, Files, MemoryFiles, ModelSource};
 use frostbert::data::{Filter, Format, Label, LabelKind, ReadOptions, Selection, Table, TextColumns};
 use frostbert::export::import_sklearn;
 use frostbert::head::{Folds, Head, Matrix, Targets, TrainData, train_test_split};
-use frostbert::model::{Activation, Config, DenseLayer, EmbeddingRequest, HeadKind, LayerMix, Pooling};
+use frostbert::model::{
+    Activation, Config, DenseLayer, EmbeddingRequest, HeadKind, LayerMix, PooledModule, PooledNorm, Pooling,
+};
 use frostbert::plan::kernels::{Class, Cooperative, Limits, Tuning, WeightType, lower};
 use frostbert::plan::{HeadOutput, Request, families};
 use frostbert::quantize::Precision;
@@ -219,13 +221,20 @@ fn plan(input: &[u8]) {
         layers
             .iter()
             .filter_map(|layer| {
-                Some(DenseLayer {
+                let Some(out_features) = layer.get(1) else {
+                    let width = size(layer.get(0)?)?;
+                    return Some(PooledModule::LayerNorm(PooledNorm {
+                        name: "3_LayerNorm/norm".to_owned(),
+                        width,
+                    }));
+                };
+                Some(PooledModule::Dense(DenseLayer {
                     name: "2_Dense/linear".to_owned(),
                     in_features: size(layer.get(0)?)?,
-                    out_features: size(layer.get(1)?)?,
+                    out_features: size(out_features)?,
                     bias: true,
                     activation: Some(Activation::Tanh),
-                })
+                }))
             })
             .collect::<Vec<_>>()
     });
@@ -235,7 +244,7 @@ fn plan(input: &[u8]) {
             layers: sizes("layers"),
             mix: if mean { LayerMix::Mean } else { LayerMix::Concat },
             pooling,
-            dense: dense.unwrap_or_default(),
+            modules: dense.unwrap_or_default(),
             dimensions: asked.get("dimensions").and_then(size),
             normalize: mean,
         }),

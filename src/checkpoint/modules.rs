@@ -6,7 +6,7 @@ use super::json::{Object, brief, read_value};
 use super::read_config::size_or;
 use crate::error::{Error, Result};
 use crate::model::{Activation, Config};
-use crate::model::{DenseLayer, Pooling};
+use crate::model::{DenseLayer, PooledModule, PooledNorm, Pooling};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -32,8 +32,8 @@ pub struct Modules {
     pub pooling: Vec<Pooling>,
     /// Whether the tokens of a prompt are pooled with the text's.
     pub include_prompt: bool,
-    /// Dense modules after the pooling, in order.
-    pub dense: Vec<DenseLayer>,
+    /// Dense and LayerNorm modules after the pooling, in order.
+    pub after_pooling: Vec<PooledModule>,
     /// Whether the vectors are scaled to unit length at the end.
     pub normalize: bool,
     /// Texts put before an input, by name (`query`, `passage`).
@@ -78,7 +78,7 @@ impl Modules {
             )))
         };
         let out_of_order = "which stands in a place where it is not computed here; expected Transformer, Pooling, \
-                            any Dense modules, Normalize";
+                            any Dense and LayerNorm modules, Normalize";
         match class.as_str() {
             "Transformer" if at == 0 => {
                 if !path.is_empty() {
@@ -88,6 +88,7 @@ impl Modules {
             }
             "Pooling" if at > 0 && self.pooling.is_empty() => self.read_pooling(files, path),
             "Dense" if !self.pooling.is_empty() && !self.normalize => self.read_dense(files, path),
+            "LayerNorm" if !self.pooling.is_empty() && !self.normalize => self.read_layer_norm(files, path),
             "Normalize" if !self.pooling.is_empty() => {
                 // Written since sentence-transformers 5.2; before, there was nothing to say.
                 if let Some(config) = read_in(files, path)? {
@@ -98,8 +99,10 @@ impl Modules {
             }
             // Nothing happens in it after training.
             "Dropout" => Ok(()),
-            "Transformer" | "Pooling" | "Dense" | "Normalize" => refuse(out_of_order),
-            _ => refuse("which is not computed here; known are Transformer, Pooling, Dense and Normalize"),
+            "Transformer" | "Pooling" | "Dense" | "LayerNorm" | "Normalize" => refuse(out_of_order),
+            _ => refuse(
+                "which is not computed here; known are Transformer, Pooling, Dense, LayerNorm and Normalize",
+            ),
         }
     }
 
@@ -159,13 +162,21 @@ impl Modules {
             .1;
         config.require_usize("in_features")?;
         config.require_usize("out_features")?;
-        self.dense.push(DenseLayer {
+        self.after_pooling.push(PooledModule::Dense(DenseLayer {
             name: format!("{path}/linear"),
             in_features: size_or(&config, "in_features", 0)?,
             out_features: size_or(&config, "out_features", 0)?,
             bias: config.bool("bias")?.unwrap_or(true),
             activation,
-        });
+        }));
+        Ok(())
+    }
+
+    fn read_layer_norm(&mut self, files: &dyn Files, path: &str) -> Result<()> {
+        let config = require(files, path)?;
+        config.require_usize("dimension")?;
+        let width = size_or(&config, "dimension", 0)?;
+        self.after_pooling.push(PooledModule::LayerNorm(PooledNorm { name: format!("{path}/norm"), width }));
         Ok(())
     }
 
@@ -207,36 +218,42 @@ impl Modules {
         Ok(())
     }
 
-    /// Checks the sizes of Dense modules against their tensors, and what goes into each.
+    /// Checks the sizes of the modules after the pooling against their tensors, and what goes into each.
     ///
     /// # Errors
     /// They disagree.
     pub(super) fn check_sizes(&self, config: &Config, weights: &Weights) -> Result<()> {
         let mut width = config.hidden * self.pooling.len();
-        for dense in &self.dense {
-            let DenseLayer { name, in_features, out_features, .. } = dense;
+        for module in &self.after_pooling {
+            let (name, in_features) = (module.name(), module.in_features());
+            let (expected, key) = match module {
+                PooledModule::Dense(dense) => (vec![dense.out_features, in_features], "in_features"),
+                PooledModule::LayerNorm(_) => (vec![in_features], "dimension"),
+            };
             let weight = format!("{name}.weight");
-            let expected = [*out_features, *in_features];
             if let Some(found) = weights.shape(&weight).filter(|found| **found != expected) {
                 return Err(Error::model_file(format!(
-                    "cannot read the Dense module {name}: its config.json calls for {weight} of shape {expected:?}, found \
+                    "cannot read the module {name}: its config.json calls for {weight} of shape {expected:?}, found \
                      {found:?}"
                 )));
             }
-            if *in_features != width {
+            if in_features != width {
                 return Err(Error::model_file(format!(
-                    "cannot read the Dense module {name}: `in_features` in its config.json is {in_features}, but what \
-                     stands before it gives {width} columns"
+                    "cannot read the module {name}: `{key}` in its config.json is {in_features}, but what stands before \
+                     it gives {width} columns"
                 )));
             }
-            width = *out_features;
+            width = module.out_features();
         }
         Ok(())
     }
 
     /// The folders whose tensors the modules need.
     pub(super) fn tensor_folders(&self) -> impl Iterator<Item = &str> {
-        self.dense.iter().filter_map(|dense| dense.name.strip_suffix("/linear"))
+        self.after_pooling
+            .iter()
+            .filter_map(|module| module.name().rsplit_once('/'))
+            .map(|(folder, _)| folder)
     }
 }
 
@@ -377,7 +394,10 @@ mod tests {
             layout(&modules, &[pooling.clone(), ("2_Dense/config.json", config)])
         };
         let plain = json!({"in_features": 4, "out_features": 2, "activation_function": "torch.nn.Identity"});
-        assert_eq!(dense(plain.clone()).unwrap().unwrap().dense[0].activation, None);
+        assert_eq!(
+            dense(plain.clone()).unwrap().unwrap().after_pooling[0].to_string(),
+            "2_Dense/linear: 4 to 2, bias, identity"
+        );
         for (key, value) in [
             ("use_residual", json!(true)),
             ("activation_function", json!("my.module.Swoosh")),

@@ -138,7 +138,7 @@ impl Checkpoint {
         asked.map_or(self.config.max_tokens, |asked| asked.min(self.config.max_tokens))
     }
 
-    /// The embedding that the checkpoint was made for: its modules' pooling, Dense layers and normalisation over the last
+    /// The embedding that the checkpoint was made for: its modules' pooling, what follows it, and normalisation over the last
     /// layer. Without modules.json it is the mean, not normalised, as sentence-transformers does with such a checkpoint.
     pub fn embedding_request(&self) -> EmbeddingRequest {
         let modules = self.modules.as_ref();
@@ -147,7 +147,7 @@ impl Checkpoint {
             layers: vec![self.config.layers],
             mix: LayerMix::Concat,
             pooling: pooling.unwrap_or_else(|| vec![Pooling::Mean]),
-            dense: modules.map(|modules| modules.dense.clone()).unwrap_or_default(),
+            modules: modules.map(|modules| modules.after_pooling.clone()).unwrap_or_default(),
             dimensions: None,
             normalize: modules.is_some_and(|modules| modules.normalize),
         }

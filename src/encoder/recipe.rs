@@ -104,7 +104,7 @@ impl Encoder {
             layers: request.layers,
             mix: request.mix,
             pooling: request.pooling,
-            dense: request.dense.iter().map(ToString::to_string).collect(),
+            dense: request.modules.iter().map(ToString::to_string).collect(),
             dimensions: request.dimensions,
             truncate_dim,
             normalize: request.normalize,

@@ -37,8 +37,8 @@ impl Encoder {
         let as_trained = pooling == trained.pooling && layers == trained.layers;
         Ok(EmbeddingRequest {
             mix: options.mix,
-            // Dense modules were trained on the checkpoint's own pooling of the last layer; behind another they mean nothing.
-            dense: if as_trained { trained.dense } else { Vec::new() },
+            // Modules behind the pooling were trained on the checkpoint's own pooling of the last layer; behind another they mean nothing.
+            modules: if as_trained { trained.modules } else { Vec::new() },
             dimensions: options.dimensions,
             normalize: options.normalize.unwrap_or(trained.normalize),
             layers,

@@ -3,7 +3,7 @@
 use crate::checkpoint::is_encoder;
 use crate::checkpoint::{Checkpoint, Head, Heads};
 use crate::model::HeadKind;
-use crate::model::{Pooling, WeightKind};
+use crate::model::{PooledModule, Pooling, WeightKind};
 use crate::plan::{Plan, Request, families};
 use crate::text::PackedBatch;
 use serde::Serialize;
@@ -62,6 +62,8 @@ pub struct Summary {
     pub pooling: Vec<Pooling>,
     /// Widths of the Dense modules after it.
     pub dense: Vec<usize>,
+    /// What follows it, in order: `dense to 20`, `layer norm`.
+    pub after_pooling: Vec<String>,
     /// Whether the embedding has unit length.
     pub normalize: bool,
     /// Numbers in one embedding.
@@ -158,11 +160,22 @@ impl Checkpoint {
             sentence_transformers: modules.is_some(),
             dimensions: {
                 let pooled = embedding.pooling.len() * config.hidden;
-                let width = embedding.dense.last().map_or(pooled, |dense| dense.out_features);
+                let width = embedding.modules.last().map_or(pooled, PooledModule::out_features);
                 let kept = modules.and_then(|modules| modules.truncate_dim);
                 kept.map_or(width, |kept| kept.min(width))
             },
-            dense: embedding.dense.iter().map(|dense| dense.out_features).collect(),
+            dense: (embedding.modules.iter())
+                .filter_map(|module| match module {
+                    PooledModule::Dense(dense) => Some(dense.out_features),
+                    _ => None,
+                })
+                .collect(),
+            after_pooling: (embedding.modules.iter())
+                .map(|module| match module {
+                    PooledModule::Dense(dense) => format!("dense to {}", dense.out_features),
+                    PooledModule::LayerNorm(_) => "layer norm".to_owned(),
+                })
+                .collect(),
             pooling: embedding.pooling,
             normalize: embedding.normalize,
             prompts: modules.map(|modules| modules.prompts.clone()).unwrap_or_default(),
@@ -318,10 +331,10 @@ impl Summary {
 
     fn embedding_line(&self) -> String {
         let pooling: Vec<&str> = self.pooling.iter().map(|pooling| pooling.name()).collect();
-        let dense: String = self.dense.iter().map(|width| format!(", dense to {width}")).collect();
+        let modules: String = self.after_pooling.iter().map(|module| format!(", {module}")).collect();
         let unit = if self.normalize { ", unit length" } else { "" };
         let prompt = if self.include_prompt { "" } else { ", prompts not pooled" };
-        format!("{} dimensions: {}{dense}{unit}{prompt}", self.dimensions, pooling.join(" + "))
+        format!("{} dimensions: {}{modules}{unit}{prompt}", self.dimensions, pooling.join(" + "))
     }
 }
 

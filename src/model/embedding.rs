@@ -24,12 +24,72 @@ pub struct EmbeddingRequest {
     pub mix: LayerMix,
     /// Poolings, side by side.
     pub pooling: Vec<Pooling>,
-    /// Dense modules after pooling, in order.
-    pub dense: Vec<DenseLayer>,
+    /// What a sentence-transformers checkpoint does to the pooled vector, in order.
+    pub modules: Vec<PooledModule>,
     /// Keep only the first so many columns.
     pub dimensions: Option<usize>,
     /// Scale to unit length.
     pub normalize: bool,
+}
+
+/// A module that changes the pooled vector.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum PooledModule {
+    /// `activation(x Wᵀ + b)`.
+    Dense(DenseLayer),
+    /// `(x - mean) / sqrt(var + 1e-5) * weight + bias`, over the columns.
+    LayerNorm(PooledNorm),
+}
+
+/// A LayerNorm module of a sentence-transformers checkpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PooledNorm {
+    /// Prefix of its tensors: `2_LayerNorm/norm`, say.
+    pub name: String,
+    /// Columns in and out.
+    pub width: usize,
+}
+
+impl PooledNorm {
+    /// Added to the variance. Source: `torch.nn.LayerNorm`, whose default sentence-transformers takes.
+    pub const EPS: f32 = 1e-5;
+}
+
+impl PooledModule {
+    /// Prefix of its tensors.
+    pub fn name(&self) -> &str {
+        match self {
+            PooledModule::Dense(dense) => &dense.name,
+            PooledModule::LayerNorm(norm) => &norm.name,
+        }
+    }
+
+    /// Columns that it takes.
+    pub fn in_features(&self) -> usize {
+        match self {
+            PooledModule::Dense(dense) => dense.in_features,
+            PooledModule::LayerNorm(norm) => norm.width,
+        }
+    }
+
+    /// Columns that it gives.
+    pub fn out_features(&self) -> usize {
+        match self {
+            PooledModule::Dense(dense) => dense.out_features,
+            PooledModule::LayerNorm(norm) => norm.width,
+        }
+    }
+}
+
+/// All that decides what it does but its tensors' numbers.
+impl fmt::Display for PooledModule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PooledModule::Dense(dense) => dense.fmt(f),
+            PooledModule::LayerNorm(PooledNorm { name, width }) => write!(f, "{name}: LayerNorm of {width}"),
+        }
+    }
 }
 
 /// A Dense module of a sentence-transformers checkpoint: `activation(x Wᵀ + b)`.

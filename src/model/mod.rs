@@ -12,7 +12,7 @@ mod weight;
 
 pub use activation::Activation;
 pub use config::{ClassifierPooling, Config, LayerAttention, ProblemType};
-pub use embedding::{DenseLayer, EmbeddingRequest, LayerMix};
+pub use embedding::{DenseLayer, EmbeddingRequest, LayerMix, PooledModule, PooledNorm};
 pub use family::Family;
 pub use head_kind::HeadKind;
 pub use pooling::Pooling;

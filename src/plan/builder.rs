@@ -7,7 +7,9 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::model::{Activation, Config};
-use crate::model::{EmbeddingRequest, LayerMix, Pooling, WeightKind, WeightPart, WeightSpec};
+use crate::model::{
+    EmbeddingRequest, LayerMix, PooledModule, PooledNorm, Pooling, WeightKind, WeightPart, WeightSpec,
+};
 use std::collections::{HashMap, HashSet};
 
 /// Hands out ids and collects steps. One builder makes one plan.
@@ -325,7 +327,7 @@ impl<'a> PlanBuilder<'a> {
         out
     }
 
-    /// Ends the plan: pooler output, mixing of layers, Dense modules, normalisation.
+    /// Ends the plan: pooler output, mixing of layers, modules, normalisation.
     ///
     /// `pooler` is the family's pooler output, if it has one and [`needs_pooler`](Self::needs_pooler) said so.
     ///
@@ -372,23 +374,30 @@ impl<'a> PlanBuilder<'a> {
             self.step(Step::MeanBlocks { x, blocks, out });
             x = out;
         }
-        for dense in &embeddings.dense {
+        for module in &embeddings.modules {
             let width = self.spec(x).cols;
-            if width != dense.in_features {
+            if width != module.in_features() {
                 return Err(Error::input(format!(
-                    "the Dense module {} takes {} columns, but pooling gives {width}; pool as the checkpoint does, \
-                     or leave the Dense modules out",
-                    dense.name, dense.in_features
+                    "the module {} takes {} columns, but what stands before it gives {width}; pool as the checkpoint \
+                     does, or leave its modules out",
+                    module.name(),
+                    module.in_features()
                 )));
             }
-            x = self.linear(
-                x,
-                std::slice::from_ref(&dense.name),
-                dense.out_features,
-                dense.bias,
-                dense.activation,
-                "dense",
-            );
+            x = match module {
+                PooledModule::Dense(dense) => self.linear(
+                    x,
+                    std::slice::from_ref(&dense.name),
+                    dense.out_features,
+                    dense.bias,
+                    dense.activation,
+                    "dense",
+                ),
+                PooledModule::LayerNorm(PooledNorm { name, .. }) => {
+                    let norm = Norm { eps: PooledNorm::EPS, ..self.norm(name, width, true) };
+                    self.add_layer_norm(x, None, norm, "layer_norm")
+                }
+            };
         }
         let width = self.spec(x).cols;
         let dimensions = embeddings.dimensions.unwrap_or(width);

@@ -124,7 +124,7 @@ mod tests {
             layers: vec![6],
             mix: LayerMix::Concat,
             pooling: vec![Pooling::Mean],
-            dense: vec![],
+            modules: vec![],
             dimensions: None,
             normalize: true,
         };

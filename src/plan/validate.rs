@@ -364,7 +364,10 @@ fn apart(what: &str, id: BufferId, out: BufferId) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Activation, Config, DenseLayer, EmbeddingRequest, Family, LayerAttention, LayerMix};
+    use crate::model::{
+        Activation, Config, DenseLayer, EmbeddingRequest, Family, LayerAttention, LayerMix, PooledModule,
+        PooledNorm,
+    };
     use crate::plan::{HeadOutput, Request, families};
 
     /// Plans that have every kind of step and every optional field.
@@ -374,7 +377,7 @@ mod tests {
             layers: vec![1, 2],
             mix: LayerMix::Mean,
             pooling: pooling.to_vec(),
-            dense: vec![],
+            modules: vec![],
             dimensions: Some(7),
             normalize: true,
         };
@@ -397,9 +400,10 @@ mod tests {
             bias: true,
             activation: Some(Activation::Tanh),
         };
+        let norm = PooledModule::LayerNorm(PooledNorm { name: "3_LayerNorm/norm".into(), width: 9 });
         let pooler = EmbeddingRequest {
             layers: vec![2],
-            dense: vec![dense],
+            modules: vec![PooledModule::Dense(dense), norm],
             ..embeddings(&[Pooling::Pooler, Pooling::Cls])
         };
         let pooler = Request { embeddings: Some(pooler), pooler_output: true, ..Request::default() };
@@ -653,7 +657,7 @@ mod tests {
             layers: (0..=layers).collect(),
             mix: LayerMix::Mean,
             pooling: vec![Pooling::Mean],
-            dense: vec![],
+            modules: vec![],
             dimensions: None,
             normalize: true,
         };

@@ -76,7 +76,7 @@ impl Encoder {
             let names: Vec<&str> = request.pooling.iter().map(|pooling| pooling.name()).collect();
             return refuse(&format!("embeddings are pooled by {}", names.join(", ")));
         }
-        if !request.dense.is_empty() {
+        if !request.modules.is_empty() {
             return refuse("embeddings go through Dense modules");
         }
         if request.dimensions.is_some() {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::process::{cargo, command, output, show};
+use crate::process::{command, output, program};
 use crate::{Result, fetch, install, root};
 
 const HEAD: &str = "# Fidelity
@@ -18,8 +18,7 @@ all-MiniLM-L6-v2 is the real model: 64 sentence embeddings, of which no coordina
 pub fn run() -> Result<()> {
     install::vulkan()?;
     let model = fetch::MODEL.fetch()?;
-    show(&mut cargo("build --package frostbert-cli"))?;
-    let frostbert = root().join("target/debug/frostbert");
+    let frostbert = program("frostbert")?;
     let goldens = root().join("tests/fixtures/goldens");
     let mut verify =
         command(&frostbert, ["verify", "--device", "cpu", "--also", "software", "--markdown", "--model"]);

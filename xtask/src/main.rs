@@ -69,7 +69,8 @@ fn main() -> ExitCode {
 
 /// `cargo xtask fuzz`.
 fn fuzz(words: &[&str]) -> Result<()> {
-    process::show(process::cargo("run --quiet --package frostbert-fuzz -- run").args(words))
+    let program = process::program("frostbert-fuzz")?;
+    process::show(process::command(program, ["run"]).args(words))
 }
 
 /// The folder of the workspace.

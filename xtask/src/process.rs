@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::Result;
@@ -20,6 +21,14 @@ where
 /// The cargo that runs this program, with words split at spaces.
 pub fn cargo(words: &str) -> Command {
     command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), words.split_whitespace())
+}
+
+/// Builds a program of the workspace and gives its path. The selection of packages and features is that of the tests: with another,
+/// dependencies would be built a second time.
+pub fn program(name: &str) -> Result<PathBuf> {
+    show(cargo("build --workspace --exclude frostbert-web --all-features --bin").arg(name))?;
+    let here = std::env::current_exe().map_err(|error| format!("cannot find the build folder: {error}"))?;
+    Ok(here.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
 }
 
 /// Runs a command with its output shown, after showing the command itself.

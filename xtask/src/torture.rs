@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::process::{cargo, command, output, show, succeeds};
+use crate::process::{command, output, program, succeeds};
 use crate::steps::seconds;
 use crate::{Result, root};
 
@@ -127,13 +127,11 @@ struct Torture {
 
 impl Torture {
     fn new(seed: u64) -> Result<Self> {
-        show(&mut cargo("build --package frostbert-cli"))?;
-        let here =
-            std::env::current_exe().map_err(|error| format!("cannot find the build folder: {error}"))?;
+        let frostbert = program("frostbert")?;
         let folder = root().join("target/torture");
         let _ = fs::remove_dir_all(&folder);
         let mut torture = Torture {
-            frostbert: here.with_file_name("frostbert"),
+            frostbert,
             model: root().join("tests/fixtures/goldens/sentence-mean"),
             table: folder.join("table.csv"),
             folder,

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::process::{cargo, command, output, show, succeeds, watch};
+use crate::process::{command, output, program, show, succeeds, watch};
 use crate::{Result, fetch, install, root};
 
 /// Node and npm from a Python wheel: for machines whose own Node is too old for the build tools (Debian 12 has 18).
@@ -87,7 +87,7 @@ impl Web {
 
     /// Every browser test. Some hand heads to the command line and back, so that is built first.
     pub fn test(&self, each: impl FnMut(&str)) -> Result<()> {
-        show(&mut cargo("build --package frostbert-cli"))?;
+        program("frostbert")?;
         watch(&mut self.run("node", ["web/test/run.mjs", "--no-build"]), each)
     }
 }

@@ -33,6 +33,7 @@ pub fn run(args: &Args) -> Result<()> {
     let options = args.embed.options()?;
     let texts = args.rows.texts(args.file.as_deref(), &args.text)?;
     let encoder = args.model.load()?;
+    let options = args.embed.length.suit(options, &encoder);
     let labels = encoder.classification_labels()?;
     let problem = encoder.problem_type();
     let report = encoder.classify_stream(texts.rows, &options, |text, row| {

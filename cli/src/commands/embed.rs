@@ -62,6 +62,7 @@ pub fn run(args: &Args) -> Result<()> {
     // The table is opened before the model is loaded: a wrong file name should not cost a minute.
     let texts = args.rows.texts(args.file.as_deref(), &args.text)?;
     let encoder = args.model.engine.load(&args.model.model)?;
+    let options = args.embed.length.suit(options, &encoder);
     let dim = encoder.dim(&options)?;
     let ranges = args.ranges.as_deref().map(read_ranges).transpose()?;
     let precision = args.precision;

@@ -37,6 +37,7 @@ pub fn run(args: &Args) -> Result<()> {
     let notes = parts.notes();
     let mut head = parts.into_head().map_err(|error| error.context(args.file.display()))?;
     let encoder = args.model.load()?;
+    let options = args.embed.length.suit(options, &encoder);
     let dim = encoder.dim(&options)?;
     if dim != head.dimension() {
         return Err(Error::input(format!(

@@ -38,6 +38,7 @@ pub fn run(args: &Args) -> Result<()> {
     let options = args.embed.options()?;
     let texts = args.rows.texts(args.file.as_deref(), &args.text)?.collect()?;
     let encoder = args.model.load()?;
+    let options = args.embed.length.suit(options, &encoder);
     if args.rows.pair {
         return Err(Error::input("rerank pairs the query with each document itself; leave --pair out"));
     }

@@ -36,6 +36,7 @@ pub fn run(args: &Args) -> Result<()> {
     let options = args.embed.options()?;
     let texts = args.rows.texts(args.file.as_deref(), &args.text)?;
     let encoder = args.model.load()?;
+    let options = args.embed.length.suit(options, &encoder);
     // Texts are told apart by an empty line, where there is more than one.
     let mut first = true;
     let report = encoder.tag_stream(texts.rows, args.aggregation, &options, |text, tagged| {

@@ -40,6 +40,7 @@ pub fn run(args: &Args) -> Result<()> {
     let options = args.embed.options()?;
     let texts = args.rows.texts(args.file.as_deref(), &args.text)?.rows;
     let encoder = args.model.load()?;
+    let options = args.embed.length.suit(options, &encoder);
     let layers = args.embed.layers.parse::<Layers>()?.resolve(encoder.config().layers)?;
     let request = TokenRequest {
         hidden_states: layers.clone(),

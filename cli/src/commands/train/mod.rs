@@ -30,6 +30,7 @@ pub fn run(args: &Args) -> Result<()> {
     let (data, test) = args.read()?;
 
     let encoder = args.model.load()?;
+    let options = args.embed.length.suit(options, &encoder);
     let cache = args.cache.open();
     let texts = data.len() + test.as_ref().map_or(0, |rows| rows.len());
     let mut progress = TrainingProgress::new(texts as u64, &encoder, &args.embed);
@@ -115,6 +116,7 @@ fn as_json(args: &Args, trained: &Trained) -> Value {
         "classes": record.names,
         "c": record.c,
         "train_rows": record.data.rows,
+        "truncated": record.data.truncated,
         "device": record.encoder.as_ref().map(|encoder| &encoder.device),
         "cross_validation": {
             "folds": args.folds,
