@@ -193,10 +193,7 @@ fn sentence_modules_are_read() {
         assert!(checkpoint.modules().unwrap().include_prompt);
     }
     let checkpoint = golden("sentence-cls");
-    assert_eq!(
-        checkpoint.embedding_request().modules[0].to_string(),
-        "2_Dense/linear: 48 to 20, bias, tanh"
-    );
+    assert_eq!(checkpoint.embedding_request().modules[0].to_string(), "2_Dense/linear: 48 to 20, bias, tanh");
     assert_eq!(checkpoint.weights().tensor("2_Dense/linear.weight", &[20, 48]).unwrap().len(), 960);
     let prompts = golden("sentence-max").modules().unwrap().clone();
     assert_eq!(prompts.default_prompt_name.as_deref(), Some("query"));

@@ -62,7 +62,7 @@ fn change(file: &Path, change: impl FnOnce(&mut Value)) {
 #[test]
 fn windows_of_short_models_overlap_by_less() {
     let texts = fixture("cases/window-misattributed/texts.txt");
-    for (command, model) in [("classify", "model"), ("tag", "tagger"), ("tokens", "model")] {
+    for (command, model) in [("classify", "model"), ("tag", "tagger")] {
         let model = fixture(&format!("cases/window-misattributed/{model}"));
         let given = |more: &[&str]| {
             let words = [command, "--model", &model, &texts, "--truncate", "window", "--max-tokens", "32"];

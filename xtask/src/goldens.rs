@@ -18,7 +18,7 @@ all-MiniLM-L6-v2 is the real model: 64 sentence embeddings, of which no coordina
 pub fn run() -> Result<()> {
     install::vulkan()?;
     let model = fetch::MODEL.fetch()?;
-    let frostbert = program("frostbert")?;
+    let frostbert = program("frostbert", "files")?;
     let goldens = root().join("tests/fixtures/goldens");
     let mut verify =
         command(&frostbert, ["verify", "--device", "cpu", "--also", "software", "--markdown", "--model"]);

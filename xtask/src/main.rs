@@ -69,7 +69,7 @@ fn main() -> ExitCode {
 
 /// `cargo xtask fuzz`.
 fn fuzz(words: &[&str]) -> Result<()> {
-    let program = process::program("frostbert-fuzz")?;
+    let program = process::program("frostbert-fuzz", "driver")?;
     process::show(process::command(program, ["run"]).args(words))
 }
 

@@ -23,10 +23,10 @@ pub fn cargo(words: &str) -> Command {
     command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), words.split_whitespace())
 }
 
-/// Builds a program of the workspace and gives its path. The selection of packages and features is that of the tests: with another,
-/// dependencies would be built a second time.
-pub fn program(name: &str) -> Result<PathBuf> {
-    show(cargo("build --workspace --exclude frostbert-web --all-features --bin").arg(name))?;
+/// Builds a program of the workspace, for one of its own tests, and gives its path. With another selection of packages and features
+/// than that of all tests, or without what only tests depend on, dependencies would be built a second time.
+pub fn program(name: &str, test: &str) -> Result<PathBuf> {
+    show(cargo("test --no-run --workspace --exclude frostbert-web --all-features --test").arg(test))?;
     let here = std::env::current_exe().map_err(|error| format!("cannot find the build folder: {error}"))?;
     Ok(here.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
 }

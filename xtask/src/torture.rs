@@ -127,7 +127,7 @@ struct Torture {
 
 impl Torture {
     fn new(seed: u64) -> Result<Self> {
-        let frostbert = program("frostbert")?;
+        let frostbert = program("frostbert", "files")?;
         let folder = root().join("target/torture");
         let _ = fs::remove_dir_all(&folder);
         let mut torture = Torture {

@@ -87,7 +87,7 @@ impl Web {
 
     /// Every browser test. Some hand heads to the command line and back, so that is built first.
     pub fn test(&self, each: impl FnMut(&str)) -> Result<()> {
-        program("frostbert")?;
+        program("frostbert", "files")?;
         watch(&mut self.run("node", ["web/test/run.mjs", "--no-build"]), each)
     }
 }
