@@ -26,7 +26,7 @@ fn main() -> frostbert::Result<()> {
         layers: vec![config.layers],
         mix: LayerMix::Concat,
         pooling: vec![Pooling::Mean],
-        dense: vec![],
+        modules: vec![],
         dimensions: None,
         normalize: true,
     };

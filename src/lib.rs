@@ -30,6 +30,7 @@ pub mod quantize;
 #[cfg(feature = "report")]
 pub mod report;
 pub mod text;
+pub mod vectors;
 pub mod workflow;
 
 pub use checkpoint::Checkpoint;

@@ -272,7 +272,7 @@ fn bert() -> Plan {
         layers: vec![1, 2],
         mix: LayerMix::Concat,
         pooling: vec![Pooling::Cls, Pooling::Mean],
-        dense: vec![],
+        modules: vec![],
         dimensions: None,
         normalize: true,
     };
@@ -500,7 +500,7 @@ fn plan_of(activation: Activation, head: HeadOutput, pooling: Pooling) -> Plan {
         layers: vec![2],
         mix: LayerMix::Concat,
         pooling: vec![pooling],
-        dense: vec![],
+        modules: vec![],
         dimensions: None,
         normalize: true,
     };

@@ -369,6 +369,28 @@ impl LabelArgs {
     }
 }
 
+impl LabelArgs {
+    /// Reads a table of labelled texts and, where a column is named, the slice of each row.
+    pub fn read_sliced(
+        &self,
+        file: &Path,
+        rows: &RowArgs,
+        by: Option<&str>,
+    ) -> Result<(Dataset, Option<Vec<String>>)> {
+        if by.is_some() && file == Path::new("-") {
+            return Err(Error::input(
+                "--by reads the table twice, which standard input cannot be; name a file",
+            ));
+        }
+        let data = self.read(file, rows, None, None)?;
+        let Some(by) = by else { return Ok((data, None)) };
+        let table = rows.open(file)?;
+        let selection = Selection { group: Some(by.to_owned()), ..rows.selection(table.columns()) };
+        let slices = table.rows(&selection)?.map(|row| Ok(row?.group.unwrap_or_default()));
+        Ok((data, Some(slices.collect::<Result<_>>()?)))
+    }
+}
+
 /// How texts become vectors.
 #[derive(Args, Clone, Debug, Default)]
 pub struct EmbedArgs {

@@ -26,8 +26,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    bench, cache, classify, devices, embed, evaluate, export, fetch, fill_mask, import_head, inspect,
-    next_sentence, predict, rerank, tag, tokens, train, verify,
+    bench, cache, classify, compare, dedupe, devices, drift, embed, evaluate, export, fetch, fill_mask,
+    import_head, inspect, next_sentence, predict, rerank, search, suggest, tag, tokens, train, verify,
 };
 
 /// BERT embeddings as WGSL compute shaders on any GPU, and a classifier of your own on top.
@@ -72,6 +72,16 @@ enum Command {
     Tag(tag::Args),
     /// Order documents by relevance to a query with a cross-encoder
     Rerank(rerank::Args),
+    /// Find the texts of a table that are nearest to a query
+    Search(Box<search::Args>),
+    /// Find texts that are nearly the same
+    Dedupe(Box<dedupe::Args>),
+    /// Choose which texts to label next
+    Suggest(Box<suggest::Args>),
+    /// Say whether new texts look different from earlier ones
+    Drift(Box<drift::Args>),
+    /// Compare two heads on the same labelled rows
+    Compare(Box<compare::Args>),
     /// Measure how fast a model is here: by length of text, one text, cold start, kernel by kernel
     Bench(bench::Args),
     /// Compare a device with what transformers computes, tensor by tensor
@@ -126,6 +136,11 @@ fn main() -> ExitCode {
         Command::Classify(args) => classify::run(&args),
         Command::Tag(args) => tag::run(&args),
         Command::Rerank(args) => rerank::run(&args),
+        Command::Search(args) => search::run(&args),
+        Command::Dedupe(args) => dedupe::run(&args),
+        Command::Suggest(args) => suggest::run(&args),
+        Command::Drift(args) => drift::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Verify(args) => verify::run(&args),
     };

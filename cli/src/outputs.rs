@@ -34,6 +34,8 @@ pub enum Content {
     Card,
     /// A table of rows whose label is likely wrong.
     LabelErrors,
+    /// A CSV table with these columns in front.
+    Table(&'static str),
     /// The state of a training that goes on from it; whoever reads it says what is wrong with another file.
     TrainingState,
 }
@@ -181,6 +183,7 @@ impl Content {
             Content::Page => "a page",
             Content::Card => "a model card",
             Content::LabelErrors => "a table of label errors",
+            Content::Table(_) => "a table of the same columns",
             Content::TrainingState => "the state of a training",
         }
     }
@@ -219,6 +222,7 @@ impl Content {
             Content::Page => holds(&head, "name=\"generator\" content=\"frostbert "),
             Content::Card => holds(&head, "tags: [\"frostbert\""),
             Content::LabelErrors => begins("row,label,probability,suggested,"),
+            Content::Table(columns) => begins(columns),
             Content::TrainingState => true,
         }
     }

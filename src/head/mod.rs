@@ -28,6 +28,7 @@ pub use measure::label_issues::{LabelIssue, label_issues};
 pub use measure::metrics::{
     ClassMetrics, ClassRow, Estimate, LabelMetrics, Metrics, ValueMetrics, average_precision, roc_auc,
 };
+pub use measure::paired::{Comparison, MeasureDifference, RightCounts, Slice, compare};
 pub use measure::warnings::{Warning, check_data, check_predictions};
 pub use model::decision::Decision;
 pub use model::encoder_binding::EncoderBinding;

@@ -5,6 +5,7 @@
 
 mod binding;
 mod classifier;
+mod compare;
 mod dataset;
 mod embed;
 mod evaluate;

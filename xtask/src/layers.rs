@@ -38,6 +38,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("head", &["error", "platform"]),
+    ("vectors", &["error", "platform", "head"]),
     (
         "workflow",
         &[
@@ -55,6 +56,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "data",
             "encoder",
             "head",
+            "vectors",
         ],
     ),
     ("report", &["error", "platform", "head", "workflow"]),

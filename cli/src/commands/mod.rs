@@ -3,7 +3,10 @@
 pub mod bench;
 pub mod cache;
 pub mod classify;
+pub mod compare;
+pub mod dedupe;
 pub mod devices;
+pub mod drift;
 pub mod embed;
 pub mod evaluate;
 pub mod export;
@@ -14,9 +17,12 @@ pub mod inspect;
 pub mod next_sentence;
 pub mod predict;
 pub mod rerank;
+pub mod search;
+pub mod suggest;
 pub mod tag;
 pub mod tokens;
 pub mod train;
+pub mod vectors;
 pub mod verify;
 
 use std::io::Write;

@@ -4,5 +4,6 @@ pub(crate) mod calibration;
 pub(crate) mod curves;
 pub(crate) mod label_issues;
 pub(crate) mod metrics;
+pub(crate) mod paired;
 pub(crate) mod thresholds;
 pub(crate) mod warnings;

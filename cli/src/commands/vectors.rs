@@ -1,0 +1,133 @@
+//! What the commands that compare vectors share.
+
+use std::path::Path;
+
+use frostbert::cache::BestEffort;
+use frostbert::head::{Head, Matrix};
+use frostbert::workflow::EmbedRun;
+use frostbert::{Classifier, EmbedOptions, Encoder, Error, Result, Text};
+
+use crate::args::{EmbedArgs, EngineArgs, RowArgs};
+use crate::progress::EncodeBar;
+use crate::terminal::cell;
+
+/// A head with its encoder, or a model alone.
+#[derive(clap::Args, Clone, Debug)]
+pub struct SourceArgs {
+    /// Head file, as `frostbert train` wrote it: texts are embedded as it was trained
+    #[arg(long, value_name = "FILE", required_unless_present = "model")]
+    pub head: Option<std::path::PathBuf>,
+    /// Checkpoint folder, or a hub id [default: the head's]
+    #[arg(long, value_name = "FOLDER|ID")]
+    pub model: Option<String>,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    #[command(flatten)]
+    pub embed: EmbedArgs,
+}
+
+/// What embeds the texts.
+pub enum Source {
+    /// A model, and how.
+    Model(Box<Encoder>, Box<EmbedOptions>),
+    /// A head's encoder, as the head was trained.
+    Head(Box<Classifier>),
+}
+
+impl SourceArgs {
+    /// Loads the model, and the head if there is one.
+    pub fn load(&self) -> Result<Source> {
+        let Some(path) = &self.head else {
+            let model = self.model.as_deref().unwrap_or_default();
+            let options = self.embed.options()?;
+            let encoder = self.engine.load(model)?;
+            let options = self.embed.length.suit(options, &encoder);
+            return Ok(Source::Model(Box::new(encoder), Box::new(options)));
+        };
+        let head = Head::load(path)?;
+        let Some(model) = self.model.clone().or_else(|| head.record.model_location.clone()) else {
+            return Err(Error::input(format!(
+                "{} does not say where its encoder is; name it with --model",
+                path.display()
+            )));
+        };
+        let classifier = Classifier::new(self.engine.load(&model)?, head);
+        Ok(Source::Head(Box::new(classifier.map_err(|error| error.context(path.display()))?)))
+    }
+}
+
+impl Source {
+    /// The head, if there is one.
+    pub fn head(&self) -> Option<&Head> {
+        match self {
+            Source::Model(..) => None,
+            Source::Head(classifier) => Some(classifier.head()),
+        }
+    }
+
+    fn parts(&self) -> (&Encoder, &EmbedOptions) {
+        match self {
+            Source::Model(encoder, options) => (encoder, options),
+            Source::Head(classifier) => (classifier.encoder(), classifier.options()),
+        }
+    }
+
+    /// One row for each text.
+    pub fn embed(&self, texts: &[Text], what: &str, cache: &BestEffort) -> Result<Matrix<'static>> {
+        let (encoder, options) = self.parts();
+        embed(encoder, options, texts, what, cache)
+    }
+}
+
+/// One row for each text, through the cache, with a bar, and a word about those that were cut.
+pub fn embed(
+    encoder: &Encoder,
+    options: &EmbedOptions,
+    texts: &[Text],
+    what: &str,
+    cache: &BestEffort,
+) -> Result<Matrix<'static>> {
+    let bar = EncodeBar::new(Some(texts.len() as u64), what);
+    let found = encoder.embed_cached(texts.iter().cloned(), &bar.attach(options.clone()), cache);
+    bar.finish();
+    let embeddings = found?.embeddings;
+    let cut = embeddings.truncated.iter().filter(|cut| **cut).count();
+    if cut > 0 {
+        eprintln!("warning: {cut} of {} texts are longer than the model takes and were cut", texts.len());
+    }
+    Matrix::new(embeddings.len(), embeddings.dim, embeddings.values)
+}
+
+/// The texts of a table, and the number of each row in it.
+pub fn read(rows: &RowArgs, file: &Path) -> Result<(Vec<Text>, Vec<u64>)> {
+    let table = rows.open(file)?;
+    let selection = rows.selection(table.columns());
+    let (mut texts, mut numbers) = (Vec::new(), Vec::new());
+    for row in table.rows(&selection)? {
+        let row = row?;
+        numbers.push(row.number);
+        texts.push(Text { first: row.text, second: row.pair });
+    }
+    if texts.is_empty() {
+        return Err(Error::input(format!(
+            "{}: there is no text in it, or the filters leave none",
+            file.display()
+        )));
+    }
+    Ok((texts, numbers))
+}
+
+/// The start of a text, for a line of a terminal.
+pub fn shown(text: &Text) -> String {
+    const CHARS: usize = 80;
+    let whole = cell(&text.first);
+    match whole.char_indices().nth(CHARS) {
+        Some((at, _)) => format!("{}…", &whole[..at]),
+        None => whole.into_owned(),
+    }
+}
+
+/// A run through this cache, with a bar's progress.
+pub fn run<'a>(cache: &'a BestEffort, bar: &EncodeBar) -> EmbedRun<'a> {
+    EmbedRun::default().cache(cache).progress(bar.progress())
+}
