@@ -502,9 +502,10 @@ fn labels(input: &[u8]) {
     }
 }
 
-/// The values of options.
+/// The values of options. No system passes longer ones than Linux does (MAX_ARG_STRLEN).
 fn arguments(input: &[u8]) {
-    let text = String::from_utf8_lossy(input);
+    const LONGEST: usize = 128 << 10;
+    let text = String::from_utf8_lossy(&input[..input.len().min(LONGEST)]);
     let _ = text.parse::<Device>();
     let _ = text.parse::<Dtype>();
     let _ = text.parse::<Layers>();
