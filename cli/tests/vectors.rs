@@ -213,3 +213,31 @@ fn compare_says_which_head_is_better_and_where() {
         .stderr(contains("label"));
     work.run(&[&words[..5], &["--by", "nope"]].concat()).code(1).stderr(contains("nope"));
 }
+
+#[test]
+fn a_head_that_is_told_to_be_cautious_stays_so_in_its_file() {
+    let work = Work::new();
+    // A fifth of the labels is wrong, so that nothing is certain.
+    let mut table = String::from("text,label\n");
+    for row in 0..300 {
+        let good = row % 2 == 0;
+        let words = if good { "a brilliant wonderful film" } else { "terrible boring plot" };
+        table += &format!("{words} number {row},{}\n", if good == (row % 5 != 0) { "good" } else { "bad" });
+    }
+    let (table, head) = (work.write("noisy.csv", &table), work.name("head.safetensors"));
+    let train = ["train", "--model", &model(), &table, "--label-column", "label", "--out", &head, "--c", "1"];
+    let told = ["--conformal", "0.9", "--abstain-precision", "0.7"];
+    work.run(&[&train[..], &told].concat()).success().stdout(
+        contains("sets hold the right class 90 % of the time").and(contains("decides what it is at least")),
+    );
+    let found = work.lines(&["predict", "--head", &head, "--text", "a brilliant wonderful film", "--json"]);
+    let set = found[0]["set"].as_array().unwrap();
+    assert!(!set.is_empty() && found[0]["label"] == "good", "{}", found[0]);
+    // What is asked for on the command line comes before what the head was trained to do.
+    let unsure = ["predict", "--head", &head, "--text", "film", "--json", "--abstain", "0.999"];
+    assert_eq!(work.lines(&unsure)[0]["label"], Value::Null);
+    work.run(&[&train[..], &["--abstain-precision", "0.99"]].concat())
+        .code(1)
+        .stderr(contains("cannot be promised"));
+    work.run(&[&train[..], &["--conformal", "1"]].concat()).code(1).stderr(contains("below 1"));
+}

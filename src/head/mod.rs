@@ -23,6 +23,7 @@ pub use data::matrix::Matrix;
 pub use data::split::{Folds, Split, train_test_split};
 pub use data::targets::{Problem, Targets, TrainData};
 pub use measure::calibration::Calibration;
+pub use measure::caution::{Abstain, Caution, CautionOptions, Conformal};
 pub use measure::curves::{ReliabilityBin, precision_recall_curve, reliability, roc_curve, thin};
 pub use measure::label_issues::{LabelIssue, label_issues};
 pub use measure::metrics::{

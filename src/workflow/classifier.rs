@@ -33,6 +33,9 @@ pub struct Prediction {
     pub decision: Decision,
     /// Probability of each class or label (of a regression: the value), in the order of [`Head::names`].
     pub probabilities: Vec<f64>,
+    /// Classes of which one is right at the rate that the head was trained for, likeliest first; none unless the head has
+    /// [conformal sets](crate::head::Conformal).
+    pub set: Option<Vec<usize>>,
     /// Tokens of the text before truncation.
     pub tokens: u32,
     /// Whether the text was cut.
@@ -110,6 +113,7 @@ impl Classifier {
             .zip(embeddings.tokens.iter().zip(&embeddings.truncated))
             .map(|(row, (tokens, truncated))| Prediction {
                 decision: self.head.decide(row, abstain),
+                set: self.head.caution().conformal.map(|sets| sets.set(row)),
                 probabilities: row.to_vec(),
                 tokens: *tokens,
                 truncated: *truncated,

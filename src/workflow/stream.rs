@@ -13,7 +13,7 @@ use super::row_file::{RowWriter, row_file};
 use super::train::{Event, Trainer, record_of};
 use crate::encoder::{EmbedOptions, Encoder, Text};
 use crate::error::{Error, Result};
-use crate::head::{CalibrationKind, Head, Kind, Metrics, StreamRows};
+use crate::head::{CalibrationKind, CautionOptions, Head, Kind, Metrics, StreamRows};
 
 /// Texts embedded at a time.
 const CHUNK: usize = 4096;
@@ -115,6 +115,9 @@ impl Trainer<'_> {
         }
         if self.fit.head.calibration != CalibrationKind::None {
             return no("--calibrate needs out-of-fold predictions", "leave it out");
+        }
+        if self.fit.caution != CautionOptions::default() {
+            return no("--abstain-precision and --conformal need out-of-fold predictions", "leave them out");
         }
         if self.fit.details {
             return no("--report needs out-of-fold predictions", "leave it out");

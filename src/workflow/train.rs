@@ -10,8 +10,8 @@ use crate::cache::BestEffort;
 use crate::encoder::{EmbedOptions, Encoder, Layers, Text};
 use crate::error::{Error, Result};
 use crate::head::{
-    Head, Kind, Matrix, Metrics, Progress, Strength, Targets, TrainOptions, Training, Warning, baselines,
-    check_data, check_predictions, label_issues, learning_curve,
+    CautionOptions, Head, Kind, Matrix, Metrics, Progress, Strength, Targets, TrainOptions, Training,
+    Warning, baselines, check_data, check_predictions, label_issues, learning_curve,
 };
 use crate::model::{LayerMix, Pooling};
 use crate::platform::entry;
@@ -72,6 +72,8 @@ pub struct FitSettings {
     pub baselines: bool,
     /// What a report shows beyond measures: a learning curve of linear heads, and the tokens' shares in what is mistaken.
     pub details: bool,
+    /// What the head does when it is unsure. The default decides always.
+    pub caution: CautionOptions,
 }
 
 impl Default for FitSettings {
@@ -81,6 +83,7 @@ impl Default for FitSettings {
             layers: None,
             baselines: true,
             details: false,
+            caution: CautionOptions::default(),
         }
     }
 }
@@ -150,6 +153,12 @@ impl<'a> Trainer<'a> {
         self
     }
 
+    /// What the head does when it is unsure, chosen on out-of-fold predictions. Without this, it decides always.
+    pub fn caution(mut self, options: CautionOptions) -> Self {
+        self.fit.caution = options;
+        self
+    }
+
     entry! {
         /// Trains a head and measures it.
         ///
@@ -164,6 +173,7 @@ impl<'a> Trainer<'a> {
         data: &Dataset,
         watch: &mut dyn FnMut(Event<'_>),
     ) -> Result<Trained> {
+        self.fit.caution.check(&data.targets)?;
         let (train, held_out) = self.partition(data)?;
         let (mut options, layers) = self.embed_options()?;
         let texts = train.texts.iter().chain(held_out.iter().flat_map(|rows| &rows.texts)).cloned();
@@ -277,6 +287,7 @@ pub fn train_embedded(
         Some(layers) => Head::train_on_layers(&rows.train_data(), layers, &settings.head, progress)?,
         None => Head::train(&rows.train_data(), &settings.head, progress)?,
     };
+    training.be_cautious(&rows.train_data(), settings.caution)?;
     if let (Some(choice), Some(layers)) = (&training.layers, settings.layers) {
         let columns = choice.columns(rows.embeddings.columns() / layers);
         rows.keep_columns(&columns);

@@ -201,6 +201,10 @@ export interface Prediction {
   /** By label, in the head's order; they sum to 1. */
   probabilities: number[];
   tokens: number;
+  /** Present and true where the head was trained to leave this undecided; `label` is then the likeliest one. */
+  undecided?: true;
+  /** Names of which one is right at the rate that the head was trained for (`train --conformal`). */
+  set?: string[];
   truncated: boolean;
   /** With `explain`: each token's share in the logit of the predicted class, special tokens left out. */
   shares?: TokenShare[];

@@ -29,7 +29,7 @@ pub struct Args {
     /// Take embeddings from the embedding cache, and leave new ones in it
     #[arg(long)]
     cache: bool,
-    /// Leave undecided what is less sure than this probability
+    /// Leave undecided what is less sure than this probability [default: as the head was trained, see train --abstain-precision]
     #[arg(long, value_name = "P", value_parser = share)]
     abstain: Option<f64>,
     /// Say what each token adds to the answer's logit (linear heads over mean pooling). Where embeddings are scaled to unit
@@ -129,6 +129,9 @@ fn as_json(answer: &Answer, names: &[String]) -> Value {
     if !matches!(prediction.decision, Decision::Value(_)) {
         object["probabilities"] = Value::Object(probabilities);
     }
+    if let Some(set) = &prediction.set {
+        object["set"] = set.iter().map(|class| json!(names[*class])).collect();
+    }
     if let Some(explanation) = &answer.explanation {
         object["explanation"] = json!(explanation);
     }
@@ -159,5 +162,9 @@ fn line(answer: &Answer, names: &[String], problem: Problem) -> String {
         .map(|class| format!("{} {:.4}", cell(&names[*class]), prediction.probabilities[*class]))
         .collect();
     let cut = if prediction.truncated { "  (cut)" } else { "" };
-    format!("{decided}\t{}{cut}\t{text}\n", probabilities.join("  "))
+    let set = prediction.set.as_ref().map_or(String::new(), |set| {
+        let set: Vec<_> = set.iter().map(|class| cell(&names[*class])).collect();
+        format!("  one of {{{}}}", set.join(", "))
+    });
+    format!("{decided}\t{}{set}{cut}\t{text}\n", probabilities.join("  "))
 }

@@ -1,6 +1,7 @@
 //! How good a head is: metrics, curves, calibration, and what looks wrong with the labels.
 
 pub(crate) mod calibration;
+pub(crate) mod caution;
 pub(crate) mod curves;
 pub(crate) mod label_issues;
 pub(crate) mod metrics;

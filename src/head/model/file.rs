@@ -18,6 +18,7 @@ use crate::head::data::targets::Problem;
 use crate::head::linear::design::Linear;
 use crate::head::linear::standardise::Standardisation;
 use crate::head::measure::calibration::Calibration;
+use crate::head::measure::caution::Caution;
 use crate::head::mlp::network as mlp;
 use crate::head::mlp::network::Mlp;
 use crate::head::options::CalibrationKind;
@@ -28,8 +29,9 @@ use crate::platform::disk;
 
 /// Version of the format that this code writes. Older ones are read; newer ones are refused.
 ///
-/// Version 2 added the checksum, which it must have, and one-versus-rest probabilities.
-pub const FORMAT_VERSION: u32 = 2;
+/// Version 2 added the checksum, which it must have, and one-versus-rest probabilities. Version 3 added what a head does when it is unsure; heads
+/// that do nothing then are still written as version 2, which older programs read.
+pub const FORMAT_VERSION: u32 = 3;
 
 /// Key of the record in the file's metadata.
 const RECORD: &str = "frostbert_head";
@@ -47,6 +49,8 @@ struct Header {
     calibration: CalibrationKind,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     one_vs_rest: bool,
+    #[serde(default, skip_serializing_if = "Caution::is_none")]
+    caution: Caution,
     #[serde(default)]
     shape: Shape,
     #[serde(flatten)]
@@ -114,6 +118,9 @@ impl Header {
         if self.one_vs_rest && (self.problem != Problem::SingleLabel || names == 2) {
             return Err(damaged("one-versus-rest probabilities need three or more classes".into()));
         }
+        if !self.caution.is_sound() || (!self.caution.is_none() && self.problem != Problem::SingleLabel) {
+            return Err(damaged("what it does when it is unsure does not go with its problem".into()));
+        }
         Ok(())
     }
 }
@@ -139,7 +146,7 @@ impl Head {
 
     fn written(&self) -> Result<Vec<u8>> {
         let header = Header {
-            format_version: FORMAT_VERSION,
+            format_version: if self.caution.is_none() { 2 } else { FORMAT_VERSION },
             written_by: env!("CARGO_PKG_VERSION").into(),
             kind: self.kind().into(),
             problem: self.problem,
@@ -147,6 +154,7 @@ impl Head {
             dimension: self.dimension,
             calibration: self.calibration.kind,
             one_vs_rest: self.one_vs_rest,
+            caution: self.caution,
             shape: match &self.model {
                 Model::Linear(_) => Shape::default(),
                 Model::Mlp(mlp) => Shape {
@@ -326,6 +334,7 @@ impl Head {
             calibration,
             thresholds,
             one_vs_rest: header.one_vs_rest,
+            caution: header.caution,
             record: header.record,
         })
     }

@@ -11,6 +11,7 @@ use crate::head::data::targets::Problem;
 use crate::head::linear::design::Linear;
 use crate::head::linear::standardise::Standardisation;
 use crate::head::measure::calibration::Calibration;
+use crate::head::measure::caution::Caution;
 use crate::head::measure::metrics::{Estimate, Metrics, argmax};
 use crate::head::mlp::network::Mlp;
 use crate::head::numeric::dense;
@@ -32,6 +33,8 @@ pub struct Head {
     pub(crate) thresholds: Vec<f64>,
     /// Whether classes were learnt one against the rest: probabilities are then sigmoids scaled to a sum of one, not a softmax.
     pub(crate) one_vs_rest: bool,
+    /// What it does when it is unsure.
+    pub(crate) caution: Caution,
     /// What is kept about the head's making.
     pub record: Record,
 }
@@ -139,6 +142,7 @@ impl Head {
             standardisation,
             model,
             one_vs_rest: false,
+            caution: Caution::default(),
             record,
         }
     }
@@ -194,6 +198,11 @@ impl Head {
     /// Thresholds of each label; empty unless multi-label.
     pub fn thresholds(&self) -> &[f64] {
         &self.thresholds
+    }
+
+    /// What it does when it is unsure, unless told otherwise.
+    pub fn caution(&self) -> &Caution {
+        &self.caution
     }
 
     /// Coefficients `[outputs, dimension]` and intercepts `[outputs]` on embeddings as they are, standardisation
@@ -258,8 +267,8 @@ impl Head {
         })
     }
 
-    /// What the probabilities of one row (of [`predict_proba`](Self::predict_proba)) say; with `abstain`, a class
-    /// less likely than that is withheld.
+    /// What the probabilities of one row (of [`predict_proba`](Self::predict_proba)) say; a class less likely than `abstain` is
+    /// withheld, by default than what the head was [trained to withhold](Caution::abstain).
     ///
     /// # Panics
     /// When there is not one probability a name.
@@ -274,6 +283,7 @@ impl Head {
             Problem::SingleLabel => {
                 let class = argmax(probabilities);
                 let probability = probabilities[class];
+                let abstain = abstain.or(self.caution.abstain.map(|rule| rule.below));
                 if abstain.is_some_and(|least| !(probability >= least)) {
                     Decision::Abstained { class, probability }
                 } else {

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::head::data::targets::Problem;
 use crate::head::data::targets::TrainData;
 use crate::head::linear::objective::Tolerance;
+use crate::head::measure::caution::{Caution, CautionOptions};
 use crate::head::measure::metrics::Estimate;
 use crate::head::mlp::checkpoint as mlp_checkpoint;
 use crate::head::model::head::{Head, Record};
@@ -40,6 +41,25 @@ pub struct Choice {
     pub scores: Vec<(&'static str, Estimate)>,
     /// Why the one chosen was.
     pub reason: String,
+}
+
+impl Training {
+    /// Tells the head what to do when it is unsure, chosen on the out-of-fold predictions.
+    ///
+    /// # Errors
+    /// The input: nothing was cross-validated, the targets are not one class a row, or what was asked for cannot be promised.
+    pub fn be_cautious(&mut self, data: &TrainData, options: CautionOptions) -> Result<()> {
+        if options == CautionOptions::default() {
+            return Ok(());
+        }
+        let Some(folds) = &self.cross_validation else {
+            return Err(Error::input(
+                "choosing when to be unsure needs out-of-fold predictions; cross-validate the head",
+            ));
+        };
+        self.head.caution = Caution::choose(&data.targets, &folds.predictions, options)?;
+        Ok(())
+    }
 }
 
 impl Head {

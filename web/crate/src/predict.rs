@@ -16,6 +16,12 @@ use crate::head::WebHead;
 struct Prediction {
     label: String,
     probabilities: Vec<f64>,
+    /// Whether the head was trained to leave this undecided; the label is then the likeliest one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    undecided: bool,
+    /// Names of which one is right at the rate that the head was trained for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set: Option<Vec<String>>,
     tokens: u32,
     truncated: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +64,9 @@ async fn predict(
     let mut explained = explained.into_iter();
     let names = head.names();
     let row_of = |(at, row): (usize, &[f64])| {
-        let label = match head.decide(row, None) {
+        let decision = head.decide(row, None);
+        let undecided = matches!(decision, Decision::Abstained { .. });
+        let label = match decision {
             Decision::Class { class, .. } | Decision::Abstained { class, .. } => names[class].clone(),
             Decision::Labels(labels) => {
                 labels.iter().map(|label| names[*label].as_str()).collect::<Vec<_>>().join(", ")
@@ -68,6 +76,11 @@ async fn predict(
         Prediction {
             label,
             probabilities: row.to_vec(),
+            undecided,
+            set: head
+                .caution()
+                .conformal
+                .map(|sets| sets.set(row).into_iter().map(|class| names[class].clone()).collect()),
             tokens: embeddings.tokens[at],
             truncated: embeddings.truncated[at],
             shares: explained.next().map(|explained| shares(&texts[at], explained)),

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use frostbert::head::{CalibrationKind, ClassWeight, Folds, Kind, SelectBy, Strength, TrainOptions};
+use frostbert::head::{
+    CalibrationKind, CautionOptions, ClassWeight, Folds, Kind, SelectBy, Strength, TrainOptions,
+};
 use frostbert::workflow::Dataset;
 use frostbert::{EmbedOptions, Result};
 
@@ -65,6 +67,12 @@ pub struct Args {
     /// Calibrate the probabilities on out-of-fold predictions
     #[arg(long, value_enum, default_value_t = CalibrateArg::None)]
     calibrate: CalibrateArg,
+    /// Decide only where decisions are right at this rate, by out-of-fold predictions: the head leaves the others undecided
+    #[arg(long, value_name = "PRECISION", value_parser = share)]
+    abstain_precision: Option<f64>,
+    /// Name, beside the class, every class that may be right: sets that hold the right one at this rate
+    #[arg(long, value_name = "COVERAGE", value_parser = share)]
+    conformal: Option<f64>,
     /// Keep an MLP's state here after every epoch of its last fit, and go on from it when it is there
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
@@ -192,6 +200,11 @@ impl Args {
             },
             ..TrainOptions::default()
         }
+    }
+
+    /// What the head does when it is unsure.
+    pub fn caution(&self) -> CautionOptions {
+        CautionOptions { abstain_precision: self.abstain_precision, conformal: self.conformal }
     }
 
     /// How rows are embedded; of `--layers auto`, all but the layers, which are chosen then.

@@ -44,6 +44,7 @@ pub fn run(args: &Args) -> Result<()> {
             None => HoldOut::Share(args.test_fraction),
         })
         .head(args.train_options())
+        .caution(args.caution())
         .choose_layers(args.chooses_layers())
         .baselines(!args.no_baselines)
         .details(args.report.is_some());
@@ -115,6 +116,7 @@ fn as_json(args: &Args, trained: &Trained) -> Value {
         "kind": record.settings.kind.name(),
         "classes": record.names,
         "c": record.c,
+        "caution": trained.head.caution(),
         "train_rows": record.data.rows,
         "truncated": record.data.truncated,
         "device": record.encoder.as_ref().map(|encoder| &encoder.device),
@@ -138,6 +140,22 @@ fn as_text(args: &Args, trained: &Trained) -> Result<String> {
     if issues > 0 && args.label_errors.is_none() {
         text += &format!(
             "\n{issues} rows have a label that is likely wrong; --label-errors FILE.csv lists them\n"
+        );
+    }
+    if let Some(rule) = trained.head.caution().abstain {
+        text += &format!(
+            "\ndecides what it is at least {:.3} sure of: {:.1} % of out-of-fold rows, {:.1} % of them right\n",
+            rule.below,
+            100.0 * rule.coverage,
+            100.0 * rule.reached
+        );
+    }
+    if let Some(sets) = trained.head.caution().conformal {
+        text += &format!(
+            "\nsets hold the right class {} % of the time: every class of at least {:.3}, {:.2} classes on average\n",
+            100.0 * sets.coverage,
+            sets.at_least,
+            sets.mean_size
         );
     }
     text += &format!("\nhead written to {}\n", args.out.display());
