@@ -22,7 +22,7 @@ use crate::process::{Watch, work};
 use crate::texts::texts;
 
 /// An encoder of the process that opened it.
-#[pyclass(frozen)]
+#[pyclass(frozen, module = "frostbert._native")]
 pub(crate) struct NativeEncoder {
     encoder: Arc<Encoder>,
     process: u32,

@@ -17,7 +17,7 @@ use crate::process::{Watch, work};
 use crate::texts;
 
 /// A trained head.
-#[pyclass(frozen)]
+#[pyclass(frozen, module = "frostbert._native")]
 pub(crate) struct NativeHead {
     pub(crate) head: Head,
 }

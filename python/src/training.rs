@@ -17,7 +17,7 @@ use crate::process::{Watch, work};
 use crate::texts::{self, texts};
 
 /// A finished training.
-#[pyclass(frozen)]
+#[pyclass(frozen, module = "frostbert._native")]
 pub(crate) struct NativeTrained {
     trained: Trained,
 }

@@ -87,3 +87,9 @@ def cli():
         return done.stdout
 
     return run
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The line that `cargo xtask test` sums up."""
+    counts = {name: len(terminalreporter.stats.get(name, [])) for name in ("passed", "failed", "error")}
+    print(f"test result: {counts['passed']} passed; {counts['failed'] + counts['error']} failed;")

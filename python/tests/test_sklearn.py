@@ -20,8 +20,7 @@ from frostbert import Encoder, FrostbertVectorizer, HeadClassifier, HeadRegresso
 
 
 @parametrize_with_checks([
-    HeadClassifier(), HeadClassifier("centroid"), HeadClassifier("linear", standardize=True, class_weight="balanced"),
-    HeadRegressor(),
+    HeadClassifier(), HeadClassifier(standardize=True, class_weight="balanced"), HeadRegressor(),
 ])
 def test_scikit_learns_checks(estimator, check) -> None:
     check(estimator)
@@ -36,8 +35,8 @@ def rows(encoder: Encoder, reviews) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("C", [0.1, 1.0, 30.0])
 def test_the_optimum_is_that_of_scikit_learn(rows, C: float) -> None:
     X, y = rows
-    ours, theirs = HeadClassifier(C=C).fit(X, y), LogisticRegression(C=C, tol=1e-10, max_iter=10_000).fit(X, y)
-    np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=2e-4 * np.abs(theirs.coef_).max())
+    ours, theirs = HeadClassifier(C=C).fit(X, y), LogisticRegression(C=C, tol=1e-10, max_iter=10_000).fit(X.astype(float), y)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-4 * np.abs(theirs.coef_).max())
     np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-4)
     numbers = np.arange(len(y), dtype=float)
     ridge = Ridge(alpha=1 / C).fit(X.astype(float), numbers)
@@ -47,7 +46,7 @@ def test_the_optimum_is_that_of_scikit_learn(rows, C: float) -> None:
 @pytest.mark.parametrize("kind", ["linear", "elastic", "mlp", "centroid", "neighbours", "auto"])
 def test_every_kind_learns_and_pickles(rows, kind: str, tmp_path: pathlib.Path) -> None:
     X, y = rows
-    head = HeadClassifier(kind, C="auto" if kind == "auto" else 1.0, mlp={"epochs": 3, "hidden": [16]} if kind == "mlp" else None).fit(X, y)
+    head = HeadClassifier(kind, C="auto" if kind == "auto" else 1.0, mlp={"epochs": 40, "hidden": [16]} if kind == "mlp" else None).fit(X, y)
     assert head.score(X, y) > 0.6
     assert np.array_equal(pickle.loads(pickle.dumps(head)).predict_proba(X), head.predict_proba(X))
     head.save(tmp_path / "head.safetensors")
@@ -58,14 +57,14 @@ def test_wrong_options_are_told(rows) -> None:
     for options in (
         {"kind": "forest"}, {"C": -1}, {"C": "much"}, {"C": True}, {"calibrate": "isotonic"}, {"mlp": {"epochs": 3}},
         {"kind": "mlp", "mlp": {"depth": 3}}, {"kind": "elastic", "l1_ratio": 2}, {"kind": "neighbours", "n_neighbors": 0},
-        {"class_weight": "heavy"}, {"select_by": "luck"}, {"tol": 0}, {"C": "auto", "cv": 1}, {"C": float("nan")},
+        {"class_weight": "heavy"}, {"select_by": "luck"}, {"tol": 0}, {"C": "auto", "folds": 1}, {"C": float("nan")},
     ):
         with pytest.raises(ValueError):
             HeadClassifier(**options).fit(X, y)
     for wrong in (np.full(len(y), "a"), [None] * len(y), y[:-1], np.linspace(0, 1, len(y)), np.where(np.arange(len(y)) % 2, np.nan, 1.0)):
         with pytest.raises((ValueError, TypeError)):
             HeadClassifier().fit(X, wrong)
-    with pytest.raises(ValueError, match="same name"):
+    with pytest.raises(ValueError):
         HeadClassifier().fit(X[:4], np.array([1, "1", 1, "1"], object))
 
 
@@ -139,17 +138,17 @@ def test_joblib_processes(model: str, reviews) -> None:
 @pytest.fixture(scope="module")
 def classifier(model: str, reviews) -> TextClassifier:
     texts, labels = reviews
-    return TextClassifier(model, device="cpu", cv=3, random_state=7).fit(texts, labels)
+    return TextClassifier(model, device="cpu", folds=3, random_state=7).fit(texts, labels)
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({}, []),
-        ({"calibrate": "temperature", "cv": 3, "test_fraction": 0.25, "random_state": 5, "class_weight": "balanced"},
+        ({"calibrate": "temperature", "folds": 3, "test_fraction": 0.25, "random_state": 5, "class_weight": "balanced"},
          ["--calibrate", "temperature", "--folds", "3", "--test-fraction", "0.25", "--seed", "5", "--class-weight", "balanced"]),
-        ({"kind": "mlp", "mlp": {"epochs": 2, "hidden": [8]}, "cv": 2}, ["--head", "mlp", "--epochs", "2", "--hidden", "8", "--folds", "2"]),
-        ({"layers": "auto", "cv": 2, "C": 1.0}, ["--layers", "auto", "--folds", "2", "--c", "1"]),
+        ({"kind": "mlp", "mlp": {"epochs": 2, "hidden": [8]}, "folds": 2}, ["--head", "mlp", "--epochs", "2", "--hidden", "8", "--folds", "2"]),
+        ({"layers": "auto", "folds": 2, "C": 1.0}, ["--layers", "auto", "--folds", "2", "--c", "1"]),
         ({"layers": [4, 6], "pooling": ["cls", "mean"], "normalize": True}, ["--layers", "4,6", "--pooling", "cls,mean", "--normalize"]),
     ],
 )
@@ -202,7 +201,7 @@ def test_labels_of_every_kind(model: str, reviews) -> None:
 
     texts, labels = reviews
     texts, labels = texts[::4], labels[::4]
-    fit = lambda y, **options: TextClassifier(model, device="cpu", cv=2, C=1.0, details=False, **options).fit(texts, y)
+    fit = lambda y, **options: TextClassifier(model, device="cpu", folds=2, C=1.0, details=False, **options).fit(texts, y)
     assert fit([int(label) for label in labels]).predict(texts[:2]).dtype.kind == "i"
     assert fit([label == "1" for label in labels]).classes_.dtype == bool
     assert fit(pandas.Series(labels, dtype="category")).predict(texts[:1])[0] in ("0", "1")
@@ -238,7 +237,7 @@ def test_what_is_not_fitted_or_not_there(model: str, tmp_path: pathlib.Path, cla
         TextClassifier.load(tmp_path / "damaged.safetensors")
     classifier.save(tmp_path / "head.safetensors")
     golden = pathlib.Path(__file__).resolve().parents[2] / "tests/fixtures/goldens/bert-act-relu"
-    with pytest.raises(ValueError, match="head"):
+    with pytest.raises(ValueError, match="layer 6"):
         TextClassifier.load(tmp_path / "head.safetensors", model=golden, device="cpu")
     with pytest.raises(TypeError):
         TextClassifier(3).fit(["a", "b"], [0, 1])

@@ -24,7 +24,6 @@ from sklearn.base import (
     RegressorMixin,
     TransformerMixin,
 )
-from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
@@ -193,7 +192,7 @@ class _Settings(BaseEstimator):
             "class_weight": "balanced" if isinstance(weight, str) else "none",
             "standardise": bool(self.standardize),
             "cross_validate": self._measures(),
-            "folds": {"folds": int(self.cv), "repeats": int(self.repeats), "seed": int(seed)},
+            "folds": {"folds": int(self.folds), "repeats": int(self.repeats), "seed": int(seed)},
             "calibration": self.calibrate or "none",
             "tolerance": float(self.tol),
         }
@@ -222,7 +221,7 @@ class _Head(_Settings):
         n_neighbors: int = 15,
         mlp: dict[str, Any] | None = None,
         select_by: Literal["log-loss", "accuracy"] = "log-loss",
-        cv: int = 5,
+        folds: int = 5,
         repeats: int = 1,
         tol: float = 1e-9,
         random_state: Any = None,
@@ -235,7 +234,7 @@ class _Head(_Settings):
         self.n_neighbors = n_neighbors
         self.mlp = mlp
         self.select_by = select_by
-        self.cv = cv
+        self.folds = folds
         self.repeats = repeats
         self.tol = tol
         self.random_state = random_state
@@ -279,7 +278,7 @@ class HeadClassifier(ClassifierMixin, _Head):
     :param C: inverse strength of the penalty, as in scikit-learn; ``auto``: by cross-validation.
     :param calibrate: ``temperature`` or ``vector``, on out-of-fold predictions.
 
-    >>> HeadClassifier(C="auto", cv=3).fit(ROWS, LABELS).predict(ROWS[:2]).shape
+    >>> HeadClassifier(C="auto", folds=3).fit(ROWS, LABELS).predict(ROWS[:2]).shape
     (2,)
     """
 
@@ -295,14 +294,14 @@ class HeadClassifier(ClassifierMixin, _Head):
         n_neighbors: int = 15,
         mlp: dict[str, Any] | None = None,
         select_by: Literal["log-loss", "accuracy"] = "log-loss",
-        cv: int = 5,
+        folds: int = 5,
         repeats: int = 1,
         tol: float = 1e-9,
         random_state: Any = None,
     ) -> None:
         super().__init__(
             kind, C=C, standardize=standardize, calibrate=calibrate, l1_ratio=l1_ratio, n_neighbors=n_neighbors, mlp=mlp,
-            select_by=select_by, cv=cv, repeats=repeats, tol=tol, random_state=random_state,
+            select_by=select_by, folds=folds, repeats=repeats, tol=tol, random_state=random_state,
         )
         self.class_weight = class_weight
 
@@ -325,26 +324,21 @@ class HeadClassifier(ClassifierMixin, _Head):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities ``[rows, classes]``, in the order of ``classes_``."""
-        return self.head_rows(X, "predict_proba")
+        return self._of_head(X, "predict_proba")
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Logits: of two classes the second one's, ``[rows]``; else ``[rows, classes]``."""
-        logits = self.head_rows(X, "logits")
+        logits = self._of_head(X, "logits")
         return logits[:, 1] if len(self.classes_) == 2 else logits
 
-    def head_rows(self, X: Any, what: str) -> np.ndarray:
-        """What the head gives for rows."""
-        return getattr(self.head_ if hasattr(self, "head_") else _unfitted(self), what)(self._rows(X))
+    def _of_head(self, X: Any, what: str) -> np.ndarray:
+        rows = self._rows(X)
+        return getattr(self.head_, what)(rows)
 
     def predict(self, X: Any) -> np.ndarray:
         """The likeliest class of each row."""
-        logits = self.head_rows(X, "logits")
+        logits = self._of_head(X, "logits")
         return self.classes_[logits.argmax(axis=1)]
-
-
-def _unfitted(estimator: Any) -> Any:
-    check_is_fitted(estimator, "head_")
-    raise NotFittedError
 
 
 class HeadRegressor(RegressorMixin, _Head):
@@ -360,7 +354,7 @@ class HeadRegressor(RegressorMixin, _Head):
         X, y, weights = _weighted(X, np.asarray(y, np.float64), sample_weight)
         self._fit_head(np.ascontiguousarray(X), ("values", y.tolist(), "value"), weights)
         if hasattr(self, "coef_"):
-            self.coef_, self.intercept_ = self.coef_[0], float(self.intercept_[0])
+            self.coef_, self.intercept_ = self.coef_[0], self.intercept_[0]
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -375,7 +369,7 @@ class TextClassifier(ClassifierMixin, _Settings):
 
     Labels are classes (one a text), or any number a text: a list of lists, or an indicator matrix with ``label_names``.
 
-    >>> classifier = TextClassifier(MODEL, cv=3).fit(TEXTS, LABELS)
+    >>> classifier = TextClassifier(MODEL, folds=3).fit(TEXTS, LABELS)
     >>> classifier.predict(["An unexpected joy."]).shape
     (1,)
     >>> classifier.save("head.safetensors")
@@ -404,7 +398,7 @@ class TextClassifier(ClassifierMixin, _Settings):
         n_neighbors: int = 15,
         mlp: dict[str, Any] | None = None,
         select_by: Literal["log-loss", "accuracy"] = "log-loss",
-        cv: int = 5,
+        folds: int = 5,
         repeats: int = 1,
         tol: float = 1e-5,
         random_state: Any = 0,
@@ -433,7 +427,7 @@ class TextClassifier(ClassifierMixin, _Settings):
         self.n_neighbors = n_neighbors
         self.mlp = mlp
         self.select_by = select_by
-        self.cv = cv
+        self.folds = folds
         self.repeats = repeats
         self.tol = tol
         self.random_state = random_state
@@ -505,11 +499,11 @@ class TextClassifier(ClassifierMixin, _Settings):
             raise ValueError("requires y to be passed, but the target y is None")
         if hasattr(y, "ndim") and y.ndim == 2 and y.shape[1] != 1:
             marks = np.asarray(y)
-            names = list(getattr(y, "columns", None) if self.label_names is None else self.label_names or [])
-            names = names or [str(column) for column in range(marks.shape[1])]
+            given = self.label_names if self.label_names is not None else getattr(y, "columns", range(marks.shape[1]))
+            names = [str(name) for name in given]
             if len(names) != marks.shape[1] or not np.isin(marks, [0, 1]).all():
                 raise InputError("y: an indicator matrix holds 0 and 1, and has a column for each of label_names")
-            labels = as_list([[str(names[at]) for at in np.flatnonzero(row)] for row in marks])
+            labels = as_list([[names[at] for at in np.flatnonzero(row)] for row in marks])
             kind = "labels"
         elif hasattr(y, "ndim") and y.ndim == 2:
             labels, kind = list(column_or_1d(np.asarray(y))), "classes"
@@ -661,12 +655,12 @@ class TextClassifier(ClassifierMixin, _Settings):
         return state
 
     def _repr_html_(self) -> str:
-        if not hasattr(self, "head_"):
-            return super()._repr_html_inner()
         import html
 
-        page = getattr(self, "_trained", None)
-        if page is None:
+        if not hasattr(self, "head_"):
+            return f"<pre>{html.escape(repr(self))}</pre>"
+
+        if not hasattr(self, "_trained"):
             return f"<pre>{html.escape(repr(self))}</pre>"
         return (
             f'<iframe srcdoc="{html.escape(self.report() or "", quote=True)}" style="width:100%;height:600px;border:1px solid #ccc" '
