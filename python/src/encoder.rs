@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use frostbert::cache::{BestEffort, Cache};
 use frostbert::quantize::{Ranges, ubinary};
 use frostbert::workflow::verify as golden;
-use frostbert::{Aggregation, EmbedOptions, Encoder, EmbeddingRecipe, Error, Result, Text, TokenRequest};
+use frostbert::{Aggregation, EmbedOptions, EmbeddingRecipe, Encoder, Error, Result, Text, TokenRequest};
 use numpy::ndarray::{Array1, Array2, Array3};
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray2};
 use pyo3::exceptions::PyRuntimeError;
@@ -81,7 +81,10 @@ impl CollectedCache {
         let note = move |warning: &str| {
             collected.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(warning.to_owned());
         };
-        CollectedCache { cache: BestEffort::new(Cache::default_folder().and_then(Cache::open), note), warnings }
+        CollectedCache {
+            cache: BestEffort::new(Cache::default_folder().and_then(Cache::open), note),
+            warnings,
+        }
     }
 
     pub(crate) fn warnings(&self) -> Vec<String> {
@@ -109,7 +112,8 @@ impl NativeEncoder {
     ) -> PyResult<String> {
         let encoder = self.get()?;
         let watch = Watch::new(progress);
-        let found = work(py, Some(&watch), || answer(&encoder, &watched(embed_options(options, &encoder)?, &watch)))?;
+        let found =
+            work(py, Some(&watch), || answer(&encoder, &watched(embed_options(options, &encoder)?, &watch)))?;
         json(&found)
     }
 }
@@ -197,7 +201,8 @@ impl NativeEncoder {
             let options = watched(options, &watch);
             // Texts are given away one by one: they need not be in memory twice.
             let mut all = Vec::with_capacity(texts.len() * encoder.dim(&options)?);
-            let (mut tokens, mut truncated) = (Vec::with_capacity(texts.len()), Vec::with_capacity(texts.len()));
+            let (mut tokens, mut truncated) =
+                (Vec::with_capacity(texts.len()), Vec::with_capacity(texts.len()));
             let (expected, dim) = (texts.len(), encoder.dim(&options)?);
             let rows = texts.into_iter().map(Ok);
             let sink = |rows: frostbert::Embeddings| {
@@ -212,7 +217,10 @@ impl NativeEncoder {
                 encoder.embed_stream(rows, &options, sink)?
             };
             if tokens.len() != expected || all.len() != expected * dim {
-                return Err(Error::device(format!("{expected} texts gave {} rows of {dim} columns", tokens.len())));
+                return Err(Error::device(format!(
+                    "{expected} texts gave {} rows of {dim} columns",
+                    tokens.len()
+                )));
             }
             let values = Array2::from_shape_vec((expected, dim), all)
                 .map_err(|error| Error::device("rows of another shape than expected").with_source(error))?;
@@ -265,16 +273,23 @@ impl NativeEncoder {
             let states = PyList::empty(py);
             for values in output.hidden_states {
                 let columns = values.len().checked_div(tokens).unwrap_or(0);
-                states.append(Array2::from_shape_vec((tokens, columns), values).map_err(wrong)?.into_pyarray(py))?;
+                states.append(
+                    Array2::from_shape_vec((tokens, columns), values).map_err(wrong)?.into_pyarray(py),
+                )?;
             }
             row.set_item("hidden_states", states)?;
             let shares = PyList::empty(py);
             for values in output.attentions {
                 let heads = values.len().checked_div(tokens * tokens).unwrap_or(0);
-                shares.append(Array3::from_shape_vec((heads, tokens, tokens), values).map_err(wrong)?.into_pyarray(py))?;
+                shares.append(
+                    Array3::from_shape_vec((heads, tokens, tokens), values).map_err(wrong)?.into_pyarray(py),
+                )?;
             }
             row.set_item("attentions", shares)?;
-            row.set_item("pooler_output", output.pooler_output.map(|values| Array1::from(values).into_pyarray(py)))?;
+            row.set_item(
+                "pooler_output",
+                output.pooler_output.map(|values| Array1::from(values).into_pyarray(py)),
+            )?;
             found.append(row)?;
         }
         Ok(found)
@@ -290,14 +305,18 @@ impl NativeEncoder {
     ) -> PyResult<String> {
         let texts = texts(list)?;
         self.answers(py, options, None, |encoder, options| {
-            texts.into_iter().map(|text| encoder.fill_mask(text, top, &targets, options)).collect::<Result<Vec<_>>>()
+            texts
+                .into_iter()
+                .map(|text| encoder.fill_mask(text, top, &targets, options))
+                .collect::<Result<Vec<_>>>()
         })
     }
 
     fn next_sentence(&self, py: Python<'_>, list: &Bound<'_, PyList>, options: &str) -> PyResult<String> {
         let pairs = texts(list)?;
         self.answers(py, options, None, |encoder, options| {
-            let one = |pair: Text| encoder.next_sentence(&pair.first, &pair.second.unwrap_or_default(), options);
+            let one =
+                |pair: Text| encoder.next_sentence(&pair.first, &pair.second.unwrap_or_default(), options);
             pairs.into_iter().map(one).collect::<Result<Vec<_>>>()
         })
     }
@@ -334,7 +353,13 @@ impl NativeEncoder {
         })
     }
 
-    fn rerank(&self, py: Python<'_>, query: &str, list: &Bound<'_, PyList>, options: &str) -> PyResult<String> {
+    fn rerank(
+        &self,
+        py: Python<'_>,
+        query: &str,
+        list: &Bound<'_, PyList>,
+        options: &str,
+    ) -> PyResult<String> {
         let documents = texts(list)?;
         self.answers(py, options, None, |encoder, options| {
             if documents.iter().any(|text| text.second.is_some()) {
@@ -378,14 +403,20 @@ pub(crate) fn quantize<'py>(
     if precision == "ubinary" {
         let bytes = work(py, None, || Ok(ubinary(&values, dim)))?;
         let columns = dim.div_ceil(8);
-        return Ok(Array2::from_shape_vec((count, columns), bytes).map_err(wrong)?.into_pyarray(py).into_any());
+        return Ok(Array2::from_shape_vec((count, columns), bytes)
+            .map_err(wrong)?
+            .into_pyarray(py)
+            .into_any());
     }
     let bytes = work(py, None, || {
         let ranges = match given {
             Some(given) => {
                 let ranges = Ranges::from_values(&given)?;
                 if ranges.dim() != dim {
-                    return Err(Error::input(format!("ranges of {} columns do not fit rows of {dim}", ranges.dim())));
+                    return Err(Error::input(format!(
+                        "ranges of {} columns do not fit rows of {dim}",
+                        ranges.dim()
+                    )));
                 }
                 ranges
             }

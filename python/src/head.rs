@@ -24,7 +24,8 @@ pub(crate) struct NativeHead {
 
 /// Options as JSON; names that there are not are refused.
 pub(crate) fn train_options(options: &str) -> frostbert::Result<TrainOptions> {
-    let wrong = |error: serde_json::Error| Error::input(format!("the options for training are wrong: {error}"));
+    let wrong =
+        |error: serde_json::Error| Error::input(format!("the options for training are wrong: {error}"));
     serde_json::from_str(options).map_err(wrong)
 }
 
@@ -117,7 +118,11 @@ impl NativeHead {
         self.table(py, &rows, Head::predict_proba)
     }
 
-    fn logits<'py>(&self, py: Python<'py>, rows: PyReadonlyArray2<'py, f32>) -> PyResult<Bound<'py, PyArray2<f64>>> {
+    fn logits<'py>(
+        &self,
+        py: Python<'py>,
+        rows: PyReadonlyArray2<'py, f32>,
+    ) -> PyResult<Bound<'py, PyArray2<f64>>> {
         self.table(py, &rows, Head::logits)
     }
 
@@ -134,7 +139,12 @@ impl NativeHead {
     }
 
     /// Measures on labelled rows, as JSON.
-    fn evaluate(&self, py: Python<'_>, rows: PyReadonlyArray2<'_, f32>, targets: &Bound<'_, PyTuple>) -> PyResult<String> {
+    fn evaluate(
+        &self,
+        py: Python<'_>,
+        rows: PyReadonlyArray2<'_, f32>,
+        targets: &Bound<'_, PyTuple>,
+    ) -> PyResult<String> {
         let read = matrix(&rows);
         let targets = texts::targets(targets)?;
         let found = work(py, None, || self.head.evaluate(&read?, &targets))?;

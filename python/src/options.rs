@@ -43,7 +43,9 @@ pub(crate) fn embed_options(json: &str, encoder: &Encoder) -> Result<EmbedOption
         Some("error") => Truncate::Error,
         Some("window") => Truncate::Window { overlap: record.window_overlap.unwrap_or_else(suited) },
         Some(other) => {
-            return Err(Error::input(format!("no such way with long texts: {other:?}; known are cut, warn, error and window")));
+            return Err(Error::input(format!(
+                "no such way with long texts: {other:?}; known are cut, warn, error and window"
+            )));
         }
     };
     let above_zero = |name: &str, value: Option<usize>| match value {

@@ -31,8 +31,11 @@ fn text(row: usize, item: &Bound<'_, PyAny>) -> PyResult<Text> {
     } else {
         ""
     };
-    let shown: String = item.repr().map(|repr| repr.to_string_lossy().chars().take(60).collect()).unwrap_or_default();
-    Err(PyTypeError::new_err(format!("text {row}: expected a str, or a pair of str, found {kind} {shown}{hint}")))
+    let shown: String =
+        item.repr().map(|repr| repr.to_string_lossy().chars().take(60).collect()).unwrap_or_default();
+    Err(PyTypeError::new_err(format!(
+        "text {row}: expected a str, or a pair of str, found {kind} {shown}{hint}"
+    )))
 }
 
 fn string(row: usize, text: &Bound<'_, PyString>) -> PyResult<String> {

@@ -53,12 +53,14 @@ pub(crate) fn train(
     let (texts, targets) = (texts(list)?, texts::targets(targets)?);
     let watch = Watch::new(progress);
     let (trained, warnings) = work(py, Some(&watch), || {
-        let settings: Settings = serde_json::from_str(settings)
-            .map_err(|error| frostbert::Error::input(format!("the settings for training are wrong: {error}")))?;
+        let settings: Settings = serde_json::from_str(settings).map_err(|error| {
+            frostbert::Error::input(format!("the settings for training are wrong: {error}"))
+        })?;
         let mut data = Dataset::new(settings.name, texts, targets)?;
         (data.weights, data.groups) = (weights, groups);
         let cache = CollectedCache::open(settings.cache);
-        let hold_out = if settings.hold_out == 0.0 { HoldOut::Nothing } else { HoldOut::Share(settings.hold_out) };
+        let hold_out =
+            if settings.hold_out == 0.0 { HoldOut::Nothing } else { HoldOut::Share(settings.hold_out) };
         let trained = Trainer::new(&encoder)
             .model_location(settings.location)
             .embed(watched(embed_options(&settings.embed, &encoder)?, &watch))

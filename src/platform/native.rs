@@ -25,7 +25,9 @@ fn on_own_threads<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     /// The pool of a forked process; never freed.
     static FORKED: AtomicPtr<(u32, rayon::ThreadPool)> = AtomicPtr::new(std::ptr::null_mut());
     let own = std::process::id();
-    let home = HOME.compare_exchange(0, own, Ordering::Relaxed, Ordering::Relaxed).map_or_else(|known| known, |_| own);
+    let home = HOME
+        .compare_exchange(0, own, Ordering::Relaxed, Ordering::Relaxed)
+        .map_or_else(|known| known, |_| own);
     if home == own || rayon::current_thread_index().is_some() {
         return work();
     }

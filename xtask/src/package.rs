@@ -19,7 +19,11 @@ const PACKAGES: &[(&str, &[&str], &[&str])] = &[
         ],
         &["cli/", "fuzz/", "python/", "web/", "xtask/", "tests/fixtures/", "target/", ".github/"],
     ),
-    ("frostbert-cli", &["Cargo.toml", "README.md", "src/lib.rs", "src/main.rs"], &["tests/fixtures/", "target/"]),
+    (
+        "frostbert-cli",
+        &["Cargo.toml", "README.md", "src/lib.rs", "src/main.rs"],
+        &["tests/fixtures/", "target/"],
+    ),
 ];
 
 /// A step of `cargo xtask test`.

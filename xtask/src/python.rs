@@ -19,7 +19,8 @@ fn built_name() -> String {
 pub fn run(all: bool) -> Result<()> {
     fetch::run()?;
     let not_tested = NotTested::new()?;
-    let environment = Environment::install(if all { "requirements-all.txt" } else { "requirements-test.txt" })?;
+    let environment =
+        Environment::install(if all { "requirements-all.txt" } else { "requirements-test.txt" })?;
     let wheels = root().join("target/python/wheels");
     clear(&wheels)?;
     let mut maturin = environment.python(["-m", "maturin", "build", "--release", "--locked", "--quiet"]);
@@ -85,8 +86,15 @@ impl Environment {
 
     fn pip(&self, what: impl FnOnce(&mut Command) -> &mut Command) -> Result<()> {
         let mut pip = command(fetch::python()?, ["-m", "pip", "--python"]);
-        pip.arg(&self.python).args(["install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]);
-        show(what(&mut pip)).map_err(|error| format!("{error}\n  is the package index reachable, and is the disk full?"))
+        pip.arg(&self.python).args([
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--only-binary",
+            ":all:",
+        ]);
+        show(what(&mut pip))
+            .map_err(|error| format!("{error}\n  is the package index reachable, and is the disk full?"))
     }
 
     /// Types, then tests; of a package in a folder, or of the one that is installed.
@@ -96,11 +104,13 @@ impl Environment {
                 run.env("PYTHONPATH", package);
             }
         };
-        let mut types = self.python(["-m", "mypy", "--config-file", "python/pyproject.toml", "python/python/frostbert"]);
+        let mut types =
+            self.python(["-m", "mypy", "--config-file", "python/pyproject.toml", "python/python/frostbert"]);
         show(types.env("MYPY_CACHE_DIR", root().join("target/python/mypy")))?;
         let version = output(&mut self.python(["--version"]))?;
         println!("{}", version.trim());
-        let mut pytest = self.python(["-m", "pytest", "-p", "no:cacheprovider", "--rootdir", "python", "python/tests"]);
+        let mut pytest =
+            self.python(["-m", "pytest", "-p", "no:cacheprovider", "--rootdir", "python", "python/tests"]);
         path(&mut pytest);
         pytest.env("PYTHONDONTWRITEBYTECODE", "1");
         watch(not_tested.env(&mut pytest), each)

@@ -78,7 +78,8 @@ pub fn run() -> Result<()> {
         .map_err(|error| format!("{error}\n  {}", tally.line()))
     })?;
     steps.run("the Python package", || {
-        python::test(&not_tested, |line| tally.read(line)).map_err(|error| format!("{error}\n  {}", tally.line()))
+        python::test(&not_tested, |line| tally.read(line))
+            .map_err(|error| format!("{error}\n  {}", tally.line()))
     })?;
     browser(&mut steps, &mut tally)?;
     steps.summary("ok");

@@ -239,9 +239,9 @@ class _Head(_Settings):
         self.tol = tol
         self.random_state = random_state
 
-    def _fit_head(self, X: np.ndarray, targets: Any, weights: np.ndarray | None) -> None:
+    def _fit_head(self, X: np.ndarray, targets: Any, weights: np.ndarray | None, options: str) -> None:
         given = None if weights is None else weights.tolist()
-        self.head_, record = _native.NativeHead.train(X, targets, given, None, self._head_options(), None)
+        self.head_, record = _native.NativeHead.train(X, targets, given, None, options, None)
         found = json.loads(record)
         if not found["converged"]:
             warnings.warn("the fit stopped before its optimum; try standardize=True or a smaller C", UserWarning, stacklevel=3)
@@ -313,13 +313,20 @@ class HeadClassifier(ClassifierMixin, _Head):
         if isinstance(self.class_weight, dict):
             of_class = compute_sample_weight(self.class_weight, y)
             X, y, weights = _weighted(X, y, of_class if weights is None else of_class * weights)
+        options = self._head_options()
+        if isinstance(self.class_weight, str) and weights is not None:
+            # The library counts rows; here a row of weight two is to count as two.
+            of_row = np.unique(y, return_inverse=True)[1]
+            sums = np.bincount(of_row, weights)
+            weights = weights * (weights.sum() / (len(sums) * sums))[of_row]
+            options = json.dumps(json.loads(options) | {"class_weight": "none"})
         self.classes_, labels = np.unique(y, return_inverse=True)
         names = [str(name) for name in self.classes_]
         if len(set(names)) < len(names):
             raise InputError(f"labels of different types have the same name: {names}; use labels of one type")
         if len(names) < 2:
             raise InputError(f"expected labels of at least two classes, found one class: {', '.join(names)}")
-        self._fit_head(np.ascontiguousarray(X), ("encoded", labels.astype(np.uint32).tolist(), names), weights)
+        self._fit_head(np.ascontiguousarray(X), ("encoded", labels.astype(np.uint32).tolist(), names), weights, options)
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -352,7 +359,7 @@ class HeadRegressor(RegressorMixin, _Head):
         """Trains the head."""
         X, y = validate_data(self, X, y, dtype=np.float32, y_numeric=True)
         X, y, weights = _weighted(X, np.asarray(y, np.float64), sample_weight)
-        self._fit_head(np.ascontiguousarray(X), ("values", y.tolist(), "value"), weights)
+        self._fit_head(np.ascontiguousarray(X), ("values", y.tolist(), "value"), weights, self._head_options())
         if hasattr(self, "coef_"):
             self.coef_, self.intercept_ = self.coef_[0], self.intercept_[0]
         return self
