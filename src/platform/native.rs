@@ -1,6 +1,7 @@
 //! A native program: rayon's threads, files, and whoever waits blocks.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use rayon::prelude::*;
 
@@ -8,12 +9,42 @@ use crate::error::{Error, Result};
 
 /// `work(0), .., work(count - 1)` on every core, in order of the index whatever the order of the work.
 pub(crate) fn map<R: Send>(count: usize, work: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
-    (0..count).into_par_iter().map(work).collect()
+    on_own_threads(|| (0..count).into_par_iter().map(work).collect())
 }
 
 /// Calls `work(i, chunk i)` for each piece of `len` elements of `data` (the last may be shorter).
 pub(crate) fn for_chunks<T: Send>(data: &mut [T], len: usize, work: impl Fn(usize, &mut [T]) + Sync + Send) {
-    data.par_chunks_mut(len).enumerate().for_each(|(index, chunk)| work(index, chunk));
+    on_own_threads(|| data.par_chunks_mut(len).enumerate().for_each(|(index, chunk)| work(index, chunk)));
+}
+
+/// Runs `work` where rayon has threads of this process. Threads do not survive a fork (Python's `multiprocessing`), and rayon's own
+/// pool would wait for them forever: a forked process gets a pool of its own.
+fn on_own_threads<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    /// The first process that came here.
+    static HOME: AtomicU32 = AtomicU32::new(0);
+    /// The pool of a forked process; never freed.
+    static FORKED: AtomicPtr<(u32, rayon::ThreadPool)> = AtomicPtr::new(std::ptr::null_mut());
+    let own = std::process::id();
+    let home = HOME
+        .compare_exchange(0, own, Ordering::Relaxed, Ordering::Relaxed)
+        .map_or_else(|known| known, |_| own);
+    if home == own || rayon::current_thread_index().is_some() {
+        return work();
+    }
+    // SAFETY: what is stored came from Box::leak and is never freed.
+    let known = unsafe { FORKED.load(Ordering::Acquire).as_ref() };
+    if let Some((_, pool)) = known.filter(|(process, _)| *process == own) {
+        return pool.install(work);
+    }
+    match rayon::ThreadPoolBuilder::new().build() {
+        Ok(pool) => {
+            let made: &'static _ = Box::leak(Box::new((own, pool)));
+            FORKED.store(std::ptr::from_ref(made).cast_mut(), Ordering::Release);
+            made.1.install(work)
+        }
+        // No thread to be had: rayon's own way, which says so.
+        Err(_) => work(),
+    }
 }
 
 /// A moment for others between two batches. Nothing to do: whoever else has work has a thread.

@@ -8,6 +8,7 @@ mod not_tested;
 mod package;
 mod portability;
 mod process;
+mod python;
 mod quickstart;
 mod steps;
 mod test;
@@ -31,6 +32,7 @@ usage: cargo xtask COMMAND
   portability  the oldest Rust, other systems' targets, known vulnerabilities; for the workflow, it takes minutes
   bench-web    embeds the same texts with this and with transformers.js, in the same Chromium
   test-browser the last of it alone: the WebAssembly, the npm package and the page, in a browser
+  python       the Python package: builds the wheel, makes an environment, tests it; --all: with what needs torch
   layers       checks who imports whom in the library
   goldens      writes docs/fidelity.md: how far both engines are from transformers, golden by golden
 ";
@@ -45,6 +47,8 @@ fn main() -> ExitCode {
         ["test-browser"] => test::run_browser(),
         ["goldens"] => goldens::run(),
         ["layers"] => layers::run(),
+        ["python"] => python::run(false),
+        ["python", "--all"] => python::run(true),
         ["bench-web"] => web::bench(),
         ["portability"] => portability::run(),
         ["fuzz", ref rest @ ..] => fuzz(rest),

@@ -17,9 +17,13 @@ const PACKAGES: &[(&str, &[&str], &[&str])] = &[
             "shaders/prelude/activation.wgsl",
             "docs/outputs.md",
         ],
-        &["cli/", "fuzz/", "web/", "xtask/", "tests/fixtures/", "target/", ".github/"],
+        &["cli/", "fuzz/", "python/", "web/", "xtask/", "tests/fixtures/", "target/", ".github/"],
     ),
-    ("frostbert-cli", &["Cargo.toml", "README.md", "src/main.rs"], &["tests/fixtures/", "target/"]),
+    (
+        "frostbert-cli",
+        &["Cargo.toml", "README.md", "src/lib.rs", "src/main.rs"],
+        &["tests/fixtures/", "target/"],
+    ),
 ];
 
 /// A step of `cargo xtask test`.

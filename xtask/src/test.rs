@@ -4,7 +4,7 @@ use crate::not_tested::NotTested;
 use crate::process::{cargo, show, watch};
 use crate::steps::Steps;
 use crate::web::Web;
-use crate::{Result, fetch, install, layers, package, root};
+use crate::{Result, fetch, install, layers, package, python, root};
 
 /// The browser's target.
 const WASM: &str = "wasm32-unknown-unknown";
@@ -76,6 +76,10 @@ pub fn run() -> Result<()> {
             tally.read(line)
         })
         .map_err(|error| format!("{error}\n  {}", tally.line()))
+    })?;
+    steps.run("the Python package", || {
+        python::test(&not_tested, |line| tally.read(line))
+            .map_err(|error| format!("{error}\n  {}", tally.line()))
     })?;
     browser(&mut steps, &mut tally)?;
     steps.summary("ok");

@@ -1,0 +1,686 @@
+"""Estimators for scikit-learn: texts to vectors, heads over any matrix, and both in one.
+
+>>> from sklearn.linear_model import LogisticRegression
+>>> from sklearn.pipeline import make_pipeline
+>>> pipeline = make_pipeline(FrostbertVectorizer(MODEL), LogisticRegression())
+>>> pipeline.fit(TEXTS, LABELS).predict(["An unexpected joy."]).shape
+(1,)
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    RegressorMixin,
+    TransformerMixin,
+)
+from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
+
+from . import _native
+from ._texts import as_list
+from .encoder import Encoder, _characters
+from .errors import InputError
+from .explanation import Explanation
+
+__all__ = ["FrostbertVectorizer", "HeadClassifier", "HeadRegressor", "TextClassifier"]
+
+
+@functools.lru_cache(maxsize=2)
+def _opened(options: str) -> Encoder:
+    """Encoders are shared: a grid search clones its estimator for every fit."""
+    return Encoder(**json.loads(options))
+
+
+def _encoder(model: Any, **options: Any) -> Encoder:
+    if isinstance(model, Encoder):
+        return model
+    if not isinstance(model, (str, os.PathLike)):
+        raise TypeError(f"model: expected a folder, a hub id or a frostbert.Encoder, found {type(model).__name__}")
+    for name in ("layers", "pooling"):
+        if isinstance(options.get(name), (tuple, np.ndarray)):
+            options[name] = [entry.item() if isinstance(entry, np.generic) else entry for entry in options[name]]
+    try:
+        key = json.dumps({"model": os.fspath(model), **options}, sort_keys=True)
+    except TypeError:
+        return Encoder(model, **options)  # Says which of them is wrong.
+    return _opened(key)
+
+
+class FrostbertVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Texts to embeddings. Takes a list, a NumPy array, or a column of pandas, polars or pyarrow.
+
+    ``model`` is a folder, a hub id, or an :class:`Encoder` (whose options then count). With ``cache`` embeddings are kept on disk,
+    so that neither cross-validation nor the next run embeds a text twice.
+
+    >>> rows = FrostbertVectorizer(MODEL, layers=[4, 6]).fit_transform(["A text", "and another."])
+    >>> rows.shape
+    (2, 768)
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | Encoder = "sentence-transformers/all-MiniLM-L6-v2",
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        layers: Any = "last",
+        pooling: Any = None,
+        layer_mix: str = "concat",
+        normalize: bool = False,
+        prompt: str | None = None,
+        prompt_name: str | None = None,
+        truncate: str = "warn",
+        max_tokens: int | None = None,
+        truncate_dim: int | None = None,
+        cache: bool = True,
+        offline: bool = False,
+    ) -> None:
+        self.model = model
+        self.device = device
+        self.dtype = dtype
+        self.layers = layers
+        self.pooling = pooling
+        self.layer_mix = layer_mix
+        self.normalize = normalize
+        self.prompt = prompt
+        self.prompt_name = prompt_name
+        self.truncate = truncate
+        self.max_tokens = max_tokens
+        self.truncate_dim = truncate_dim
+        self.cache = cache
+        self.offline = offline
+
+    @property
+    def encoder(self) -> Encoder:
+        """What embeds, opened if need be."""
+        return _encoder(
+            self.model, device=self.device, dtype=self.dtype, layers=self.layers, pooling=self.pooling,
+            layer_mix=self.layer_mix, truncate=self.truncate, max_tokens=self.max_tokens, truncate_dim=self.truncate_dim,
+            offline=self.offline, cache=self.cache,
+        )
+
+    def fit(self, X: Any, y: Any = None) -> FrostbertVectorizer:
+        """Opens the encoder: there is nothing to learn."""
+        _texts(X)
+        self._n_features_out = self.encoder.get_embedding_dimension()
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """An array ``[texts, columns]``."""
+        return self.encoder.encode(
+            _texts(X), prompt=self.prompt, prompt_name=self.prompt_name, normalize_embeddings=self.normalize
+        )
+
+    def fit_transform(self, X: Any, y: Any = None, **params: Any) -> np.ndarray:
+        """:meth:`transform`."""
+        return self.fit(X).transform(X)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """``frostbertvectorizer0``, ``frostbertvectorizer1``, ..."""
+        if not hasattr(self, "_n_features_out"):
+            self._n_features_out = self.encoder.get_embedding_dimension()
+        return super().get_feature_names_out(input_features)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.requires_fit = False
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _texts(X: Any) -> list[Any]:
+    if X is None:
+        raise ValueError("expected texts, found None")
+    texts = as_list(X, "X")
+    if not texts:
+        raise ValueError("found 0 texts (shape=(0,)) while a minimum of 1 is required.")
+    return texts
+
+
+class _Settings(BaseEstimator):
+    """What all heads are told, and how that reaches the library."""
+
+    def _head_options(self, regression: bool = False) -> str:
+        kinds: dict[str, Any] = {
+            "linear": "linear",
+            "elastic": {"elastic-net": {"l1_ratio": self.l1_ratio}},
+            "mlp": {"mlp": dict(self.mlp or {})},
+            "centroid": "nearest-centroid",
+            "neighbours": {"neighbours": {"k": self.n_neighbors}},
+            "auto": "auto",
+        }
+        if self.kind not in kinds:
+            raise InputError(f"kind: expected one of {', '.join(kinds)}, found {self.kind!r}")
+        if self.mlp is not None and self.kind != "mlp":
+            raise InputError(f"mlp: these options go with kind='mlp', found kind={self.kind!r}")
+        unknown = set(self.mlp or {}) - _MLP
+        if unknown:
+            raise InputError(f"mlp: no such option: {', '.join(sorted(map(str, unknown)))}; known are {', '.join(sorted(_MLP))}")
+        if self.C != "auto" and (isinstance(self.C, (bool, str)) or not np.isreal(self.C)):
+            raise InputError(f"C: expected 'auto' or a number above 0, found {self.C!r}")
+        if self.calibrate not in (None, "temperature", "vector"):
+            raise InputError(f"calibrate: expected None, 'temperature' or 'vector', found {self.calibrate!r}")
+        seed = self.random_state
+        if not isinstance(seed, (int, np.integer)):
+            seed = 0 if seed is None else check_random_state(seed).randint(2**31)
+        weight = getattr(self, "class_weight", None)
+        if not (weight is None or weight == "balanced" or isinstance(weight, dict)):
+            raise InputError(f"class_weight: expected None, 'balanced' or a dict, found {weight!r}")
+        options = {
+            "kind": kinds[self.kind],
+            "c": "auto" if self.C == "auto" else {"fixed": float(self.C)},
+            "select_by": self.select_by,
+            "class_weight": "balanced" if isinstance(weight, str) else "none",
+            "standardise": bool(self.standardize),
+            "cross_validate": self._measures(),
+            "folds": {"folds": int(self.folds), "repeats": int(self.repeats), "seed": int(seed)},
+            "calibration": self.calibrate or "none",
+            "tolerance": float(self.tol),
+        }
+        return json.dumps(options)
+
+    def _measures(self) -> bool:
+        return False
+
+
+_MLP = {
+    "hidden", "activation", "dropout", "learning_rate", "weight_decay", "batch", "epochs", "warmup", "clip", "validation", "patience",
+}
+
+
+class _Head(_Settings):
+    """A head over a matrix."""
+
+    def __init__(
+        self,
+        kind: str = "linear",
+        *,
+        C: float | Literal["auto"] = 1.0,
+        standardize: bool = False,
+        calibrate: Literal["temperature", "vector"] | None = None,
+        l1_ratio: float = 0.5,
+        n_neighbors: int = 15,
+        mlp: dict[str, Any] | None = None,
+        select_by: Literal["log-loss", "accuracy"] = "log-loss",
+        folds: int = 5,
+        repeats: int = 1,
+        tol: float = 1e-9,
+        random_state: Any = None,
+    ) -> None:
+        self.kind = kind
+        self.C = C
+        self.standardize = standardize
+        self.calibrate = calibrate
+        self.l1_ratio = l1_ratio
+        self.n_neighbors = n_neighbors
+        self.mlp = mlp
+        self.select_by = select_by
+        self.folds = folds
+        self.repeats = repeats
+        self.tol = tol
+        self.random_state = random_state
+
+    def _fit_head(self, X: np.ndarray, targets: Any, weights: np.ndarray | None, options: str) -> None:
+        given = None if weights is None else weights.tolist()
+        self.head_, record = _native.NativeHead.train(X, targets, given, None, options, None)
+        found = json.loads(record)
+        if not found["converged"]:
+            warnings.warn("the fit stopped before its optimum; try standardize=True or a smaller C", UserWarning, stacklevel=3)
+        self.C_ = json.loads(self.head_.info())["record"]["c"]
+        linear = self.head_.coefficients()
+        if linear is not None:
+            self.coef_, self.intercept_ = linear
+
+    def _rows(self, X: Any) -> np.ndarray:
+        check_is_fitted(self, "head_")
+        return np.ascontiguousarray(validate_data(self, X, dtype=np.float32, reset=False))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the head as the file that the command line reads. It knows no encoder: say with which its rows were made."""
+        check_is_fitted(self, "head_")
+        self.head_.save(os.fspath(path))
+
+
+def _weighted(X: np.ndarray, y: np.ndarray, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Rows of weight zero are left out: that is what the weight means."""
+    if sample_weight is None:
+        return X, y, None
+    weights = np.asarray(_check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True))
+    kept = weights > 0
+    if kept.all():
+        return X, y, weights
+    return np.ascontiguousarray(X[kept]), y[kept], weights[kept]
+
+
+class HeadClassifier(ClassifierMixin, _Head):
+    """The project's heads over any matrix: logistic regression to its optimum, elastic net, MLP, nearest centroid, neighbours.
+
+    :param kind: ``linear``, ``elastic``, ``mlp``, ``centroid``, ``neighbours``, or ``auto`` (whichever cross-validates best).
+    :param C: inverse strength of the penalty, as in scikit-learn; ``auto``: by cross-validation.
+    :param calibrate: ``temperature`` or ``vector``, on out-of-fold predictions.
+
+    >>> HeadClassifier(C="auto", folds=3).fit(ROWS, LABELS).predict(ROWS[:2]).shape
+    (2,)
+    """
+
+    def __init__(
+        self,
+        kind: str = "linear",
+        *,
+        C: float | Literal["auto"] = 1.0,
+        class_weight: Literal["balanced"] | dict[Any, float] | None = None,
+        standardize: bool = False,
+        calibrate: Literal["temperature", "vector"] | None = None,
+        l1_ratio: float = 0.5,
+        n_neighbors: int = 15,
+        mlp: dict[str, Any] | None = None,
+        select_by: Literal["log-loss", "accuracy"] = "log-loss",
+        folds: int = 5,
+        repeats: int = 1,
+        tol: float = 1e-9,
+        random_state: Any = None,
+    ) -> None:
+        super().__init__(
+            kind, C=C, standardize=standardize, calibrate=calibrate, l1_ratio=l1_ratio, n_neighbors=n_neighbors, mlp=mlp,
+            select_by=select_by, folds=folds, repeats=repeats, tol=tol, random_state=random_state,
+        )
+        self.class_weight = class_weight
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> HeadClassifier:
+        """Trains the head."""
+        X, y = validate_data(self, X, y, dtype=np.float32)
+        check_classification_targets(y)
+        X, y, weights = _weighted(X, y, sample_weight)
+        if isinstance(self.class_weight, dict):
+            of_class = compute_sample_weight(self.class_weight, y)
+            X, y, weights = _weighted(X, y, of_class if weights is None else of_class * weights)
+        options = self._head_options()
+        if isinstance(self.class_weight, str) and weights is not None:
+            # The library counts rows; here a row of weight two is to count as two.
+            of_row = np.unique(y, return_inverse=True)[1]
+            sums = np.bincount(of_row, weights)
+            weights = weights * (weights.sum() / (len(sums) * sums))[of_row]
+            options = json.dumps(json.loads(options) | {"class_weight": "none"})
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        names = [str(name) for name in self.classes_]
+        if len(set(names)) < len(names):
+            raise InputError(f"labels of different types have the same name: {names}; use labels of one type")
+        if len(names) < 2:
+            raise InputError(f"expected labels of at least two classes, found one class: {', '.join(names)}")
+        self._fit_head(np.ascontiguousarray(X), ("encoded", labels.astype(np.uint32).tolist(), names), weights, options)
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities ``[rows, classes]``, in the order of ``classes_``."""
+        return self._of_head(X, "predict_proba")
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Logits: of two classes the second one's, ``[rows]``; else ``[rows, classes]``."""
+        logits = self._of_head(X, "logits")
+        return logits[:, 1] if len(self.classes_) == 2 else logits
+
+    def _of_head(self, X: Any, what: str) -> np.ndarray:
+        rows = self._rows(X)
+        return getattr(self.head_, what)(rows)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The likeliest class of each row."""
+        logits = self._of_head(X, "logits")
+        return self.classes_[logits.argmax(axis=1)]
+
+
+class HeadRegressor(RegressorMixin, _Head):
+    """Ridge regression to its optimum, elastic net, MLP or neighbours over any matrix; ``C`` is ``1 / alpha``.
+
+    >>> HeadRegressor(C=10.0).fit(ROWS, [len(text) for text in TEXTS]).predict(ROWS[:1]).shape
+    (1,)
+    """
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> HeadRegressor:
+        """Trains the head."""
+        X, y = validate_data(self, X, y, dtype=np.float32, y_numeric=True)
+        X, y, weights = _weighted(X, np.asarray(y, np.float64), sample_weight)
+        self._fit_head(np.ascontiguousarray(X), ("values", y.tolist(), "value"), weights, self._head_options())
+        if hasattr(self, "coef_"):
+            self.coef_, self.intercept_ = self.coef_[0], self.intercept_[0]
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The value of each row."""
+        rows = self._rows(X)
+        return self.head_.predict_proba(rows)[:, 0]
+
+
+class TextClassifier(ClassifierMixin, _Settings):
+    """Texts to classes: the command line's ``frostbert train`` and ``predict`` as an estimator. With the same data, options and
+    seed it is the same head, bit for bit, in the same file.
+
+    Labels are classes (one a text), or any number a text: a list of lists, or an indicator matrix with ``label_names``.
+
+    >>> classifier = TextClassifier(MODEL, folds=3).fit(TEXTS, LABELS)
+    >>> classifier.predict(["An unexpected joy."]).shape
+    (1,)
+    >>> classifier.save("head.safetensors")
+    >>> TextClassifier.load("head.safetensors").predict_proba(["A bore."]).shape
+    (1, 2)
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | Encoder = "sentence-transformers/all-MiniLM-L6-v2",
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        layers: Any = "last",
+        pooling: Any = None,
+        layer_mix: str = "concat",
+        normalize: bool | None = None,
+        truncate: str = "warn",
+        max_tokens: int | None = None,
+        kind: str = "linear",
+        C: float | Literal["auto"] = "auto",
+        class_weight: Literal["balanced"] | None = None,
+        standardize: bool = False,
+        calibrate: Literal["temperature", "vector"] | None = None,
+        l1_ratio: float = 0.5,
+        n_neighbors: int = 15,
+        mlp: dict[str, Any] | None = None,
+        select_by: Literal["log-loss", "accuracy"] = "log-loss",
+        folds: int = 5,
+        repeats: int = 1,
+        tol: float = 1e-5,
+        random_state: Any = 0,
+        test_fraction: float = 0.0,
+        details: bool = True,
+        label_names: Sequence[str] | None = None,
+        cache: bool = True,
+        offline: bool = False,
+        show_progress_bar: bool | None = None,
+    ) -> None:
+        self.model = model
+        self.device = device
+        self.dtype = dtype
+        self.layers = layers
+        self.pooling = pooling
+        self.layer_mix = layer_mix
+        self.normalize = normalize
+        self.truncate = truncate
+        self.max_tokens = max_tokens
+        self.kind = kind
+        self.C = C
+        self.class_weight = class_weight
+        self.standardize = standardize
+        self.calibrate = calibrate
+        self.l1_ratio = l1_ratio
+        self.n_neighbors = n_neighbors
+        self.mlp = mlp
+        self.select_by = select_by
+        self.folds = folds
+        self.repeats = repeats
+        self.tol = tol
+        self.random_state = random_state
+        self.test_fraction = test_fraction
+        self.details = details
+        self.label_names = label_names
+        self.cache = cache
+        self.offline = offline
+        self.show_progress_bar = show_progress_bar
+
+    def _measures(self) -> bool:
+        return True
+
+    @property
+    def encoder(self) -> Encoder:
+        """What embeds, opened if need be."""
+        layers = "last" if isinstance(self.layers, str) and self.layers == "auto" else self.layers
+        return _encoder(
+            self.model, device=self.device, dtype=self.dtype, layers=layers, pooling=self.pooling, layer_mix=self.layer_mix,
+            truncate=self.truncate, max_tokens=self.max_tokens, offline=self.offline, cache=self.cache,
+        )
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> TextClassifier:
+        """Embeds the texts, trains a head, cross-validates and measures it. Rows of one group never part in a split."""
+        texts = _texts(X)
+        targets, classes = self._targets(y, len(texts))
+        options = self._head_options()
+        if isinstance(self.class_weight, dict):
+            raise InputError("class_weight: a TextClassifier takes None or 'balanced'; give weights as sample_weight")
+        weights = None if sample_weight is None else _check_sample_weight(sample_weight, np.zeros((len(texts), 1)), dtype=float)
+        encoder = self.encoder
+        embed = dict(encoder._options) | {"normalize": self.normalize}
+        choose = isinstance(self.layers, str) and self.layers == "auto"
+        if choose:
+            embed["layers"] = "all"
+        settings = {
+            "name": "texts",
+            "location": encoder.model,
+            "embed": json.dumps(embed),
+            "head": json.loads(options),
+            "choose_layers": choose,
+            "hold_out": float(self.test_fraction),
+            "baselines": bool(self.details),
+            "details": bool(self.details),
+            "cache": bool(self.cache),
+        }
+        numbers = None if groups is None else np.unique(as_list(groups, "groups"), return_inverse=True)[1].tolist()
+        if numbers is not None and len(numbers) != len(texts):
+            raise InputError(f"groups: expected one for each of {len(texts)} texts, found {len(numbers)}")
+        from .encoder import _bar
+
+        with _bar(self.show_progress_bar, len(texts)) as bar:
+            watch = None if bar is None else lambda stage, done, total: bar(stage, done, total) if stage == "embedding" else None
+            self._trained, told = _native.train(
+                encoder._engine(), texts, targets, None if weights is None else weights.tolist(), numbers, json.dumps(settings), watch
+            )
+        for warning in told:
+            warnings.warn(warning, UserWarning, stacklevel=2)
+        self.head_ = self._trained.head()
+        self.record_ = json.loads(self._trained.record())
+        self._encoder_used = encoder
+        self._learn_names(classes)
+        self.n_features_in_ = 1
+        return self
+
+    def _targets(self, y: Any, rows: int) -> tuple[Any, dict[str, Any]]:
+        """The library's targets, and which label each name stands for."""
+        if y is None:
+            raise ValueError("requires y to be passed, but the target y is None")
+        if hasattr(y, "ndim") and y.ndim == 2 and y.shape[1] != 1:
+            marks = np.asarray(y)
+            given = self.label_names if self.label_names is not None else getattr(y, "columns", range(marks.shape[1]))
+            names = [str(name) for name in given]
+            if len(names) != marks.shape[1] or not np.isin(marks, [0, 1]).all():
+                raise InputError("y: an indicator matrix holds 0 and 1, and has a column for each of label_names")
+            labels = as_list([[names[at] for at in np.flatnonzero(row)] for row in marks])
+            kind = "labels"
+        elif hasattr(y, "ndim") and y.ndim == 2:
+            labels, kind = list(column_or_1d(np.asarray(y))), "classes"
+        else:
+            labels = as_list(y, "y")
+            kind = "labels" if labels and isinstance(labels[0], (list, tuple, set, frozenset)) else "classes"
+        if len(labels) != rows:
+            raise InputError(f"y: expected a label for each of {rows} texts, found {len(labels)}")
+        if kind == "labels":
+            if not all(isinstance(row, (list, tuple, set, frozenset)) for row in labels):
+                raise InputError("y: expected a list of labels for each text, found some rows without")
+            return ("labels", [sorted(str(label) for label in row) for row in labels]), {}
+        known: dict[str, Any] = {}
+        names = []
+        for row, label in enumerate(labels):
+            if label is None or (isinstance(label, (float, np.floating)) and np.isnan(label)) or str(label) in ("<NA>", "NaT"):
+                raise InputError(f"y: row {row} has no label ({label!r}); fill it, or leave the row out")
+            if isinstance(label, (float, np.floating)) and not float(label).is_integer():
+                raise InputError(
+                    f"y: expected classes, found {label!r} in row {row}; for numbers use FrostbertVectorizer with HeadRegressor"
+                )
+            label = label.item() if isinstance(label, np.generic) else label
+            name = str(label)
+            if type(known.setdefault(name, label)) is not type(label):
+                raise InputError(f"y: {known[name]!r} and {label!r} have the same name; use labels of one type")
+            names.append(name)
+        return ("classes", names), known
+
+    def _learn_names(self, known: dict[str, Any]) -> None:
+        facts = json.loads(self.head_.info())
+        self.C_ = facts["record"]["c"]
+        self._problem = facts["problem"]
+        names: list[str] = facts["names"]
+        if self._problem == "single-label":
+            self.classes_ = np.unique(np.array([known.get(name, name) for name in names]))
+            self._columns = [names.index(str(label)) for label in self.classes_.tolist()]
+        else:
+            self.classes_, self._columns = np.array(names), list(range(len(names)))
+        self._names = names
+
+    def _rows(self, X: Any) -> np.ndarray:
+        check_is_fitted(self, "head_")
+        return self._encoder_used._embed(_texts(X), {}, self.show_progress_bar, self.head_, bool(self.cache))
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities ``[texts, classes]``, in the order of ``classes_``."""
+        rows = self._rows(X)
+        return self.head_.predict_proba(rows)[:, self._columns]
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Calibrated logits: of two classes the second one's, ``[texts]``; else ``[texts, classes]``."""
+        rows = self._rows(X)
+        logits = self.head_.logits(rows)[:, self._columns]
+        return logits[:, 1] - logits[:, 0] if self._problem == "single-label" and len(self.classes_) == 2 else logits
+
+    def predict(self, X: Any) -> Any:
+        """The likeliest class of each text; of several labels, a list of those above their threshold."""
+        probabilities = self.predict_proba(X)
+        if self._problem == "single-label":
+            return self.classes_[probabilities.argmax(axis=1)]
+        if self._problem == "regression":
+            return probabilities[:, 0]
+        over = probabilities > np.array(json.loads(self.head_.info())["thresholds"])
+        return [[self._names[at] for at in np.flatnonzero(row)] for row in over]
+
+    def evaluate(self, X: Any, y: Any) -> dict[str, Any]:
+        """Measures on labelled texts: accuracy, F1, log loss, calibration error, ..."""
+        check_is_fitted(self, "head_")
+        texts = _texts(X)
+        targets, _ = self._targets(y, len(texts))
+        if targets[0] == "classes":
+            places = {name: at for at, name in enumerate(self._names)}
+            strange = next((name for name in targets[1] if name not in places), None)
+            if strange is not None:
+                raise InputError(f"the label {strange!r} is not one that the head was trained on; it knows {', '.join(self._names)}")
+            targets = ("encoded", [places[name] for name in targets[1]], self._names)
+        return json.loads(self.head_.evaluate(self._rows(texts), targets))
+
+    def explain(self, texts: Any) -> Any:
+        """What each token adds to the answer's logit (linear heads over mean pooling): an :class:`Explanation`, or a list of them."""
+        check_is_fitted(self, "head_")
+        single = isinstance(texts, str)
+        rows = [texts] if single else _texts(texts)
+        answers = self.head_.predict_proba(self._rows(rows))
+        found = []
+        for text, row, p in zip(rows, json.loads(self._encoder_used._engine().explain(rows, self.head_)), answers, strict=True):
+            places = _characters(text if isinstance(text, str) else "")
+            best = int(p.argmax())
+            offsets = [(places(start), places(end)) for start, end in row.pop("offsets")]
+            found.append(
+                Explanation(
+                    text=text, offsets=offsets, classes=self._names, label=self._names[best], probability=float(p[best]), **row
+                )
+            )
+        return found[0] if single else found
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> str | None:
+        """Writes all that training found out as one HTML page that needs no network; without a path, gives the page."""
+        trained = self._training()
+        head_file = getattr(self, "_saved", "head.safetensors")
+        if path is None:
+            return trained.html(head_file)
+        trained.write_report(os.fspath(path), head_file)
+        return None
+
+    def summary(self, width: int = 100) -> str:
+        """The measures as tables of text."""
+        return self._training().text(width)
+
+    def label_issues(self) -> str:
+        """Rows whose label is likely wrong, by out-of-fold predictions, as CSV."""
+        return self._training().label_issues()
+
+    def _training(self) -> Any:
+        check_is_fitted(self, "head_")
+        trained = getattr(self, "_trained", None)
+        if trained is None:
+            raise InputError("the training's record is kept by the object that was fitted: it is not in pickles nor in head files")
+        return trained
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the head: the file that the command line, the page and Rust read."""
+        check_is_fitted(self, "head_")
+        self.head_.save(os.fspath(path))
+        self._saved = os.fspath(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], model: Any = None, **options: Any) -> TextClassifier:
+        """Reads a head of any front end. ``model`` says where its encoder is now; without, where it was at training. Classes are
+        strings, as in the file."""
+        head = _native.NativeHead.load(os.fspath(path))
+        facts = json.loads(head.info())
+        where = model if model is not None else facts["record"]["model_location"]
+        if where is None:
+            raise InputError(f"{os.fspath(path)} does not say where its encoder is; name it with model")
+        loaded = cls(where, **options)
+        loaded.head_ = head
+        loaded._saved = os.fspath(path)
+        loaded._encoder_used = loaded.encoder
+        loaded._learn_names({})
+        loaded.n_features_in_ = 1
+        # Says now if the encoder is another than the head's.
+        loaded._encoder_used._embed([""], {}, False, head, False)
+        return loaded
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        state.pop("_trained", None)
+        return state
+
+    def _repr_html_(self) -> str:
+        import html
+
+        if not hasattr(self, "head_"):
+            return f"<pre>{html.escape(repr(self))}</pre>"
+
+        if not hasattr(self, "_trained"):
+            return f"<pre>{html.escape(repr(self))}</pre>"
+        return (
+            f'<iframe srcdoc="{html.escape(self.report() or "", quote=True)}" style="width:100%;height:600px;border:1px solid #ccc" '
+            'sandbox="allow-scripts"></iframe>'
+        )
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.classifier_tags.multi_label = True
+        return tags
