@@ -25,6 +25,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "serve")]
+use commands::serve;
 use commands::{
     bench, cache, classify, devices, embed, evaluate, export, fetch, fill_mask, import_head, inspect,
     next_sentence, predict, rerank, tag, tokens, train, verify,
@@ -72,6 +74,9 @@ enum Command {
     Tag(tag::Args),
     /// Order documents by relevance to a query with a cross-encoder
     Rerank(rerank::Args),
+    /// Serve embeddings, rankings and heads over HTTP
+    #[cfg(feature = "serve")]
+    Serve(Box<serve::Args>),
     /// Measure how fast a model is here: by length of text, one text, cold start, kernel by kernel
     Bench(bench::Args),
     /// Compare a device with what transformers computes, tensor by tensor
@@ -126,6 +131,8 @@ fn main() -> ExitCode {
         Command::Classify(args) => classify::run(&args),
         Command::Tag(args) => tag::run(&args),
         Command::Rerank(args) => rerank::run(&args),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => serve::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Verify(args) => verify::run(&args),
     };

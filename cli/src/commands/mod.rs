@@ -14,6 +14,8 @@ pub mod inspect;
 pub mod next_sentence;
 pub mod predict;
 pub mod rerank;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod tag;
 pub mod tokens;
 pub mod train;
