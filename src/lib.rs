@@ -43,8 +43,8 @@ pub use encoder::RandomModel;
 pub use encoder::{
     Aggregation, CancelToken, Classification, Dtype, EmbedOptions, EmbeddingRecipe, EncodeProgress,
     EncodeReport, Encoder, EncoderBuilder, Entity, FilledMasks, KernelProfile, Layers, MaskCandidate, Memory,
-    NextSentence, Profile, ProgressFn, Prompt, PseudoPerplexity, Ranked, Summary, Tagged, Text, TokenOutputs,
-    TokenRequest,
+    NextSentence, Profile, ProgressFn, Prompt, PseudoPerplexity, Ranked, SparseEmbedding, Summary, Tagged,
+    Text, TokenOutputs, TokenRequest,
 };
 pub use engine::DeviceReport;
 pub use error::{Error, Result};

@@ -577,12 +577,12 @@ fn long_texts_are_cut_refused_or_split() {
     assert_eq!((cut[1].len(), cut[1].tokens > 180), (64, true));
     assert_eq!(cut[1].special_tokens_mask.iter().filter(|flag| **flag).count(), 2);
 
-    let refuse = EncodeOptions { truncate: Truncate::Error, max_tokens: Some(20) };
+    let refuse = EncodeOptions { truncate: Truncate::Error, max_tokens: Some(20), side: None };
     let error = rows("bert-pretraining", &input, refuse).unwrap_err();
     assert!(error.is_input());
     assert_says(&error.to_string(), &["row 1", &cut[1].tokens.to_string(), "20"]);
 
-    let split = EncodeOptions { truncate: Truncate::Window { overlap: 5 }, max_tokens: Some(20) };
+    let split = EncodeOptions { truncate: Truncate::Window { overlap: 5 }, max_tokens: Some(20), side: None };
     let windows = rows("bert-pretraining", &input, split).unwrap();
     assert_eq!(windows[0].row, 0);
     let windows = &windows[1..];
@@ -601,7 +601,7 @@ fn long_texts_are_cut_refused_or_split() {
         }
     }
 
-    let wide = EncodeOptions { truncate: Truncate::Window { overlap: 18 }, max_tokens: Some(20) };
+    let wide = EncodeOptions { truncate: Truncate::Window { overlap: 18 }, max_tokens: Some(20), side: None };
     assert!(rows("bert-pretraining", &input, wide).unwrap_err().is_input());
     for max_tokens in [0, 1, 2, 65] {
         let options = EncodeOptions { max_tokens: Some(max_tokens), ..Default::default() };
@@ -625,7 +625,8 @@ fn pairs_lose_tokens_of_the_longer_text_first() {
     }
     // Windows slide over the longer one, and keep the shorter whole.
     let (a, b) = ("fox ".repeat(3), "dog ".repeat(30));
-    let options = EncodeOptions { truncate: Truncate::Window { overlap: 4 }, max_tokens: Some(20) };
+    let options =
+        EncodeOptions { truncate: Truncate::Window { overlap: 4 }, max_tokens: Some(20), side: None };
     let windows = rows("bert-pretraining", &[TextInput::Pair(&a, &b)], options).unwrap();
     assert_eq!(windows.len(), 3);
     assert!(windows.iter().all(|window| window.second_start == Some(5) && window.len() <= 20));

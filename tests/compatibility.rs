@@ -234,7 +234,8 @@ fn long_texts_have_the_tokens_that_they_have_as_a_whole() {
         );
         let whole = tokenizer(&folder, family, usize::MAX - 1).unwrap();
         // Where every token is wanted, the text is tokenised as one.
-        let windows = EncodeOptions { truncate: Truncate::Window { overlap: 0 }, max_tokens: None };
+        let windows =
+            EncodeOptions { truncate: Truncate::Window { overlap: 0 }, max_tokens: None, side: None };
         let all = whole.encode_batch(&[text.as_str().into()], windows).unwrap().remove(0);
         let small = tokenizer(&folder, family, 64).unwrap();
         let cut = small.encode_batch(&[text.as_str().into()], EncodeOptions::default()).unwrap().remove(0);
@@ -258,7 +259,7 @@ fn long_texts_have_the_tokens_that_they_have_as_a_whole() {
         let odd = usize::from(matches!(family, Family::Bert | Family::Albert));
         assert_eq!(turned.second_start.unwrap(), pair.second_start.unwrap() + odd, "{base}");
         assert!(pair.tokens > 2 * (all.len() - 2));
-        let error = EncodeOptions { truncate: Truncate::Error, max_tokens: None };
+        let error = EncodeOptions { truncate: Truncate::Error, max_tokens: None, side: None };
         assert!(
             small
                 .encode_batch(&[text.as_str().into()], error)

@@ -83,7 +83,7 @@ const MOST_BATCH_TOKENS: usize = 1 << 20;
 
 impl EngineArgs {
     /// The threads asked for, as far as they make sense here.
-    fn bounded_threads(&self) -> Option<NonZeroUsize> {
+    pub(crate) fn bounded_threads(&self) -> Option<NonZeroUsize> {
         let asked = self.threads?;
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let most = NonZeroUsize::MIN.saturating_add(cores * THREADS_A_CORE - 1);

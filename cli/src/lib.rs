@@ -25,9 +25,11 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "serve")]
+use commands::serve;
 use commands::{
-    bench, cache, classify, compare, dedupe, devices, drift, embed, evaluate, export, fetch, fill_mask, import_head, inspect,
-    next_sentence, predict, rerank, search, suggest, tag, tokens, train, verify,
+    bench, cache, classify, compare, dedupe, devices, drift, embed, evaluate, export, fetch, fill_mask,
+    import_head, inspect, next_sentence, predict, rerank, search, suggest, tag, tokens, train, verify,
 };
 
 /// BERT embeddings as WGSL compute shaders on any GPU, and a classifier of your own on top.
@@ -72,6 +74,9 @@ enum Command {
     Tag(tag::Args),
     /// Order documents by relevance to a query with a cross-encoder
     Rerank(rerank::Args),
+    /// Serve embeddings, rankings and heads over HTTP
+    #[cfg(feature = "serve")]
+    Serve(Box<serve::Args>),
     /// Find the texts of a table that are nearest to a query
     Search(Box<search::Args>),
     /// Find texts that are nearly the same
@@ -137,6 +142,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Classify(args) => classify::run(&args),
         Command::Tag(args) => tag::run(&args),
         Command::Rerank(args) => rerank::run(&args),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => serve::run(&args),
         Command::Search(args) => search::run(&args),
         Command::Dedupe(args) => dedupe::run(&args),
         Command::Suggest(args) => suggest::run(&args),

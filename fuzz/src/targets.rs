@@ -324,7 +324,7 @@ fn encode(files: Overlay) {
     let Ok(tokenizer) = Tokenizer::load(checkpoint.tokenizer_source()) else { return };
     let _ = tokenizer.mask_id();
     for truncate in [Truncate::Cut, Truncate::Error] {
-        let options = EncodeOptions { truncate, max_tokens: None };
+        let options = EncodeOptions { truncate, max_tokens: None, side: None };
         let inputs: Vec<_> = TEXTS.iter().map(|text| (*text).into()).collect();
         if let Ok(rows) = tokenizer.encode_batch(&inputs, options) {
             for row in rows {

@@ -20,10 +20,10 @@ fn text(row: usize, item: &Bound<'_, PyAny>) -> PyResult<Text> {
         (_, Ok(pair)) if pair.len() == 2 => Some((pair.get_item(0)?, pair.get_item(1)?)),
         _ => None,
     };
-    if let Some((first, second)) = pair {
-        if let (Ok(first), Ok(second)) = (first.cast::<PyString>(), second.cast::<PyString>()) {
-            return Ok(Text { first: string(row, first)?, second: Some(string(row, second)?) });
-        }
+    if let Some((first, second)) = pair
+        && let (Ok(first), Ok(second)) = (first.cast::<PyString>(), second.cast::<PyString>())
+    {
+        return Ok(Text { first: string(row, first)?, second: Some(string(row, second)?) });
     }
     let kind = item.get_type().name()?;
     let hint = if item.is_none() || kind == "float" || kind == "NAType" {

@@ -39,6 +39,7 @@ struct Settings {
 
 /// Trains a head on texts. Gives the training and warnings of the cache.
 #[pyfunction]
+#[allow(clippy::too_many_arguments, reason = "Python gives them by name")]
 pub(crate) fn train(
     py: Python<'_>,
     encoder: &NativeEncoder,

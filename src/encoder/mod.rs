@@ -21,6 +21,7 @@ pub use outputs::classify::Classification;
 pub use outputs::fill_mask::{FilledMasks, MaskCandidate, PseudoPerplexity};
 pub use outputs::next_sentence::NextSentence;
 pub use outputs::rerank::Ranked;
+pub use outputs::sparse::SparseEmbedding;
 pub use outputs::tag::{Aggregation, Entity, Tagged};
 pub use outputs::tokens::{TokenOutputs, TokenRequest};
 pub use profile::{KernelProfile, Profile};

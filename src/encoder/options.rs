@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::model::{LayerMix, Pooling};
-use crate::text::Truncate;
+use crate::text::{Truncate, TruncationSide};
 
 /// Which layers are pooled.
 ///
@@ -152,6 +152,8 @@ pub struct EmbedOptions {
     pub include_prompt: Option<bool>,
     /// What happens to a text longer than the maximum.
     pub truncate: Truncate,
+    /// Which end of a longer text is cut off; none: as the checkpoint says.
+    pub truncation_side: Option<TruncationSide>,
     /// Longest sequence in tokens, special tokens included; none: as the checkpoint says.
     pub max_tokens: Option<usize>,
     /// Called after every batch.
@@ -193,6 +195,7 @@ impl std::fmt::Debug for EmbedOptions {
             .field("prompt", &self.prompt)
             .field("include_prompt", &self.include_prompt)
             .field("truncate", &self.truncate)
+            .field("truncation_side", &self.truncation_side)
             .field("max_tokens", &self.max_tokens)
             .finish_non_exhaustive()
     }

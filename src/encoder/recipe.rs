@@ -6,7 +6,7 @@ use super::{EmbedOptions, Encoder, Layers, Prompt};
 use crate::checkpoint::Fingerprint;
 use crate::error::Result;
 use crate::model::{LayerMix, Pooling};
-use crate::text::Truncate;
+use crate::text::{Truncate, TruncationSide};
 
 /// Everything that decides a text's embedding. Equal recipes give embeddings that may be mixed.
 ///
@@ -61,8 +61,16 @@ impl EmbeddingRecipe {
                 None => Truncate::Warn,
             },
             max_tokens: Some(self.max_tokens),
+            truncation_side: self.truncation_side(),
             ..EmbedOptions::default()
         }
+    }
+
+    /// The end that long texts are cut at; none where the recipe is from before this was written down.
+    fn truncation_side(&self) -> Option<TruncationSide> {
+        let settings = self.tokenizer_settings.as_ref()?;
+        let left = settings.get("truncation_side").is_some_and(|side| side == "left");
+        Some(if left { TruncationSide::Left } else { TruncationSide::Right })
     }
 
     /// How token vectors become one vector, in words.
@@ -110,7 +118,7 @@ impl Encoder {
             normalize: request.normalize,
             prompt_left_out: recipe.prompt.is_some() && !recipe.include_prompt,
             prompt: recipe.prompt,
-            tokenizer_settings: Some(self.tokenizer.settings().clone()),
+            tokenizer_settings: Some(self.tokenizer.settings_with(options.truncation_side)),
             max_tokens: options.max_tokens.unwrap_or_else(|| self.checkpoint.max_tokens()),
             window_overlap: match options.truncate {
                 Truncate::Window { overlap } => Some(overlap),

@@ -50,7 +50,11 @@ impl Encoder {
         Ok(Recipe {
             prompt: self.prompt(&options.prompt)?,
             include_prompt: self.include_prompt(options),
-            encode: EncodeOptions { truncate: options.truncate, max_tokens: options.max_tokens },
+            encode: EncodeOptions {
+                truncate: options.truncate,
+                max_tokens: options.max_tokens,
+                side: options.truncation_side,
+            },
         })
     }
 

@@ -10,4 +10,4 @@ mod vocab;
 
 pub use batch::{PackedBatch, pack};
 pub use encoding::{Encoding, TextInput, Truncate};
-pub use tokenizer::{EncodeOptions, SpecialTokens, Tokenizer};
+pub use tokenizer::{EncodeOptions, SpecialTokens, Tokenizer, TruncationSide};

@@ -23,6 +23,17 @@ pub struct EncodeOptions {
     pub truncate: Truncate,
     /// Longest row in tokens, special tokens included; at most, and unless given, what the checkpoint takes.
     pub max_tokens: Option<usize>,
+    /// Which end of a text that is too long is cut off; none: as the checkpoint says.
+    pub side: Option<TruncationSide>,
+}
+
+/// Which end of a text that is too long is cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TruncationSide {
+    /// The beginning.
+    Left,
+    /// The end.
+    Right,
 }
 
 /// A checkpoint's tokenizer: tokenizer.json, or a WordPiece built from vocab.txt.
@@ -171,6 +182,26 @@ impl Tokenizer {
         guard(|| Error::input("cannot decode token ids"), || self.inner.decode(ids, true))
     }
 
+    /// The text of some ids, special tokens included.
+    ///
+    /// # Errors
+    /// The tokenizer cannot decode.
+    pub fn decode_with_special_tokens(&self, ids: &[u32]) -> Result<String> {
+        guard(|| Error::input("cannot decode token ids"), || self.inner.decode(ids, false))
+    }
+
+    /// The settings with another side of truncation.
+    pub(crate) fn settings_with(&self, side: Option<TruncationSide>) -> Value {
+        let mut settings = self.settings.clone();
+        if let (Some(side), Some(settings)) = (side, settings.as_object_mut()) {
+            match side {
+                TruncationSide::Left => settings.insert("truncation_side".to_owned(), "left".into()),
+                TruncationSide::Right => settings.shift_remove("truncation_side"),
+            };
+        }
+        settings
+    }
+
     /// Encodes texts, in parallel. Rows come in input order; with [`Truncate::Window`] a text may have several, one after
     /// another, and [`Encoding::row`] says whose they are.
     ///
@@ -183,7 +214,7 @@ impl Tokenizer {
         let rows: Vec<(usize, TextInput<'_>)> = inputs.iter().copied().enumerate().collect();
         let encoded = platform::map(rows.len(), |at| {
             let (row, input) = rows[at];
-            self.encode_row(row, input, options.truncate, max_tokens)
+            self.encode_row(row, input, options, max_tokens)
         });
         let mut all = Vec::with_capacity(inputs.len());
         for encodings in encoded {
@@ -196,9 +227,15 @@ impl Tokenizer {
         &self,
         row: usize,
         input: TextInput<'_>,
-        truncate: Truncate,
+        options: EncodeOptions,
         max_tokens: usize,
     ) -> Result<Vec<Encoding>> {
+        let truncate = options.truncate;
+        let side = match options.side {
+            None => self.direction,
+            Some(TruncationSide::Left) => TruncationDirection::Left,
+            Some(TruncationSide::Right) => TruncationDirection::Right,
+        };
         // Enough to cut a pair as if both were whole: how much goes off either depends on which is longer, and by whether they
         // leave room for each other.
         let most = match truncate {
@@ -206,9 +243,9 @@ impl Tokenizer {
             Truncate::Window { .. } => usize::MAX,
         };
         let ((mut first, first_len), second) = match input {
-            TextInput::Single(text) => (self.tokens(row, text, most)?, None),
+            TextInput::Single(text) => (self.tokens(row, text, most, side)?, None),
             TextInput::Pair(first, second) => {
-                (self.tokens(row, first, most)?, Some(self.tokens(row, second, most)?))
+                (self.tokens(row, first, most, side)?, Some(self.tokens(row, second, most, side)?))
             }
         };
         let (mut second, second_len) = match second {
@@ -233,7 +270,6 @@ impl Tokenizer {
         }
         // The longer of two that were kept in part stays the longer.
         if let Some(second) = second.as_mut().filter(|_| first_len.min(second_len) > max_tokens) {
-            let side = self.direction;
             first.truncate(max_tokens + usize::from(first_len > second_len), 0, side);
             second.truncate(max_tokens + usize::from(second_len > first_len), 0, side);
             first.take_overflowing();
@@ -246,7 +282,7 @@ impl Tokenizer {
                 max_length: room,
                 strategy: TruncationStrategy::LongestFirst,
                 stride: 0,
-                direction: self.direction,
+                direction: side,
             },
         )
         .map_err(|error| failed(row).with_source(error))?;
@@ -292,7 +328,13 @@ impl Tokenizer {
     }
 
     /// A text's tokens, and how many they are. Of a long text `most` of them, on the side that truncation keeps.
-    fn tokens(&self, row: usize, text: &str, most: usize) -> Result<(tokenizers::Encoding, usize)> {
+    fn tokens(
+        &self,
+        row: usize,
+        text: &str,
+        most: usize,
+        side: TruncationDirection,
+    ) -> Result<(tokenizers::Encoding, usize)> {
         let encode = |text: &str| guard(|| failed(row), || self.inner.encode(text, false));
         if text.len() <= pieces::PIECE_BYTES {
             let whole = encode(text)?;
@@ -314,7 +356,7 @@ impl Tokenizer {
             let len = whole.len();
             return Ok((whole, len));
         }
-        let mut kept = Kept::new(most, self.direction);
+        let mut kept = Kept::new(most, side);
         for (start, piece) in pieces::pieces(text) {
             if piece.len() > pieces::WHOLE_BYTES {
                 return Err(too_much(piece.len()));

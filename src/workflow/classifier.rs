@@ -1,5 +1,7 @@
 //! An encoder and a head together: texts in, decisions out.
 
+use std::sync::Arc;
+
 use crate::embeddings::Embeddings;
 use crate::encoder::{EmbedOptions, EmbeddingRecipe, Encoder, Text};
 use crate::error::{Error, Result};
@@ -21,7 +23,7 @@ use crate::platform::entry;
 /// # Ok::<(), frostbert::Error>(())
 /// ```
 pub struct Classifier {
-    encoder: Encoder,
+    encoder: Arc<Encoder>,
     head: Head,
     options: EmbedOptions,
 }
@@ -43,12 +45,13 @@ pub struct Prediction {
 }
 
 impl Classifier {
-    /// Joins the two.
+    /// Joins the two. Several heads may share an encoder behind an [`Arc`].
     ///
     /// # Errors
     /// The head was trained on another encoder's embeddings (what differs is named), or it does not say how its
     /// embeddings were made.
-    pub fn new(encoder: Encoder, head: Head) -> Result<Self> {
+    pub fn new(encoder: impl Into<Arc<Encoder>>, head: Head) -> Result<Self> {
+        let encoder = encoder.into();
         let options = match EmbeddingRecipe::of_head(&head)? {
             Some(recipe) => recipe.options(),
             None => EmbedOptions::default(),
@@ -92,6 +95,19 @@ impl Classifier {
         texts: impl IntoIterator<Item = T>,
     ) -> Result<Vec<Prediction>> {
         self.answers(self.encoder.embed_async(texts, &self.options).await?, None)
+    }
+
+    /// Decides for embeddings that were made with these [`options`](Self::options): heads whose options agree can share a
+    /// pass of the encoder. What is less sure than `abstain` is left undecided.
+    ///
+    /// # Errors
+    /// The embeddings have another number of columns than the head takes.
+    pub fn predict_embeddings(
+        &self,
+        embeddings: Embeddings,
+        abstain: Option<f64>,
+    ) -> Result<Vec<Prediction>> {
+        self.answers(embeddings, abstain)
     }
 
     pub(super) fn answers(&self, embeddings: Embeddings, abstain: Option<f64>) -> Result<Vec<Prediction>> {

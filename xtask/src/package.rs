@@ -17,8 +17,9 @@ const PACKAGES: &[(&str, &[&str], &[&str])] = &[
             "shaders/prelude/activation.wgsl",
             "docs/outputs.md",
         ],
-        &["cli/", "fuzz/", "python/", "web/", "xtask/", "tests/fixtures/", "target/", ".github/"],
+        &["cli/", "fuzz/", "python/", "serve/", "web/", "xtask/", "tests/fixtures/", "target/", ".github/"],
     ),
+    ("frostbert-serve", &["Cargo.toml", "src/lib.rs", "assets/index.html", "assets/docs.html"], &["target/"]),
     (
         "frostbert-cli",
         &["Cargo.toml", "README.md", "src/lib.rs", "src/main.rs"],
@@ -39,6 +40,8 @@ pub fn run() -> Result<()> {
             return Err(format!("{package} would be published with {file}; exclude it in its Cargo.toml"));
         }
     }
-    // Both at once, since the command line needs the library that is not published yet.
-    show(&mut cargo("package --no-verify --allow-dirty --quiet --package frostbert --package frostbert-cli"))
+    // All at once, since the later ones need the earlier, which are not published yet.
+    show(&mut cargo(
+        "package --no-verify --allow-dirty --quiet --package frostbert --package frostbert-serve --package frostbert-cli",
+    ))
 }

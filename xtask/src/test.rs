@@ -34,9 +34,11 @@ pub fn run() -> Result<()> {
     )?;
     steps.run("documentation", || {
         // One after the other: the command line's page is called frostbert, too, and must not replace the library's.
-        for words in
-            ["doc --package frostbert-cli --no-deps", "doc --package frostbert --all-features --no-deps"]
-        {
+        for words in [
+            "doc --package frostbert-cli --no-deps",
+            "doc --package frostbert --all-features --no-deps",
+            "doc --package frostbert-serve --all-features --no-deps",
+        ] {
             show(cargo(words).env("RUSTDOCFLAGS", "-D warnings"))?;
         }
         Ok(())

@@ -18,6 +18,8 @@ pub mod next_sentence;
 pub mod predict;
 pub mod rerank;
 pub mod search;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod suggest;
 pub mod tag;
 pub mod tokens;

@@ -7,5 +7,6 @@ mod join;
 pub(crate) mod next_sentence;
 pub(crate) mod rerank;
 mod scores;
+pub(crate) mod sparse;
 pub(crate) mod tag;
 pub(crate) mod tokens;

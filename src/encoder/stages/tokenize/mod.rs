@@ -304,7 +304,7 @@ mod tests {
     fn stage(truncate: crate::text::Truncate) -> Tokenize {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/goldens/sentence-mean");
         let tokenizer = Tokenizer::load(Checkpoint::open(folder).unwrap().tokenizer_source()).unwrap();
-        let encode = EncodeOptions { truncate, max_tokens: Some(6) };
+        let encode = EncodeOptions { truncate, max_tokens: Some(6), side: None };
         let recipe = Recipe { prompt: None, include_prompt: true, encode };
         Tokenize::new(Arc::new(tokenizer), recipe, WindowSize::MOST)
     }

@@ -1,0 +1,670 @@
+//! Labels: by a checkpoint's own classifier, or by heads that people trained.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use frostbert::head::{Decision, Problem};
+use frostbert::model::HeadKind;
+use frostbert::{Aggregation, Classifier, EmbedOptions, Embeddings, Explanation, Prediction, Prompt, Text};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::inputs::Reading;
+use super::openai::Usage;
+use super::{inputs::Inputs, tei};
+use crate::app::{Call, json};
+use crate::error::{ApiError, ApiResult, Kind};
+use crate::metrics::What;
+use crate::registry::{Loaded, Model, ServedHead, Target};
+use crate::worker::{Job, Row};
+
+/// A label and its score.
+#[derive(Clone, Debug, Serialize)]
+struct Scored {
+    score: f64,
+    label: String,
+}
+
+/// What classifies.
+enum By {
+    /// A checkpoint's classifier.
+    Model(Arc<Loaded>),
+    /// A head of somebody's own.
+    Head(Arc<ServedHead>, Arc<Loaded>),
+}
+
+/// What a name stands for; without a name the first model's classifier, else the first head.
+async fn classifier(call: &Call, name: Option<&str>) -> ApiResult<(String, By)> {
+    let registry = &call.state.registry;
+    let name = name.filter(|name| !name.is_empty());
+    match call.find(name)? {
+        Target::Head(head) => by_head(call, head).await,
+        Target::Model(model) => {
+            let loaded = registry.loaded(&model).await?;
+            if loaded.has(HeadKind::Sequence) {
+                return Ok((model.spec.name.clone(), By::Model(loaded)));
+            }
+            let of_model = |head: &&Arc<ServedHead>| Arc::ptr_eq(&registry.models[head.model], &model);
+            match registry.heads.iter().find(of_model) {
+                Some(head) => by_head(call, head.clone()).await,
+                None => Err(no_classifier(&model)),
+            }
+        }
+    }
+}
+
+fn no_classifier(model: &Model) -> ApiError {
+    ApiError::new(
+        Kind::Backend,
+        format!(
+            "{} has no classifier; train one with frostbert train and serve it with --head",
+            model.spec.name
+        ),
+    )
+}
+
+async fn by_head(call: &Call, head: Arc<ServedHead>) -> ApiResult<(String, By)> {
+    let registry = &call.state.registry;
+    let loaded = registry.loaded(&registry.models[head.model]).await?;
+    Ok((head.spec.name.clone(), By::Head(head, loaded)))
+}
+
+/// A head joined with its encoder.
+fn bound(head: &ServedHead, loaded: &Loaded) -> ApiResult<Arc<Classifier>> {
+    head.classifier(loaded).map_err(|error| {
+        tracing::error!("the head {} does not fit its model: {error:#}", head.spec.name);
+        ApiError::new(
+            Kind::Backend,
+            format!("the head {} does not fit its model; the server's log says why", head.spec.name),
+        )
+    })
+}
+
+/// What a head says of texts.
+async fn predictions(
+    call: &Call,
+    name: &str,
+    classifier: &Classifier,
+    loaded: &Loaded,
+    texts: Vec<Text>,
+    abstain: Option<f64>,
+) -> ApiResult<Vec<Prediction>> {
+    let done = call.compute(loaded, Job::Embed(classifier.options().clone()), texts).await?;
+    let mut embeddings = Embeddings::default();
+    for row in done.rows {
+        if let Row::Vector { values, tokens, truncated } = row {
+            embeddings.dim = values.len();
+            embeddings.values.extend(values);
+            embeddings.tokens.push(tokens);
+            embeddings.truncated.push(truncated);
+        }
+    }
+    let answers = classifier.predict_embeddings(embeddings, abstain).map_err(|error| ApiError::of(&error))?;
+    let names = classifier.head().names();
+    for answer in &answers {
+        let confidence = answer.probabilities.iter().copied().fold(0.0, f64::max);
+        match &answer.decision {
+            Decision::Class { class, .. } => call.state.metrics.label(name, &names[*class], confidence),
+            Decision::Abstained { .. } => call.state.metrics.label(name, "(undecided)", confidence),
+            Decision::Labels(labels) => {
+                for label in labels {
+                    call.state.metrics.label(name, &names[*label], answer.probabilities[*label]);
+                }
+            }
+            Decision::Value(_) => {}
+        }
+    }
+    Ok(answers)
+}
+
+/// Labels and scores of each text, the highest first.
+async fn scored(
+    call: &Call,
+    name: Option<&str>,
+    texts: Vec<Text>,
+    raw: bool,
+    reading: &Reading,
+) -> ApiResult<(String, Vec<Vec<Scored>>)> {
+    if texts.is_empty() {
+        return Err(ApiError::new(Kind::Empty, "there is no input; send at least one text"));
+    }
+    let (name, by) = classifier(call, name).await?;
+    call.state.metrics.asked(What::Predict, texts.len());
+    let (labels, rows): (Vec<String>, Vec<Vec<f64>>) = match by {
+        By::Model(loaded) => {
+            let labels = loaded.encoder().classification_labels().map_err(|error| ApiError::of(&error))?;
+            let done = call.compute(&loaded, Job::Classify(reading.without_prompt(call)), texts).await?;
+            call.state.metrics.answered(What::Predict, done.rows.iter().map(Row::tokens));
+            let row = |row: Row| match row {
+                Row::Classified(answer) => {
+                    let values = if raw { answer.logits } else { answer.scores };
+                    values.into_iter().map(shortest).collect()
+                }
+                _ => Vec::new(),
+            };
+            (labels, done.rows.into_iter().map(row).collect())
+        }
+        By::Head(head, loaded) => {
+            let classifier = bound(&head, &loaded)?;
+            if raw {
+                return Err(ApiError::validation(format!(
+                    "{name} is a head with calibrated probabilities, and gives no raw scores"
+                )));
+            }
+            let answers = predictions(call, &name, &classifier, &loaded, texts, None).await?;
+            call.state.metrics.answered(What::Predict, answers.iter().map(|answer| answer.tokens as usize));
+            let rows = answers.into_iter().map(|answer| answer.probabilities).collect();
+            (classifier.head().names().to_vec(), rows)
+        }
+    };
+    let sort = |row: Vec<f64>| {
+        let mut scored: Vec<Scored> =
+            labels.iter().zip(row).map(|(label, score)| Scored { score, label: label.clone() }).collect();
+        scored.sort_by(|a, b| b.score.total_cmp(&a.score));
+        scored
+    };
+    Ok((name, rows.into_iter().map(sort).collect()))
+}
+
+/// A number that is written as the f32 would be.
+fn shortest(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
+}
+
+/// The inputs of /predict: a text, a pair as a list of two, or a list of lists of one or two.
+struct Predicted {
+    texts: Vec<Text>,
+    one: bool,
+}
+
+impl<'de> Deserialize<'de> for Predicted {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let wrong = || {
+            D::Error::custom(
+                "expected a string, a list of one string, of two strings (a pair), or a list of such lists; several texts are \
+                 [[\"a\"],[\"b\"]]",
+            )
+        };
+        let text = |list: &[Value]| match list {
+            [Value::String(one)] => Some(Text::from(one)),
+            [Value::String(first), Value::String(second)] => {
+                Some(Text::from((first.as_str(), second.as_str())))
+            }
+            _ => None,
+        };
+        match Value::deserialize(deserializer)? {
+            Value::String(one) => Ok(Predicted { texts: vec![Text::from(one)], one: true }),
+            Value::Array(list) if list.first().is_some_and(Value::is_string) => {
+                Ok(Predicted { texts: vec![text(&list).ok_or_else(wrong)?], one: true })
+            }
+            Value::Array(list) => {
+                let each = |item: &Value| item.as_array().and_then(|list| text(list));
+                let texts = list.iter().map(each).collect::<Option<Vec<Text>>>().ok_or_else(wrong)?;
+                Ok(Predicted { texts, one: false })
+            }
+            _ => Err(wrong()),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct PredictRequest {
+    inputs: Predicted,
+    model: Option<String>,
+    raw_scores: Option<bool>,
+    #[serde(flatten)]
+    reading: Reading,
+}
+
+pub(super) async fn predict(call: Call) -> ApiResult<Response> {
+    predict_named(&call, None).await
+}
+
+async fn predict_named(call: &Call, name: Option<&str>) -> ApiResult<Response> {
+    let request: PredictRequest = call.json()?;
+    let (one, raw) = (request.inputs.one, request.raw_scores.unwrap_or(false));
+    let name = name.or(request.model.as_deref());
+    let (_, mut rows) = scored(call, name, request.inputs.texts, raw, &request.reading).await?;
+    let count = rows.len();
+    if one { json(rows.pop(), 1).await } else { json(rows, count).await }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl OneOrMore {
+    fn into_texts(self) -> ApiResult<Vec<Text>> {
+        let texts: Vec<Text> = match self {
+            OneOrMore::One(text) => vec![text.into()],
+            OneOrMore::More(texts) => texts.into_iter().map(Text::from).collect(),
+        };
+        if texts.is_empty() {
+            return Err(ApiError::new(Kind::Empty, "there is no input; send at least one text"));
+        }
+        Ok(texts)
+    }
+}
+
+#[derive(Deserialize)]
+struct InfinityRequest {
+    input: OneOrMore,
+    model: Option<String>,
+    raw_scores: Option<bool>,
+}
+
+pub(super) async fn infinity(call: Call) -> ApiResult<Response> {
+    let request: InfinityRequest = call.json()?;
+    let raw = request.raw_scores.unwrap_or(false);
+    let texts = request.input.into_texts()?;
+    let (model, rows) = scored(&call, request.model.as_deref(), texts, raw, &Reading::default()).await?;
+    let (count, tokens) = (rows.len(), call.tokens());
+    let answer = json!({
+        "object": "classify",
+        "data": rows,
+        "model": model,
+        "usage": Usage { prompt_tokens: tokens, total_tokens: tokens },
+    });
+    json(answer, count).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OursRequest {
+    inputs: OneOrMore,
+    model: Option<String>,
+    /// Several heads; those that read embeddings of one kind share a pass.
+    models: Option<Vec<String>>,
+    abstain: Option<f64>,
+    #[serde(default)]
+    explain: bool,
+}
+
+#[derive(Serialize)]
+struct OursAnswer {
+    model: String,
+    results: Vec<Map<String, Value>>,
+}
+
+pub(super) async fn ours(call: Call) -> ApiResult<Response> {
+    let request: OursRequest = call.json()?;
+    if request.abstain.is_some_and(|p| !(0.0..=1.0).contains(&p)) {
+        return Err(ApiError::validation("abstain is a probability: 0 to 1"));
+    }
+    if request.model.is_some() && request.models.is_some() {
+        return Err(ApiError::validation("name one model, or several as models, not both"));
+    }
+    let texts = request.inputs.into_texts()?;
+    let count = texts.len();
+    let Some(names) = request.models else {
+        let answer =
+            classified(&call, request.model.as_deref(), texts, request.abstain, request.explain).await?;
+        return json(answer, count).await;
+    };
+    if names.is_empty() || names.len() > 64 {
+        return Err(ApiError::validation(format!("models takes 1 to 64 names, found {}", names.len())));
+    }
+    let mut answers = Vec::with_capacity(names.len());
+    let mut known: Vec<Shared> = Vec::new();
+    for name in &names {
+        answers
+            .push(classified_after(&call, name, &texts, request.abstain, request.explain, &mut known).await?);
+    }
+    json(json!({ "models": answers }), count * names.len()).await
+}
+
+/// Embeddings that a head before has paid for.
+struct Shared {
+    loaded: Arc<Loaded>,
+    options: String,
+    embeddings: Embeddings,
+}
+
+async fn classified_after(
+    call: &Call,
+    name: &str,
+    texts: &[Text],
+    abstain: Option<f64>,
+    explain: bool,
+    known: &mut Vec<Shared>,
+) -> ApiResult<OursAnswer> {
+    let (name, by) = classifier(call, Some(name)).await?;
+    let By::Head(head, loaded) = by else {
+        return classified(call, Some(&name), texts.to_vec(), abstain, explain).await;
+    };
+    let classifier = bound(&head, &loaded)?;
+    let options = format!("{:?}", classifier.options());
+    let at =
+        known.iter().position(|shared| Arc::ptr_eq(&shared.loaded, &loaded) && shared.options == options);
+    let at = match at {
+        Some(at) => at,
+        None => {
+            let done =
+                call.compute(&loaded, Job::Embed(classifier.options().clone()), texts.to_vec()).await?;
+            let mut embeddings = Embeddings::default();
+            for row in done.rows {
+                if let Row::Vector { values, tokens, truncated } = row {
+                    embeddings.dim = values.len();
+                    embeddings.values.extend(values);
+                    embeddings.tokens.push(tokens);
+                    embeddings.truncated.push(truncated);
+                }
+            }
+            known.push(Shared { loaded: loaded.clone(), options, embeddings });
+            known.len() - 1
+        }
+    };
+    let answers = classifier.predict_embeddings(known[at].embeddings.clone(), abstain);
+    let answers = answers.map_err(|error| ApiError::of(&error))?;
+    let explanations = explanations(call, &classifier, &loaded, texts, explain).await?;
+    Ok(OursAnswer { model: name, results: results(&classifier, answers, explanations) })
+}
+
+async fn classified(
+    call: &Call,
+    name: Option<&str>,
+    texts: Vec<Text>,
+    abstain: Option<f64>,
+    explain: bool,
+) -> ApiResult<OursAnswer> {
+    let (name, by) = classifier(call, name).await?;
+    call.state.metrics.asked(What::Predict, texts.len());
+    match by {
+        By::Model(loaded) => {
+            if abstain.is_some() || explain {
+                return Err(ApiError::validation(format!(
+                    "{name} is a checkpoint's own classifier; abstain and explain are for heads trained with frostbert train"
+                )));
+            }
+            let labels = loaded.encoder().classification_labels().map_err(|error| ApiError::of(&error))?;
+            let done =
+                call.compute(&loaded, Job::Classify(Reading::default().without_prompt(call)), texts).await?;
+            call.state.metrics.answered(What::Predict, done.rows.iter().map(Row::tokens));
+            let result = |row: Row| {
+                let mut object = Map::new();
+                if let Row::Classified(answer) = row {
+                    object.insert("label".into(), json!(labels.get(answer.best())));
+                    let scores =
+                        labels.iter().zip(&answer.scores).map(|(label, score)| (label.clone(), json!(score)));
+                    object.insert("probabilities".into(), Value::Object(scores.collect()));
+                    object.insert("tokens".into(), json!(answer.tokens));
+                    object.insert("truncated".into(), json!(answer.truncated));
+                }
+                object
+            };
+            Ok(OursAnswer { model: name, results: done.rows.into_iter().map(result).collect() })
+        }
+        By::Head(head, loaded) => {
+            let classifier = bound(&head, &loaded)?;
+            let explained = if explain { texts.clone() } else { Vec::new() };
+            let answers = predictions(call, &name, &classifier, &loaded, texts, abstain).await?;
+            call.state.metrics.answered(What::Predict, answers.iter().map(|answer| answer.tokens as usize));
+            let explanations = explanations(call, &classifier, &loaded, &explained, explain).await?;
+            Ok(OursAnswer { model: name, results: results(&classifier, answers, explanations) })
+        }
+    }
+}
+
+async fn explanations(
+    call: &Call,
+    classifier: &Classifier,
+    loaded: &Loaded,
+    texts: &[Text],
+    wanted: bool,
+) -> ApiResult<Vec<Explanation>> {
+    if !wanted {
+        return Ok(Vec::new());
+    }
+    let job = Job::Explain(classifier.options().clone(), Arc::new(classifier.head().clone()));
+    let done = call.compute(loaded, job, texts.to_vec()).await?;
+    let explained = |row: Row| match row {
+        Row::Explained(explanation) => Some(explanation),
+        _ => None,
+    };
+    Ok(done.rows.into_iter().filter_map(explained).collect())
+}
+
+fn results(
+    classifier: &Classifier,
+    answers: Vec<Prediction>,
+    explanations: Vec<Explanation>,
+) -> Vec<Map<String, Value>> {
+    let names = classifier.head().names();
+    let mut explanations = explanations.into_iter();
+    let result = |answer: Prediction| {
+        let mut object = Map::new();
+        match &answer.decision {
+            Decision::Class { class, .. } => object.insert("label".into(), json!(names[*class])),
+            Decision::Abstained { .. } => object.insert("label".into(), Value::Null),
+            Decision::Labels(labels) => {
+                object.insert("labels".into(), labels.iter().map(|label| json!(names[*label])).collect())
+            }
+            Decision::Value(value) => object.insert("value".into(), json!(value)),
+        };
+        if classifier.head().problem() != Problem::Regression {
+            let each = names.iter().zip(&answer.probabilities).map(|(name, p)| (name.clone(), json!(p)));
+            object.insert("probabilities".into(), Value::Object(each.collect()));
+        }
+        object.insert("tokens".into(), json!(answer.tokens));
+        object.insert("truncated".into(), json!(answer.truncated));
+        if let Some(explanation) = explanations.next() {
+            object.insert("explanation".into(), json!(explanation));
+        }
+        object
+    };
+    answers.into_iter().map(result).collect()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TagRequest {
+    inputs: OneOrMore,
+    model: Option<String>,
+    aggregation: Option<String>,
+}
+
+fn require(model: &Model, loaded: &Loaded, kind: HeadKind, what: &str) -> ApiResult<()> {
+    if loaded.has(kind) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        Kind::Backend,
+        format!("{} has no {what}; frostbert inspect says what a model has", model.spec.name),
+    ))
+}
+
+pub(super) async fn tag(call: Call) -> ApiResult<Response> {
+    let request: TagRequest = call.json()?;
+    let (model, loaded) = call.model(request.model.as_deref()).await?;
+    require(&model, &loaded, HeadKind::Token, "token classifier")?;
+    let aggregation: Aggregation = match &request.aggregation {
+        Some(name) => name.parse().map_err(|error| ApiError::of(&error))?,
+        None => Aggregation::default(),
+    };
+    let texts = request.inputs.into_texts()?;
+    let count = texts.len();
+    let done =
+        call.compute(&loaded, Job::Tag(Reading::default().without_prompt(&call), aggregation), texts).await?;
+    let tagged = |row: Row| match row {
+        Row::Tagged(tagged) => json!({
+            "entities": tagged.entities,
+            "tokens": tagged.tokens,
+            "truncated": tagged.truncated,
+        }),
+        _ => Value::Null,
+    };
+    let results: Vec<Value> = done.rows.into_iter().map(tagged).collect();
+    json(json!({ "model": model.spec.name, "results": results }), count).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FillMaskRequest {
+    inputs: OneOrMore,
+    model: Option<String>,
+    top_k: Option<usize>,
+    #[serde(default)]
+    targets: Vec<String>,
+}
+
+pub(super) async fn fill_mask(call: Call) -> ApiResult<Response> {
+    let request: FillMaskRequest = call.json()?;
+    let (model, loaded) = call.model(request.model.as_deref()).await?;
+    require(&model, &loaded, HeadKind::MaskedLm, "masked-language-model head")?;
+    let top = request.top_k.unwrap_or(5);
+    if !(1..=1000).contains(&top) {
+        return Err(ApiError::validation(format!("top_k must be 1 to 1000, found {top}")));
+    }
+    let texts = request.inputs.into_texts()?;
+    let count = texts.len();
+    let options = Reading::default().without_prompt(&call);
+    let done = call.compute(&loaded, Job::FillMask(options, top, request.targets), texts).await?;
+    let filled = |row: Row| match row {
+        Row::Masks(filled) => json!(filled),
+        _ => Value::Null,
+    };
+    let results: Vec<Value> = done.rows.into_iter().map(filled).collect();
+    json(json!({ "model": model.spec.name, "results": results }), count).await
+}
+
+/// As Hugging Face's clients ask: a POST to the address itself.
+pub(super) async fn hub(call: Call) -> ApiResult<Response> {
+    hub_task(call, None).await
+}
+
+pub(super) async fn hub_named(call: Call) -> ApiResult<Response> {
+    let name = call.name.clone();
+    hub_task(call, Some(&name)).await
+}
+
+async fn hub_task(call: Call, name: Option<&str>) -> ApiResult<Response> {
+    let body: Value = call.json()?;
+    if body["query"].is_string() && body["texts"].is_array() {
+        return super::rerank::tei_named(&call, name).await;
+    }
+    if body["inputs"].is_object() {
+        return tei::similarity_named(&call, name).await;
+    }
+    let model = match call.find(name)? {
+        Target::Head(_) => return hub_classify(&call, name).await,
+        Target::Model(model) => model,
+    };
+    let loaded = call.state.registry.loaded(&model).await?;
+    if loaded.has(HeadKind::Sequence) {
+        hub_classify(&call, name).await
+    } else if loaded.has(HeadKind::Token) {
+        hub_tag(&call, &loaded, &body).await
+    } else if loaded.has(HeadKind::MaskedLm)
+        && body["inputs"].as_str().is_some_and(|text| has_mask(&loaded, text))
+    {
+        hub_fill_mask(&call, &loaded, &body).await
+    } else {
+        tei::embed_named(&call, name).await
+    }
+}
+
+/// A list with the answer for each text; pipelines of transformers take a list as several texts.
+async fn hub_classify(call: &Call, name: Option<&str>) -> ApiResult<Response> {
+    #[derive(Deserialize)]
+    struct Request {
+        inputs: OneOrMore,
+        #[serde(default)]
+        parameters: Parameters,
+    }
+    #[derive(Default, Deserialize)]
+    struct Parameters {
+        top_k: Option<usize>,
+    }
+    let request: Request = call.json()?;
+    let texts = request.inputs.into_texts()?;
+    let (_, mut rows) = scored(call, name, texts, false, &Reading::default()).await?;
+    if let Some(top) = request.parameters.top_k {
+        rows.iter_mut().for_each(|row| row.truncate(top));
+    }
+    let count = rows.len();
+    json(rows, count).await
+}
+
+fn has_mask(loaded: &Loaded, text: &str) -> bool {
+    let encoder = loaded.encoder();
+    let mask = encoder.tokenizer().mask_id().ok().and_then(|id| encoder.tokenizer().id_to_token(id));
+    mask.is_some_and(|mask| text.contains(&mask))
+}
+
+fn hub_text(body: &Value) -> ApiResult<Vec<Text>> {
+    let inputs: Inputs = serde_json::from_value(body["inputs"].clone())
+        .map_err(|error| ApiError::validation(format!("inputs: {error}")))?;
+    match inputs.inputs.as_slice() {
+        [super::inputs::Input::Text(text)] => Ok(vec![Text::from(text)]),
+        _ => Err(ApiError::validation("inputs must be one text here")),
+    }
+}
+
+async fn hub_tag(call: &Call, loaded: &Loaded, body: &Value) -> ApiResult<Response> {
+    let texts = hub_text(body)?;
+    let whole = texts[0].first.clone();
+    let strategy = body["parameters"]["aggregation_strategy"].as_str();
+    let aggregation: Aggregation = match strategy {
+        Some(name) => name.parse().map_err(|error| ApiError::of(&error))?,
+        None => Aggregation::default(),
+    };
+    let options = EmbedOptions { prompt: Prompt::None, ..Reading::default().options(call) };
+    let done = call.compute(loaded, Job::Tag(options, aggregation), texts).await?;
+    let mut found = Vec::new();
+    // transformers counts characters.
+    let characters = |byte: usize| whole.get(..byte).map_or(0, |before| before.chars().count());
+    for row in done.rows {
+        if let Row::Tagged(tagged) = row {
+            found.extend(tagged.entities.into_iter().map(|entity| {
+                let kind = if aggregation == Aggregation::None { "entity" } else { "entity_group" };
+                json!({
+                    kind: entity.label,
+                    "score": entity.score,
+                    "word": entity.text,
+                    "start": characters(entity.start),
+                    "end": characters(entity.end),
+                })
+            }));
+        }
+    }
+    json(found, 1).await
+}
+
+async fn hub_fill_mask(call: &Call, loaded: &Loaded, body: &Value) -> ApiResult<Response> {
+    let texts = hub_text(body)?;
+    let whole = texts[0].first.clone();
+    let top = body["parameters"]["top_k"].as_u64().unwrap_or(5).clamp(1, 1000) as usize;
+    let options = EmbedOptions { prompt: Prompt::None, ..Reading::default().options(call) };
+    let done = call.compute(loaded, Job::FillMask(options, top, Vec::new()), texts).await?;
+    let encoder = loaded.encoder();
+    let mask = encoder
+        .tokenizer()
+        .mask_id()
+        .ok()
+        .and_then(|id| encoder.tokenizer().id_to_token(id))
+        .unwrap_or_default();
+    let mut filled = Vec::new();
+    for row in done.rows {
+        let Row::Masks(masks) = row else { continue };
+        let [candidates] = masks.masks.as_slice() else {
+            return Err(ApiError::validation(
+                "inputs must have one mask here; POST /fill_mask takes several",
+            ));
+        };
+        for candidate in candidates {
+            let word =
+                encoder.tokenizer().decode(&[candidate.id]).unwrap_or_else(|_| candidate.token.clone());
+            filled.push(json!({
+                "score": candidate.score,
+                "token": candidate.id,
+                "token_str": word,
+                "sequence": whole.replacen(&mask, &word, 1),
+            }));
+        }
+    }
+    json(filled, 1).await
+}

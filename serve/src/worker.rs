@@ -1,0 +1,271 @@
+//! One encoder and the thread that runs batches on it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+use frostbert::head::Head;
+use frostbert::{
+    Aggregation, Classification, EmbedOptions, EncodeReport, Encoder, Explanation, FilledMasks, Result,
+    SparseEmbedding, Tagged, Text, TokenOutputs, TokenRequest,
+};
+
+use crate::error::{ApiError, Kind};
+use crate::metrics::Metrics;
+use crate::queue::{Batch, Part, Queue};
+
+/// What is wanted of each text.
+#[derive(Clone)]
+pub(crate) enum Job {
+    /// A vector.
+    Embed(EmbedOptions),
+    /// A vector a token: the last layer's hidden states.
+    Tokens(EmbedOptions),
+    /// The scores of the checkpoint's classifier; of a pair, its relevance.
+    Classify(EmbedOptions),
+    /// Spans, by the checkpoint's token classifier.
+    Tag(EmbedOptions, Aggregation),
+    /// Weights of the vocabulary's tokens.
+    Sparse(EmbedOptions),
+    /// Words for masks: so many, of these.
+    FillMask(EmbedOptions, usize, Vec<String>),
+    /// Each token's share in a head's logits.
+    Explain(EmbedOptions, Arc<Head>),
+}
+
+/// What came of a text.
+pub(crate) enum Row {
+    Vector { values: Vec<f32>, tokens: u32, truncated: bool },
+    Tokens(TokenOutputs),
+    Classified(Classification),
+    Tagged(Tagged),
+    Sparse(SparseEmbedding),
+    Masks(FilledMasks),
+    Explained(Explanation),
+}
+
+impl Row {
+    /// Tokens of the text before truncation, where that is known.
+    pub(crate) fn tokens(&self) -> usize {
+        match self {
+            Row::Vector { tokens, .. } => *tokens as usize,
+            Row::Tokens(outputs) => outputs.encoding.tokens,
+            Row::Classified(answer) => answer.tokens as usize,
+            Row::Tagged(tagged) => tagged.tokens as usize,
+            Row::Sparse(sparse) => sparse.tokens as usize,
+            Row::Masks(_) | Row::Explained(_) => 0,
+        }
+    }
+
+    pub(crate) fn truncated(&self) -> bool {
+        match self {
+            Row::Vector { truncated, .. } => *truncated,
+            Row::Tokens(outputs) => outputs.encoding.truncated,
+            Row::Classified(answer) => answer.truncated,
+            Row::Tagged(tagged) => tagged.truncated,
+            Row::Sparse(sparse) => sparse.truncated,
+            Row::Masks(filled) => filled.truncated,
+            Row::Explained(explanation) => explanation.truncated,
+        }
+    }
+}
+
+impl Job {
+    /// Texts of jobs with equal keys may be computed together.
+    pub(crate) fn key(&self) -> String {
+        match self {
+            Job::Embed(options) => format!("embed {options:?}"),
+            Job::Tokens(options) => format!("tokens {options:?}"),
+            Job::Classify(options) => format!("classify {options:?}"),
+            Job::Tag(options, aggregation) => format!("tag {aggregation} {options:?}"),
+            Job::Sparse(options) => format!("sparse {options:?}"),
+            Job::FillMask(options, top, targets) => format!("fill {top} {targets:?} {options:?}"),
+            Job::Explain(options, head) => format!("explain {:p} {options:?}", Arc::as_ptr(head)),
+        }
+    }
+
+    /// Computes texts: a row each, in order.
+    fn run(&self, encoder: &Encoder, texts: Vec<Text>) -> Result<(Vec<Row>, EncodeReport)> {
+        let mut rows = Vec::with_capacity(texts.len());
+        let mut report = EncodeReport::default();
+        let given = texts.into_iter().map(Ok);
+        match self {
+            Job::Embed(options) => {
+                let given: Vec<Result<Text>> = given.collect();
+                report = encoder.embed_stream(given, options, |part| {
+                    for (at, row) in part.rows().enumerate() {
+                        let (tokens, truncated) = (part.tokens[at], part.truncated[at]);
+                        rows.push(Row::Vector { values: row.to_vec(), tokens, truncated });
+                    }
+                    Ok(())
+                })?;
+            }
+            Job::Tokens(options) => {
+                let request =
+                    TokenRequest { hidden_states: vec![encoder.config().layers], ..TokenRequest::default() };
+                let given: Vec<Result<Text>> = given.collect();
+                report = encoder.token_outputs_stream(given, &request, options, |outputs| {
+                    rows.push(Row::Tokens(outputs));
+                    Ok(())
+                })?;
+            }
+            Job::Classify(options) => {
+                let given: Vec<Result<Text>> = given.collect();
+                report = encoder.classify_stream(given, options, |_, answer| {
+                    rows.push(Row::Classified(answer));
+                    Ok(())
+                })?;
+            }
+            Job::Tag(options, aggregation) => {
+                let given: Vec<Result<Text>> = given.collect();
+                report = encoder.tag_stream(given, *aggregation, options, |_, tagged| {
+                    rows.push(Row::Tagged(tagged));
+                    Ok(())
+                })?;
+            }
+            Job::Sparse(options) => {
+                let texts = given.collect::<Result<Vec<Text>>>()?;
+                rows.extend(encoder.embed_sparse(texts, options)?.into_iter().map(Row::Sparse));
+            }
+            Job::FillMask(options, top, targets) => {
+                for text in given {
+                    rows.push(Row::Masks(encoder.fill_mask(text?, *top, targets, options)?));
+                }
+            }
+            Job::Explain(options, head) => {
+                let texts = given.collect::<Result<Vec<Text>>>()?;
+                rows.extend(encoder.explain(head, options, texts)?.into_iter().map(Row::Explained));
+            }
+        }
+        Ok((rows, report))
+    }
+}
+
+/// Opens the encoder anew: for a device that was lost.
+pub(crate) type Reopen = Box<dyn Fn() -> Result<Encoder> + Send>;
+
+/// The encoder as it is now: another one after its device was lost.
+pub(crate) type Current = Arc<RwLock<Arc<Encoder>>>;
+
+pub(crate) fn current(encoder: &Current) -> Arc<Encoder> {
+    encoder.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+}
+
+/// A device is opened anew at most this often.
+const REOPEN_EVERY: Duration = Duration::from_secs(10);
+
+pub(crate) struct Worker {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) encoder: Current,
+    pub(crate) reopen: Reopen,
+    pub(crate) batch_tokens: usize,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) reopened: Option<Instant>,
+}
+
+impl Worker {
+    /// Computes until the queue is closed and empty.
+    pub(crate) fn run(mut self) {
+        while let Some(batch) = self.queue.take(self.batch_tokens) {
+            self.compute(batch);
+        }
+    }
+
+    fn compute(&mut self, batch: Batch) {
+        let Some(first) = batch.parts.first() else { return };
+        let job = first.work.job.clone();
+        let texts = texts_of(&batch.parts);
+        let started = Instant::now();
+        match self.attempt(&job, texts) {
+            Ok(rows) => give(&batch.parts, rows, started.elapsed()),
+            Err(error) if batch.parts.len() == 1 => batch.parts[0].work.fail(error),
+            // One request's text must not fail its neighbours.
+            Err(_) => {
+                for part in &batch.parts {
+                    let started = Instant::now();
+                    let alone = std::slice::from_ref(part);
+                    match self.attempt(&job, texts_of(alone)) {
+                        Ok(rows) => give(alone, rows, started.elapsed()),
+                        Err(error) => part.work.fail(error),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs texts; where the device fails, opens it anew and tries once more.
+    fn attempt(&mut self, job: &Job, texts: Vec<Text>) -> Result<Vec<Row>, ApiError> {
+        let again = texts.clone();
+        match self.run_once(job, texts) {
+            Ok(rows) => return Ok(rows),
+            Err(Failure::Panic) => {
+                return Err(ApiError::new(
+                    Kind::Internal,
+                    "computing the texts failed; this is a defect of the server",
+                ));
+            }
+            Err(Failure::Error(error)) if !error.is_device() => return Err(ApiError::of(&error)),
+            Err(Failure::Error(error)) => {
+                tracing::error!("the device failed: {error:#}");
+                self.metrics.device_failures.inc();
+                if self.reopened.is_some_and(|at| at.elapsed() < REOPEN_EVERY) {
+                    return Err(ApiError::of(&error));
+                }
+                self.reopened = Some(Instant::now());
+                match (self.reopen)() {
+                    Ok(encoder) => {
+                        *self.encoder.write().unwrap_or_else(|poisoned| poisoned.into_inner()) =
+                            Arc::new(encoder);
+                        tracing::warn!("the device was opened anew");
+                    }
+                    Err(reopening) => {
+                        tracing::error!("the device cannot be opened anew: {reopening:#}");
+                        return Err(ApiError::of(&error));
+                    }
+                }
+            }
+        }
+        self.run_once(job, again).map_err(|failure| match failure {
+            Failure::Error(error) => ApiError::of(&error),
+            Failure::Panic => {
+                ApiError::new(Kind::Internal, "computing the texts failed; this is a defect of the server")
+            }
+        })
+    }
+
+    fn run_once(&self, job: &Job, texts: Vec<Text>) -> Result<Vec<Row>, Failure> {
+        let encoder = current(&self.encoder);
+        let expected = texts.len();
+        let started = Instant::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| job.run(&encoder, texts)));
+        let (rows, report) = match outcome {
+            Ok(outcome) => outcome.map_err(Failure::Error)?,
+            Err(_) => {
+                self.metrics.panics.inc();
+                return Err(Failure::Panic);
+            }
+        };
+        if rows.len() != expected {
+            let message = format!("{expected} texts gave {} rows", rows.len());
+            return Err(Failure::Error(frostbert::Error::device(message)));
+        }
+        self.metrics.batch(expected, report.real_tokens, started.elapsed());
+        Ok(rows)
+    }
+}
+
+enum Failure {
+    Error(frostbert::Error),
+    Panic,
+}
+
+fn texts_of(parts: &[Part]) -> Vec<Text> {
+    parts.iter().flat_map(|part| part.work.texts[part.first..part.end].iter().cloned()).collect()
+}
+
+fn give(parts: &[Part], rows: Vec<Row>, took: Duration) {
+    let mut rows = rows.into_iter();
+    for part in parts {
+        part.work.put(part.first, rows.by_ref().take(part.end - part.first).collect(), took);
+    }
+}

@@ -1,0 +1,778 @@
+//! The routes over small checkpoints: answers, errors in each dialect, limits, fairness, and what is replaced while it is used.
+
+// wgpu's types, which an encoder holds, are deep.
+#![recursion_limit = "256"]
+#![allow(clippy::unwrap_used)] // Tests may.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use frostbert::{Device, EmbedOptions, Encoder, Text};
+use frostbert_serve::{App, Config, ModelSpec};
+use http_body_util::BodyExt;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+fn golden(name: &str) -> String {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../tests/fixtures/goldens")
+        .join(name)
+        .display()
+        .to_string()
+}
+
+fn model(name: &str) -> ModelSpec {
+    ModelSpec { name: name.to_owned(), location: golden(name) }
+}
+
+fn config(models: &[&str]) -> Config {
+    Config {
+        models: models.iter().map(|name| model(name)).collect(),
+        device: Device::Cpu,
+        ..Config::default()
+    }
+}
+
+fn app(models: &[&str]) -> App {
+    App::open(config(models)).unwrap()
+}
+
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&self.body)))
+    }
+}
+
+async fn send(router: &Router, request: Request<Body>) -> Answer {
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = response.into_body().collect().await.unwrap().to_bytes().to_vec();
+    Answer { status, headers, body }
+}
+
+fn request(path: &str, body: &Value) -> Request<Body> {
+    let builder = Request::post(path).header("content-type", "application/json");
+    builder.body(Body::from(body.to_string())).unwrap()
+}
+
+async fn post(router: &Router, path: &str, body: Value) -> Answer {
+    send(router, request(path, &body)).await
+}
+
+async fn get(router: &Router, path: &str) -> Answer {
+    send(router, Request::get(path).body(Body::empty()).unwrap()).await
+}
+
+fn rows(value: &Value) -> Vec<Vec<f32>> {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+fn encoder(name: &str) -> Encoder {
+    Encoder::load(golden(name)).device(Device::Cpu).build().unwrap()
+}
+
+/// Words that the small vocabularies know and do not know.
+fn text(seed: u64) -> String {
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+    let words = ["the", "river", "fox", "kernel", "naïve", "界", "a", "unaffable", "runs", ","];
+    let count = random.random_range(1..60);
+    (0..count).map(|_| words[random.random_range(0..words.len())]).collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vectors_of_a_busy_server_are_those_of_the_library_bit_for_bit() {
+    let router = app(&["sentence-mean"]).router();
+    let encoder = encoder("sentence-mean");
+    let mut tasks = Vec::new();
+    for client in 0..24u64 {
+        let texts: Vec<String> = (0..1 + client % 7 * 5).map(|at| text(client * 100 + at)).collect();
+        let (router, direction) = (router.clone(), if client % 5 == 0 { "Left" } else { "Right" });
+        tasks.push(tokio::spawn(async move {
+            let answer =
+                post(&router, "/embed", json!({ "inputs": texts, "truncation_direction": direction })).await;
+            assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+            (texts, direction, rows(&answer.json()))
+        }));
+    }
+    for task in tasks {
+        let (texts, direction, found) = task.await.unwrap();
+        let side = match direction {
+            "Left" => frostbert::text::TruncationSide::Left,
+            _ => frostbert::text::TruncationSide::Right,
+        };
+        let options =
+            EmbedOptions { normalize: Some(true), truncation_side: Some(side), ..EmbedOptions::default() };
+        let expected = encoder.embed(&texts, &options).unwrap();
+        for (found, expected) in found.iter().zip(expected.rows()) {
+            let bits = |row: &[f32]| row.iter().map(|value| value.to_bits()).collect::<Vec<u32>>();
+            assert_eq!(bits(found), bits(expected));
+        }
+        assert_eq!(found.len(), texts.len());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn left_truncation_keeps_the_end() {
+    let encoder = encoder("sentence-mean");
+    let long = (0..200).map(|at| if at < 150 { "fox" } else { "river" }).collect::<Vec<_>>().join(" ");
+    let side =
+        |side| EmbedOptions { truncation_side: Some(side), max_tokens: Some(12), ..EmbedOptions::default() };
+    use frostbert::text::TruncationSide::{Left, Right};
+    let ids = |options: &EmbedOptions| encoder.encode([long.as_str()], options).unwrap()[0].ids.clone();
+    let short = |word: &str| {
+        encoder.encode([[word; 10].join(" ").as_str()], &EmbedOptions::default()).unwrap()[0].ids.clone()
+    };
+    assert_eq!(ids(&side(Left)), short("river"));
+    assert_eq!(ids(&side(Right)), short("fox"));
+    let recipe = encoder.recipe(&side(Left)).unwrap();
+    assert_ne!(recipe, encoder.recipe(&side(Right)).unwrap());
+    assert_eq!(encoder.recipe(&recipe.options()).unwrap(), recipe);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openai_answers_in_floats_and_base64() {
+    let router = app(&["sentence-mean"]).router();
+    let floats =
+        post(&router, "/v1/embeddings", json!({ "input": ["a fox", "the river"], "model": "sentence-mean" }))
+            .await;
+    let floats = floats.json();
+    assert_eq!(floats["object"], "list");
+    assert_eq!(floats["data"][1]["index"], 1);
+    assert!(floats["usage"]["prompt_tokens"].as_u64().unwrap() >= 4);
+    let coded = post(&router, "/v1/embeddings", json!({ "input": ["a fox"], "encoding_format": "base64" }))
+        .await
+        .json();
+    use base64::Engine;
+    let coded = coded["data"][0]["embedding"].as_str().unwrap();
+    let bytes = base64::engine::general_purpose::STANDARD.decode(coded).unwrap();
+    let values: Vec<f32> =
+        bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    assert_eq!(values, serde_json::from_value::<Vec<f32>>(floats["data"][0]["embedding"].clone()).unwrap());
+    // Ids are those of the tokenizer, and others are refused.
+    let tokens = post(&router, "/tokenize", json!({ "inputs": "the river", "add_special_tokens": false }))
+        .await
+        .json();
+    let ids: Vec<u64> =
+        tokens[0].as_array().unwrap().iter().map(|token| token["id"].as_u64().unwrap()).collect();
+    let by_ids = post(&router, "/v1/embeddings", json!({ "input": ids })).await.json();
+    assert_eq!(by_ids["data"][0]["embedding"], floats["data"][1]["embedding"]);
+    let wrong = post(&router, "/v1/embeddings", json!({ "input": [99999] })).await;
+    assert_eq!(wrong.status, 422);
+    assert!(wrong.json()["error"]["message"].as_str().unwrap().contains("check_embedding_ctx_length"));
+    let cut = post(&router, "/v1/embeddings", json!({ "input": "a fox", "dimensions": 4 })).await.json();
+    assert_eq!(cut["data"][0]["embedding"].as_array().unwrap().len(), 4);
+    for wrong in [
+        json!({ "input": "" }),
+        json!({ "input": "a", "dimensions": 0 }),
+        json!({ "input": "a", "dimensions": 9999 }),
+    ] {
+        assert_eq!(post(&router, "/v1/embeddings", wrong).await.status, 422);
+    }
+    let missing = post(&router, "/v1/embeddings", json!({ "input": "a", "model": "nobody" })).await;
+    assert_eq!(
+        (missing.status.as_u16(), missing.json()["error"]["code"].clone()),
+        (404, json!("model_not_found"))
+    );
+    let models = get(&router, "/v1/models").await.json();
+    assert_eq!(models["data"][0]["id"], "sentence-mean");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn classifiers_rerankers_taggers_and_masks_answer_as_the_library_does() {
+    let names = [
+        "bert-sequence-multi-label",
+        "bert-sequence-single-label",
+        "bert-token-classification",
+        "bert-pretraining",
+    ];
+    let router = app(&names).router();
+    let options = EmbedOptions::default();
+    for name in &names[..2] {
+        let expected = encoder(name).classify(["the fox runs"], &options).unwrap();
+        let answer =
+            post(&router, "/predict", json!({ "inputs": "the fox runs", "model": name })).await.json();
+        let mut scores: Vec<f32> = expected[0].scores.clone();
+        scores.sort_by(|a, b| b.total_cmp(a));
+        let found: Vec<f32> = answer
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| serde_json::from_value(one["score"].clone()).unwrap())
+            .collect();
+        assert_eq!(found, scores, "{name}");
+    }
+    // Of several labels each has a score of its own: a softmax would be wrong.
+    let pair = post(&router, "/predict", json!({ "inputs": [["a", "b"], ["c"]] })).await.json();
+    assert_eq!(pair.as_array().unwrap().len(), 2);
+    let documents = ["the river", "a fox", "the fox runs", "a fox"];
+    let expected = encoder(names[1]).rerank("fox", &documents, &options).unwrap();
+    let tei = post(
+        &router,
+        "/rerank",
+        json!({ "query": "fox", "texts": documents, "model": names[1], "return_text": true }),
+    )
+    .await
+    .json();
+    let cohere = post(
+        &router,
+        "/v2/rerank",
+        json!({ "query": "fox", "documents": documents, "model": names[1], "top_n": 2 }),
+    )
+    .await
+    .json();
+    let jina = post(&router, "/v1/rerank", json!({ "query": "fox", "documents": [{ "text": "the river" }, "a fox"], "model": names[1], "return_documents": true })).await.json();
+    for (at, ranked) in expected.iter().enumerate() {
+        assert_eq!(tei[at]["index"], ranked.index);
+        assert_eq!(
+            serde_json::from_value::<f32>(tei[at]["score"].clone()).unwrap().to_bits(),
+            ranked.score.to_bits()
+        );
+        assert_eq!(tei[at]["text"], documents[ranked.index]);
+    }
+    assert_eq!(cohere["results"].as_array().unwrap().len(), 2);
+    assert_eq!(cohere["results"][0]["index"], expected[0].index);
+    assert!(
+        jina["results"][0]["document"]["text"].is_string()
+            && jina["usage"]["total_tokens"].as_u64().unwrap() > 0
+    );
+    let tagged = encoder(names[2]).tag(&["the fox runs"], frostbert::Aggregation::None, &options).unwrap();
+    let found =
+        post(&router, "/tag", json!({ "inputs": "the fox runs", "model": names[2], "aggregation": "none" }))
+            .await
+            .json();
+    assert_eq!(found["results"][0]["entities"], serde_json::to_value(&tagged[0].entities).unwrap());
+    let expected = encoder(names[3]).fill_mask("the [MASK] runs", 3, &[], &options).unwrap();
+    let found =
+        post(&router, "/fill_mask", json!({ "inputs": "the [MASK] runs", "model": names[3], "top_k": 3 }))
+            .await
+            .json();
+    assert_eq!(found["results"][0], serde_json::to_value(&expected).unwrap());
+    let hub = post(
+        &router,
+        "/models/bert-pretraining",
+        json!({ "inputs": "the [MASK] runs", "parameters": { "top_k": 2 } }),
+    )
+    .await
+    .json();
+    assert_eq!(hub[0]["token"], expected.masks[0][0].id);
+    // Sparse vectors against their definition.
+    let texts = ["the fox runs", "a river"];
+    let found = post(&router, "/embed_sparse", json!({ "inputs": texts, "model": names[3] })).await.json();
+    let splade = encoder(names[3]);
+    let logits = splade.masked_lm_logits(texts, &options, |encoding| (0..encoding.len()).collect()).unwrap();
+    let vocab = splade.config().vocab;
+    for (found, logits) in found.as_array().unwrap().iter().zip(&logits) {
+        let best = |id: usize| logits.chunks_exact(vocab).map(|row| f64::from(row[id])).fold(0.0, f64::max);
+        let expected: Vec<(usize, f32)> = (0..vocab)
+            .map(|id| (id, (1.0 + best(id)).ln() as f32))
+            .filter(|(_, weight)| *weight > 0.0)
+            .collect();
+        let found = found.as_array().unwrap();
+        assert_eq!(found.len(), expected.len());
+        for (found, (id, weight)) in found.iter().zip(expected) {
+            assert_eq!(found["index"], id);
+            assert!((found["value"].as_f64().unwrap() - f64::from(weight)).abs() < 1e-6);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_routes_of_tei() {
+    let router = app(&["sentence-mean", "bert-sequence-single-label"]).router();
+    let info = get(&router, "/info").await.json();
+    assert_eq!(info["model_type"]["embedding"]["pooling"], "mean");
+    let all = post(&router, "/embed_all", json!({ "inputs": "the fox" })).await.json();
+    let tokens = post(&router, "/tokenize", json!({ "inputs": "the fox" })).await.json();
+    assert_eq!(all[0].as_array().unwrap().len(), tokens[0].as_array().unwrap().len());
+    assert_eq!(tokens[0][0]["special"], true);
+    assert_eq!(tokens[0][1]["text"], "the");
+    assert_eq!((tokens[0][1]["start"].clone(), tokens[0][1]["stop"].clone()), (json!(0), json!(3)));
+    let ids: Vec<u64> =
+        tokens[0].as_array().unwrap().iter().map(|token| token["id"].as_u64().unwrap()).collect();
+    assert_eq!(post(&router, "/decode", json!({ "ids": ids })).await.json(), json!(["the fox"]));
+    let same = post(
+        &router,
+        "/similarity",
+        json!({ "inputs": { "source_sentence": "the fox", "sentences": ["the fox", "a river"] } }),
+    )
+    .await
+    .json();
+    assert!((same[0].as_f64().unwrap() - 1.0).abs() < 1e-5);
+    let long = "fox ".repeat(3000);
+    let cut = post(&router, "/embed", json!({ "inputs": long })).await;
+    assert_eq!((cut.status.as_u16(), cut.headers["x-truncated"].to_str().unwrap()), (200, "1"));
+    let refused = post(&router, "/embed", json!({ "inputs": ["short", long], "truncate": false })).await;
+    assert_eq!((refused.status.as_u16(), refused.json()["error_type"].clone()), (422, json!("Validation")));
+    assert_eq!(post(&router, "/rerank", json!({ "query": "a", "texts": ["b"] })).await.status, 424);
+    for path in ["/", "/docs", "/health", "/ping", "/metrics", "/status"] {
+        assert_eq!(get(&router, path).await.status, 200, "{path}");
+    }
+    let metrics = String::from_utf8(get(&router, "/metrics").await.body).unwrap();
+    for name in [
+        "te_request_count{method=\"single\"}",
+        "te_embed_success",
+        "te_batch_next_tokens_bucket",
+        "te_request_failure{err=\"validation\"}",
+        "te_queue_size{model=\"sentence-mean\"}",
+        "frostbert_truncated_total 1",
+    ] {
+        assert!(metrics.contains(name), "{name} is not in {metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_is_described_and_every_example_works() {
+    let names =
+        ["sentence-mean", "bert-sequence-single-label", "bert-token-classification", "bert-pretraining"];
+    let router = app(&names).router();
+    let api = get(&router, "/api-doc/openapi.json").await.json();
+    let mut routes = 0;
+    for (path, methods) in api["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            routes += 1;
+            let real = path.replace("{name}", "sentence-mean");
+            if method == "get" {
+                assert_eq!(get(&router, &real).await.status, 200, "{path}");
+                continue;
+            }
+            let example = &operation["requestBody"]["content"]["application/json"]["example"];
+            if path.starts_with("/admin") {
+                assert_eq!(post(&router, &real, json!({})).await.status, 403, "{path}");
+                continue;
+            }
+            let mut body = example.clone();
+            let model = match path.as_str() {
+                "/predict" | "/classify" | "/rerank" | "/v1/rerank" | "/v2/rerank" | "/v1/classify" => {
+                    names[1]
+                }
+                "/tag" => names[2],
+                "/fill_mask" | "/embed_sparse" => names[3],
+                _ => names[0],
+            };
+            body["model"] = json!(model);
+            if path == "/v1/classify" {
+                body.as_object_mut().unwrap().remove("abstain");
+            }
+            if path == "/decode" {
+                body["ids"] = json!([1, 2, 3]);
+            }
+            let answer = post(&router, &real, body).await;
+            assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
+        }
+    }
+    assert!(routes > 25, "{routes}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_have_their_status_and_shape() {
+    let limited = Config { payload_limit: 4096, ..config(&["sentence-mean"]) };
+    let router = App::open(limited).unwrap().router();
+    let raw = |path: &str, kind: Option<&str>, body: &str| {
+        let mut builder = Request::post(path);
+        if let Some(kind) = kind {
+            builder = builder.header("content-type", kind);
+        }
+        builder.body(Body::from(body.to_owned())).unwrap()
+    };
+    let json_kind = Some("application/json");
+    let large = format!("{{\"inputs\":\"{}\"}}", "x".repeat(5000));
+    let deep = format!("{{\"inputs\":{}", "[".repeat(1000));
+    for (path, kind, body, status) in [
+        ("/embed", json_kind, "{", 400),
+        ("/embed", json_kind, "", 400),
+        ("/embed", json_kind, &deep[..], 400),
+        ("/embed", None, "{}", 415),
+        ("/embed", Some("text/plain"), "{}", 415),
+        ("/embed", json_kind, "{}", 422),
+        ("/embed", json_kind, "{\"inputs\":null}", 422),
+        ("/embed", json_kind, "{\"inputs\":[]}", 400),
+        ("/embed", json_kind, "{\"inputs\":\"a\",\"dimensions\":NaN}", 400),
+        ("/embed", json_kind, &large[..], 413),
+        ("/tag", json_kind, "{\"inputs\":\"a\",\"colour\":1}", 422),
+        ("/nowhere", json_kind, "{}", 404),
+    ] {
+        let answer = send(&router, raw(path, kind, body)).await;
+        assert_eq!(
+            answer.status.as_u16(),
+            status,
+            "{path} {body:.40}: {}",
+            String::from_utf8_lossy(&answer.body)
+        );
+        let said = answer.json();
+        assert!(said["error"].is_string() && said["error_type"].is_string(), "{said}");
+    }
+    assert_eq!(get(&router, "/embed").await.status, 405);
+    let openai = send(&router, raw("/v1/embeddings", json_kind, "{}")).await.json();
+    assert!(openai["error"]["message"].is_string() && openai["error"]["type"].is_string());
+    let cohere = send(&router, raw("/v2/rerank", json_kind, "{}")).await.json();
+    assert!(cohere["message"].is_string() && cohere["id"].is_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_asked_for_and_browsers_may_send_them() {
+    let guarded = Config {
+        api_keys: vec!["s3cret".into()],
+        admin_key: Some("boss".into()),
+        cors_allow_origin: vec!["https://example.org".into()],
+        ..config(&["sentence-mean"])
+    };
+    let router = App::open(guarded).unwrap().router();
+    let with = |path: &str, key: &str| {
+        let mut request = request(path, &json!({ "inputs": "a" }));
+        request.headers_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
+        request
+    };
+    assert_eq!(post(&router, "/embed", json!({ "inputs": "a" })).await.status, 401);
+    assert_eq!(send(&router, with("/embed", "wrong")).await.status, 401);
+    assert_eq!(send(&router, with("/embed", "s3cret")).await.status, 200);
+    assert_eq!(send(&router, with("/admin/models/sentence-mean/load", "s3cret")).await.status, 401);
+    assert_eq!(send(&router, with("/admin/models/sentence-mean/load", "boss")).await.status, 200);
+    assert_eq!(send(&router, with("/admin/models/..%2Fetc/load", "boss")).await.status, 404);
+    for path in ["/", "/docs", "/health", "/metrics"] {
+        assert_eq!(get(&router, path).await.status, 200, "{path}");
+    }
+    let preflight = |origin: &str| {
+        Request::options("/embed")
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization,content-type")
+            .body(Body::empty())
+            .unwrap()
+    };
+    let allowed = send(&router, preflight("https://example.org")).await;
+    assert_eq!(allowed.headers["access-control-allow-origin"], "https://example.org");
+    assert!(allowed.headers["access-control-allow-headers"].to_str().unwrap().contains("authorization"));
+    assert!(
+        !send(&router, preflight("https://evil.example"))
+            .await
+            .headers
+            .contains_key("access-control-allow-origin")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn overload_is_told_with_when_to_come_again() {
+    let small = Config { max_queued_texts: 4, max_concurrent_requests: 3, ..config(&["sentence-mean"]) };
+    let app = App::open(small).unwrap();
+    let router = app.router();
+    let texts: Vec<String> = (0..4000).map(text).collect();
+    let tasks: Vec<_> = (0..12)
+        .map(|_| {
+            let (router, texts) = (router.clone(), texts.clone());
+            tokio::spawn(async move { post(&router, "/embed", json!({ "inputs": texts })).await })
+        })
+        .collect();
+    let (mut fine, mut refused) = (0, 0);
+    for task in tasks {
+        let answer = task.await.unwrap();
+        match answer.status.as_u16() {
+            200 => fine += 1,
+            429 => {
+                refused += 1;
+                assert_eq!(answer.headers["retry-after"], "1");
+                assert_eq!(answer.json()["error_type"], "Overloaded");
+            }
+            other => panic!("{other}"),
+        }
+    }
+    assert!(fine >= 1 && refused >= 1, "{fine} answered, {refused} refused");
+    assert_eq!(post(&router, "/embed", json!({ "inputs": "a" })).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_with_one_text_does_not_wait_for_another_with_thousands() {
+    let router = app(&["sentence-mean"]).router();
+    let from = |mut request: Request<Body>, ip: u8| {
+        request.extensions_mut().insert(frostbert_serve::Peer(([127, 0, 0, ip], 1).into()));
+        request
+    };
+    let texts: Vec<String> = (0..10_000).map(text).collect();
+    let large = {
+        let (router, request) = (router.clone(), from(request("/embed", &json!({ "inputs": texts })), 1));
+        tokio::spawn(async move { send(&router, request).await })
+    };
+    // Until it waits.
+    loop {
+        let waiting = get(&router, "/status").await.json()["models"][0]["waiting"].as_u64().unwrap();
+        if waiting > 0 || large.is_finished() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let small = send(&router, from(request("/embed", &json!({ "inputs": "the fox" })), 2)).await;
+    assert_eq!(small.status, 200);
+    let waiting = get(&router, "/status").await.json()["models"][0]["waiting"].as_u64().unwrap();
+    assert!(
+        !large.is_finished() && waiting > 1000,
+        "{waiting} texts waited when the small request was answered"
+    );
+    // A client that goes takes its texts with it.
+    large.abort();
+    assert!(large.await.unwrap_err().is_cancelled());
+    let waiting = get(&router, "/status").await.json()["models"][0]["waiting"].as_u64().unwrap();
+    assert_eq!(waiting, 0);
+}
+
+/// A folder with a copy of a checkpoint, and a head trained on it.
+fn trained(folder: &std::path::Path, labels: [&str; 2]) -> PathBuf {
+    use frostbert::workflow::{Dataset, HoldOut, Trainer};
+    let table = folder.join("reviews.csv");
+    let mut csv = String::from("text,label\n");
+    for row in 0..60 {
+        let good = row % 2 == 0;
+        let words = if good { "the fox runs" } else { "a river ," };
+        csv += &format!("{words} {row},{}\n", labels[usize::from(good)]);
+    }
+    csv = csv.replace(" ,", " fox");
+    std::fs::write(&table, csv).unwrap();
+    let selection = frostbert::data::Selection { labels: vec!["label".into()], ..Default::default() };
+    let data = Dataset::read(frostbert::data::Table::open(&table).unwrap(), &selection).unwrap();
+    let encoder = encoder("sentence-mean");
+    let trained = Trainer::new(&encoder)
+        .model_location(golden("sentence-mean"))
+        .hold_out(HoldOut::Share(0.2))
+        .train(&data, &mut |_| {})
+        .unwrap();
+    let path = folder.join("reviews.safetensors");
+    trained.head.save(&path).unwrap();
+    path
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_answer_as_the_library_and_are_replaced_without_dropping_a_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = trained(folder.path(), ["bad", "good"]);
+    let config = Config {
+        heads: vec![
+            format!("one={}", file.display()).parse().unwrap(),
+            format!("two={}", file.display()).parse().unwrap(),
+        ],
+        admin_key: Some("boss".into()),
+        ..config(&["sentence-mean"])
+    };
+    let app = App::open(config).unwrap();
+    let router = app.router();
+    let head = frostbert::head::Head::load(&file).unwrap();
+    let classifier = frostbert::Classifier::new(encoder("sentence-mean"), head).unwrap();
+    let expected = &classifier.predict(["the fox runs"]).unwrap()[0];
+    let answer =
+        post(&router, "/v1/classify", json!({ "model": "one", "inputs": "the fox runs", "explain": true }))
+            .await
+            .json();
+    let result = &answer["results"][0];
+    for (name, probability) in classifier.head().names().iter().zip(&expected.probabilities) {
+        assert_eq!(result["probabilities"][name].as_f64().unwrap().to_bits(), probability.to_bits());
+    }
+    assert!(result["explanation"]["shares"].is_array());
+    let both = post(
+        &router,
+        "/v1/classify",
+        json!({ "models": ["one", "two"], "inputs": ["the fox runs", "a river"] }),
+    )
+    .await;
+    assert_eq!(both.headers["x-compute-characters"], "19", "one pass for both");
+    assert_eq!(both.json()["models"][0]["results"], both.json()["models"][1]["results"]);
+    let unsure =
+        post(&router, "/v1/classify", json!({ "model": "one", "inputs": "the fox runs", "abstain": 1.0 }))
+            .await
+            .json();
+    assert_eq!(unsure["results"][0]["label"], Value::Null);
+    // The first model has no classifier of its own: its first head answers.
+    let predicted = post(&router, "/predict", json!({ "inputs": "the fox runs" })).await.json();
+    assert_eq!(predicted.as_array().unwrap().len(), 2);
+
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let clients: Vec<_> = (0..3)
+        .map(|client| {
+            let (router, stop) = (router.clone(), stop.clone());
+            tokio::spawn(async move {
+                let mut asked = 0;
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) || asked == 0 {
+                    let answer =
+                        post(&router, "/v1/classify", json!({ "model": "one", "inputs": text(client) }))
+                            .await;
+                    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+                    asked += 1;
+                }
+                asked
+            })
+        })
+        .collect();
+    trained(folder.path(), ["no", "yes"]);
+    let boss = |path: &str| {
+        let mut request = request(path, &json!({}));
+        request.headers_mut().insert("authorization", "Bearer boss".parse().unwrap());
+        request
+    };
+    for _ in 0..3 {
+        assert_eq!(send(&router, boss("/admin/heads/one/reload")).await.status, 200);
+        assert_eq!(send(&router, boss("/admin/models/sentence-mean/load")).await.status, 200);
+    }
+    let fresh =
+        post(&router, "/v1/classify", json!({ "model": "one", "inputs": "the fox runs" })).await.json();
+    assert!(fresh["results"][0]["probabilities"]["yes"].is_number(), "{fresh}");
+    let old = post(&router, "/v1/classify", json!({ "model": "two", "inputs": "the fox runs" })).await.json();
+    assert!(old["results"][0]["probabilities"]["good"].is_number(), "{old}");
+    // A damaged file leaves what is there.
+    std::fs::write(&file, "damaged").unwrap();
+    assert_eq!(send(&router, boss("/admin/heads/one/reload")).await.status, 503);
+    app.reload().await;
+    assert!(post(&router, "/v1/classify", json!({ "model": "one", "inputs": "a" })).await.status == 200);
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    for client in clients {
+        assert!(client.await.unwrap() > 0);
+    }
+    assert_eq!(send(&router, boss("/admin/models/sentence-mean/unload")).await.json()["was_loaded"], true);
+    assert_eq!(get(&router, "/health").await.status, 503);
+    assert_eq!(post(&router, "/embed", json!({ "inputs": "a" })).await.status, 200, "loaded when asked for");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn models_within_a_limit_make_room_for_each_other() {
+    let bytes = |name: &str| {
+        frostbert::Checkpoint::open(golden(name)).unwrap().summary(1).memory.unwrap().weights_f32_bytes
+    };
+    let names = ["sentence-mean", "sentence-cls"];
+    let limit = bytes(names[0]).max(bytes(names[1])) + 1;
+    let router =
+        App::open(Config { lazy: true, memory_limit: Some(limit), ..config(&names) }).unwrap().router();
+    for name in [names[0], names[1], names[0]] {
+        assert_eq!(post(&router, "/embed", json!({ "inputs": "a", "model": name })).await.status, 200);
+        let status = get(&router, "/status").await.json();
+        for model in status["models"].as_array().unwrap() {
+            assert_eq!(model["loaded"], model["name"] == name, "{status}");
+        }
+    }
+    let too_small = Config { lazy: true, memory_limit: Some(10), ..config(&names) };
+    let router = App::open(too_small).unwrap().router();
+    assert_eq!(post(&router, "/embed", json!({ "inputs": "a" })).await.status, 503);
+}
+
+#[test]
+fn what_cannot_be_served_is_refused_at_the_start() {
+    assert!(App::open(Config::default()).is_err_and(|error| error.is_input()));
+    assert!(App::open(config(&["sentence-mean", "sentence-mean"])).is_err_and(|error| error.is_input()));
+    assert!(App::open(config(&["no-such-model"])).is_err());
+    let keys = Config { api_keys: vec![String::new()], ..config(&["sentence-mean"]) };
+    assert!(App::open(keys).is_err_and(|error| error.is_input()));
+}
+
+/// Changes a valid request somewhere: a byte, a piece, a value, a repeated part.
+fn mutate(random: &mut rand_chacha::ChaCha8Rng, body: &str) -> Vec<u8> {
+    let mut bytes = body.as_bytes().to_vec();
+    const PIECES: &[&str] = &[
+        "null",
+        "-1",
+        "1e999",
+        "NaN",
+        "\"\\ud800\"",
+        "[[[[",
+        "{}",
+        "\u{0}",
+        "1.5",
+        "true",
+        "\"\"",
+        "99999999999999999999",
+        "]",
+        "\"model\":7,",
+    ];
+    for _ in 0..random.random_range(1..4) {
+        let at = random.random_range(0..=bytes.len());
+        match random.random_range(0..6) {
+            0 if at < bytes.len() => bytes[at] = random.random_range(0..=255),
+            1 => bytes.truncate(at),
+            2 => {
+                let piece = PIECES[random.random_range(0..PIECES.len())];
+                bytes.splice(at..at, piece.bytes());
+            }
+            3 => {
+                let end = (at + random.random_range(0..20)).min(bytes.len());
+                bytes.drain(at..end);
+            }
+            4 => {
+                let end = (at + random.random_range(0..40)).min(bytes.len());
+                let piece = bytes[at..end].to_vec();
+                bytes.splice(at..at, piece);
+            }
+            _ => {
+                // A value for another.
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                let piece = PIECES[random.random_range(0..PIECES.len())];
+                if let Some(colon) = text.find(':') {
+                    bytes = format!("{}:{piece}}}", &text[..colon]).into_bytes();
+                }
+            }
+        }
+    }
+    bytes
+}
+
+/// `FROSTBERT_SERVE_MUTATIONS` sets how many; a campaign takes 10,000.
+#[tokio::test(flavor = "multi_thread")]
+async fn mutated_requests_are_answered_and_never_by_a_failure_of_the_server() {
+    let count: u64 =
+        std::env::var("FROSTBERT_SERVE_MUTATIONS").ok().map_or(1500, |count| count.parse().unwrap());
+    let names =
+        ["sentence-mean", "bert-sequence-single-label", "bert-token-classification", "bert-pretraining"];
+    let router = app(&names).router();
+    let api = get(&router, "/api-doc/openapi.json").await.json();
+    let mut seeds: Vec<(String, String)> = Vec::new();
+    for (path, methods) in api["paths"].as_object().unwrap() {
+        let example = &methods["post"]["requestBody"]["content"]["application/json"]["example"];
+        if example.is_object() {
+            for name in names {
+                let mut body = example.clone();
+                body["model"] = json!(name);
+                seeds.push((path.replace("{name}", name), body.to_string()));
+            }
+        }
+    }
+    let mut statuses = std::collections::BTreeMap::new();
+    for number in 0..count {
+        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(number);
+        let (path, body) = &seeds[random.random_range(0..seeds.len())];
+        let body = mutate(&mut random, body);
+        let builder = Request::post(path).header("content-type", "application/json");
+        let request = builder.body(Body::from(body.clone())).unwrap();
+        let answer = tokio::time::timeout(Duration::from_secs(60), send(&router, request)).await;
+        let shown = String::from_utf8_lossy(&body);
+        let answer = answer.unwrap_or_else(|_| panic!("request {number} to {path} hangs: {shown}"));
+        assert!(answer.status.as_u16() < 500, "request {number} to {path}: {} for {shown}", answer.status);
+        answer.json();
+        *statuses.entry(answer.status.as_u16()).or_insert(0) += 1;
+    }
+    println!("{statuses:?}");
+    assert!(statuses.len() > 3, "{statuses:?}");
+    let metrics = String::from_utf8(get(&router, "/metrics").await.body).unwrap();
+    assert!(metrics.contains("frostbert_panics_total 0"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pairs_and_texts_of_one_request_stay_in_order() {
+    let router = app(&["bert-sequence-single-label"]).router();
+    let texts: Vec<Vec<String>> = (0..300).map(|at| vec![text(at)]).collect();
+    let found = post(&router, "/predict", json!({ "inputs": texts, "raw_scores": true })).await.json();
+    let encoder = encoder("bert-sequence-single-label");
+    let labels = encoder.classification_labels().unwrap();
+    let expected =
+        encoder.classify(texts.iter().map(|text| Text::from(&text[0])), &EmbedOptions::default()).unwrap();
+    for (found, expected) in found.as_array().unwrap().iter().zip(&expected) {
+        for one in found.as_array().unwrap() {
+            let label = labels.iter().position(|label| one["label"] == label.as_str()).unwrap();
+            assert_eq!(serde_json::from_value::<f32>(one["score"].clone()).unwrap(), expected.logits[label]);
+        }
+    }
+}
