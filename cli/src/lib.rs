@@ -1,5 +1,7 @@
 //! The `frostbert` command line: results on stdout, everything else on stderr. Exit code 1 for a failure, 2 for wrong usage.
 
+// The server's futures hold an encoder, and wgpu's types are deep.
+#![recursion_limit = "256"]
 #![allow(
     rustdoc::broken_intra_doc_links,
     reason = "what is said of arguments is help text, where brackets are brackets"
