@@ -211,7 +211,7 @@ fn compare_says_which_head_is_better_and_where() {
     work.run(&["compare", &right, &right, &data, "--label-column", "source"])
         .code(1)
         .stderr(contains("label"));
-    work.run(&[&words[..5], &["--by", "nope"]].concat()).code(1).stderr(contains("nope"));
+    work.run(&[&words[..6], &["--by", "nope"]].concat()).code(1).stderr(contains("nope"));
 }
 
 #[test]

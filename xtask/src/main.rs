@@ -32,6 +32,7 @@ usage: cargo xtask COMMAND
   portability  the oldest Rust, other systems' targets, known vulnerabilities; for the workflow, it takes minutes
   bench-web    embeds the same texts with this and with transformers.js, in the same Chromium
   test-browser the last of it alone: the WebAssembly, the npm package and the page, in a browser
+  test-python  the Python package alone, around the library that the tests build
   python       the Python package: builds the wheel, makes an environment, tests it; --all: with what needs torch
   layers       checks who imports whom in the library
   goldens      writes docs/fidelity.md: how far both engines are from transformers, golden by golden
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         ["fetch"] => fetch::run(),
         ["test"] => test::run(),
         ["test-browser"] => test::run_browser(),
+        ["test-python"] => test::run_python(),
         ["goldens"] => goldens::run(),
         ["layers"] => layers::run(),
         ["python"] => python::run(false),

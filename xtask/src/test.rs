@@ -104,6 +104,19 @@ pub fn run_browser() -> Result<()> {
     Ok(())
 }
 
+/// `cargo xtask test-python`: only the Python package.
+pub fn run_python() -> Result<()> {
+    let (mut steps, mut tally, not_tested) = (Steps::new(), Tally::default(), NotTested::new()?);
+    steps.run("fetch the model and data that tests use", fetch::run)?;
+    steps.run("the Python package", || {
+        python::test(&not_tested, |line| tally.read(line))
+            .map_err(|error| format!("{error}\n  {}", tally.line()))
+    })?;
+    steps.summary("ok");
+    not_tested.show();
+    Ok(())
+}
+
 fn browser(steps: &mut Steps, tally: &mut Tally) -> Result<()> {
     let web = steps.run("install what the browser side needs", Web::install)?;
     steps.run("lints of the browser's crate", || {
