@@ -15,6 +15,16 @@ where
 {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(crate::root()).stdin(Stdio::null());
+    // What cargo tells this program of itself. Build scripts look at it (ring does), and would run again, with all that stands on them, at every
+    // change between `cargo xtask` and cargo itself.
+    for (name, _) in std::env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+        {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
