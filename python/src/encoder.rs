@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use frostbert::cache::{BestEffort, Cache};
 use frostbert::quantize::{Ranges, ubinary};
 use frostbert::workflow::verify as golden;
-use frostbert::{Aggregation, EmbedOptions, EmbeddingRecipe, Encoder, Error, Result, Text, TokenRequest};
+use frostbert::{Aggregation, Classifier, EmbedOptions, Encoder, Error, Result, Text, TokenRequest};
 use numpy::ndarray::{Array1, Array2, Array3};
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray2};
 use pyo3::exceptions::PyRuntimeError;
@@ -118,20 +118,6 @@ impl NativeEncoder {
     }
 }
 
-/// The options that a head's embeddings were made with, after checking that the encoder is the head's.
-pub(crate) fn options_of_head(encoder: &Encoder, head: &frostbert::head::Head) -> Result<EmbedOptions> {
-    let options = EmbeddingRecipe::of_head(head)?.map(|recipe| recipe.options()).unwrap_or_default();
-    encoder.recipe(&options)?.check_head(head)?;
-    let dim = encoder.dim(&options)?;
-    if dim != head.dimension() {
-        return Err(Error::input(format!(
-            "the head takes embeddings of {} columns, but the encoder gives {dim}",
-            head.dimension()
-        )));
-    }
-    Ok(options)
-}
-
 #[pymethods]
 impl NativeEncoder {
     #[new]
@@ -194,7 +180,7 @@ impl NativeEncoder {
         let watch = Watch::new(progress);
         let (found, warnings) = work(py, Some(&watch), || {
             let options = match head {
-                Some(head) => options_of_head(&encoder, &head.head)?,
+                Some(head) => Classifier::options_for(&encoder, &head.head)?,
                 None => embed_options(options, &encoder)?,
             };
             let cache = CollectedCache::open(cache);
@@ -376,7 +362,7 @@ impl NativeEncoder {
         let encoder = self.get()?;
         let watch = Watch::new(None);
         let found = work(py, Some(&watch), || {
-            let options = watched(options_of_head(&encoder, &head.head)?, &watch);
+            let options = watched(Classifier::options_for(&encoder, &head.head)?, &watch);
             encoder.explain(&head.head, &options, texts)
         })?;
         json(&found)

@@ -228,6 +228,7 @@ fn kernel_test(rows: &UnitRows, old: usize, rng: &mut ChaCha8Rng) -> (f64, f64) 
     drop(distances);
     let diagonal: f64 = (0..n).map(|a| f64::from(kernel[a][a])).sum();
     let total: f64 = kernel.iter().flatten().map(|k| f64::from(*k)).sum::<f64>() - diagonal;
+    let row_sums: Vec<f64> = kernel.iter().map(|row| row.iter().map(|k| f64::from(*k)).sum()).collect();
     // One set's members decide both sums within and the one between.
     let statistic = |members: &[u32]| {
         let mut is_member = vec![0.0f32; n];
@@ -238,7 +239,7 @@ fn kernel_test(rows: &UnitRows, old: usize, rng: &mut ChaCha8Rng) -> (f64, f64) 
             let to_members: f64 =
                 kernel[row].iter().zip(&is_member).map(|(k, member)| f64::from(k * member)).sum();
             within += to_members - f64::from(kernel[row][row]);
-            from += sums_of(&kernel[row]) - f64::from(kernel[row][row]);
+            from += row_sums[row] - f64::from(kernel[row][row]);
         }
         let between = from - within;
         let rest = total - within - 2.0 * between;
@@ -256,10 +257,6 @@ fn kernel_test(rows: &UnitRows, old: usize, rng: &mut ChaCha8Rng) -> (f64, f64) 
     let larger = of_each(PERMUTATIONS, |at| statistic(&permuted[at]) >= seen);
     let larger = larger.into_iter().filter(|larger| *larger).count();
     (seen, (larger + 1) as f64 / (PERMUTATIONS + 1) as f64)
-}
-
-fn sums_of(row: &[f32]) -> f64 {
-    row.iter().map(|k| f64::from(*k)).sum()
 }
 
 #[cfg(test)]

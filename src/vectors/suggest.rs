@@ -142,18 +142,18 @@ pub fn suggest(
         }
         _ => None,
     };
-    let pool = UnitRows::new(pool, "the texts to choose from")?;
+    let unit = UnitRows::new(pool, "the texts to choose from")?;
     let nearest: Vec<f32> = if labelled.rows() == 0 {
         vec![f32::NEG_INFINITY; n]
     } else {
-        check_columns_of(&pool, labelled)?;
+        check_columns(pool, labelled)?;
         let labelled = UnitRows::new(labelled, "the labelled texts")?;
         of_each(n, |row| {
-            let cosines = (0..labelled.len()).map(|other| dot(labelled.row(other), pool.row(row)));
+            let cosines = (0..labelled.len()).map(|other| dot(labelled.row(other), unit.row(row)));
             cosines.fold(f32::NEG_INFINITY, f32::max)
         })
     };
-    let mut choice = Choice::new(&pool, &nearest, options);
+    let mut choice = Choice::new(&unit, &nearest, options);
     let fresh: Vec<usize> = (0..n).filter(|row| nearest[*row] < options.duplicate).collect();
     match (options.strategy, uncertainty) {
         (Strategy::Margin | Strategy::Entropy, Some(uncertain)) => choice.in_order(&most(fresh, &uncertain)),
@@ -180,11 +180,6 @@ pub fn suggest(
             nearest_labelled: labelled_before(row),
         })
         .collect())
-}
-
-fn check_columns_of(pool: &UnitRows, labelled: &Matrix<'_>) -> Result<()> {
-    let row = Matrix::new(1, pool.row(0).len(), pool.row(0))?;
-    check_columns(&row, labelled)
 }
 
 /// Difference of the two largest probabilities of each row.

@@ -52,11 +52,17 @@ impl Classifier {
     /// embeddings were made.
     pub fn new(encoder: impl Into<Arc<Encoder>>, head: Head) -> Result<Self> {
         let encoder = encoder.into();
-        let options = match EmbeddingRecipe::of_head(&head)? {
-            Some(recipe) => recipe.options(),
-            None => EmbedOptions::default(),
-        };
-        encoder.recipe(&options)?.check_head(&head)?;
+        let options = Self::options_for(&encoder, &head)?;
+        Ok(Classifier { encoder, head, options })
+    }
+
+    /// How texts are embedded for a head, after checking that the encoder is the head's.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn options_for(encoder: &Encoder, head: &Head) -> Result<EmbedOptions> {
+        let options = EmbeddingRecipe::of_head(head)?.map(|recipe| recipe.options()).unwrap_or_default();
+        encoder.recipe(&options)?.check_head(head)?;
         let dim = encoder.dim(&options)?;
         if dim != head.dimension() {
             return Err(Error::input(format!(
@@ -64,7 +70,7 @@ impl Classifier {
                 head.dimension()
             )));
         }
-        Ok(Classifier { encoder, head, options })
+        Ok(options)
     }
 
     /// The encoder.
@@ -94,7 +100,7 @@ impl Classifier {
         &self,
         texts: impl IntoIterator<Item = T>,
     ) -> Result<Vec<Prediction>> {
-        self.answers(self.encoder.embed_async(texts, &self.options).await?, None)
+        self.predict_embeddings(self.encoder.embed_async(texts, &self.options).await?, None)
     }
 
     /// Decides for embeddings that were made with these [`options`](Self::options): heads whose options agree can share a
@@ -107,10 +113,6 @@ impl Classifier {
         embeddings: Embeddings,
         abstain: Option<f64>,
     ) -> Result<Vec<Prediction>> {
-        self.answers(embeddings, abstain)
-    }
-
-    pub(super) fn answers(&self, embeddings: Embeddings, abstain: Option<f64>) -> Result<Vec<Prediction>> {
         let (rows, dim) = (embeddings.len(), embeddings.dim);
         let probabilities = self.head.predict_proba(&Matrix::new(rows, dim, embeddings.values)?)?;
         let width = self.head.names().len();

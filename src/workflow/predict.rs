@@ -73,7 +73,7 @@ impl Classifier {
             let (embeddings, part) =
                 embed_after(self.encoder(), chunk.iter().cloned(), self.options(), run, &all).await?;
             all.add(&part);
-            let predictions = self.answers(embeddings, options.abstain)?;
+            let predictions = self.predict_embeddings(embeddings, options.abstain)?;
             let mut explanations = if options.explain {
                 self.explain_async(chunk.iter().cloned()).await?.into_iter()
             } else {

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use frostbert::head::MeasureDifference;
+use frostbert::workflow::EmbedRun;
 use frostbert::{Classifier, Result};
 
-use super::vectors::run as through;
 use super::{print, print_json};
 use crate::args::{CacheArgs, EngineArgs, HeadArgs, LabelArgs, RowArgs};
 use crate::progress::EncodeBar;
@@ -47,7 +47,8 @@ pub fn run(args: &Args) -> Result<()> {
     let cache = args.cache.open();
     // Both heads may need embeddings of their own.
     let bar = EncodeBar::new(None, "embedding");
-    let found = first.compare(&second, &data, slices.as_deref(), &through(&cache, &bar));
+    let run = EmbedRun::default().cache(&cache).progress(bar.progress());
+    let found = first.compare(&second, &data, slices.as_deref(), &run);
     bar.finish();
     let found = found?;
     if args.json {

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use frostbert::Result;
 use frostbert::vectors::duplicates;
-use frostbert::{Result, whole_file};
 use serde_json::json;
 
-use super::vectors::{embed, read, shown};
+use super::vectors::{Table, embed, read, shown};
 use super::{print, print_json};
 use crate::args::{CacheArgs, EmbedArgs, ModelArgs, RowArgs};
 use crate::outputs::{Content, Files, OutputArgs};
@@ -36,6 +36,8 @@ pub struct Args {
     json: bool,
 }
 
+/// Columns of the table.
+const COLUMNS: &str = "row,duplicate_of,similarity,text";
 /// Rows beyond which comparing every pair takes longer than most people wait: said before it begins.
 const MANY: usize = 100_000;
 
@@ -43,7 +45,7 @@ pub fn run(args: &Args) -> Result<()> {
     let files = Files::new(&args.outputs).input(Some(&args.file)).model(&args.model.model).output(
         "--out",
         args.out.as_deref(),
-        Content::Table("row,duplicate_of,similarity,text"),
+        Content::Table(COLUMNS),
     );
     files.check()?;
     let options = args.embed.options()?;
@@ -58,10 +60,7 @@ pub fn run(args: &Args) -> Result<()> {
         );
     }
     let groups = duplicates(&rows, args.threshold)?;
-    let mut table = csv::Writer::from_writer(Vec::new());
-    let failed =
-        |error: csv::Error| frostbert::Error::io("cannot write the table of duplicates").with_source(error);
-    table.write_record(["row", "duplicate_of", "similarity", "text"]).map_err(failed)?;
+    let mut table = Table::new(args.out.as_deref(), COLUMNS)?;
     let mut found = 0;
     for group in &groups {
         let kept = numbers[group.rows[0]];
@@ -74,18 +73,10 @@ pub fn run(args: &Args) -> Result<()> {
             } else if args.out.is_none() {
                 print(&format!("{number}\t= {kept}\t{similarity:.4}\t{}\n", shown(text)))?;
             }
-            let cells = [number.to_string(), kept.to_string(), similarity.to_string(), text.first.clone()];
-            table.write_record(&cells).map_err(failed)?;
+            table.row([&number.to_string(), &kept.to_string(), &similarity.to_string(), &text.first])?;
         }
     }
-    if let Some(path) = &args.out {
-        let bytes = table.into_inner().map_err(|error| {
-            frostbert::Error::io("cannot write the table of duplicates").with_source(error.into_error())
-        })?;
-        whole_file::write(path, &bytes).map_err(|error| {
-            frostbert::Error::io(format!("cannot write {}", path.display())).with_source(error)
-        })?;
-    }
+    table.finish()?;
     eprintln!(
         "{found} of {} texts are nearly the same as an earlier one, in {} groups; {} are left without them",
         texts.len(),

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use frostbert::head::{Matrix, Problem};
 use frostbert::vectors::{Strategy, SuggestOptions, suggest};
-use frostbert::{Error, Result, Text, whole_file};
+use frostbert::{Error, Result, Text};
 use serde_json::json;
 
-use super::vectors::{SourceArgs, read, shown};
+use super::vectors::{SourceArgs, Table, read, shown};
 use super::{print, print_json};
 use crate::args::{CacheArgs, RowArgs};
 use crate::outputs::{Content, Files, OutputArgs};
@@ -48,13 +48,16 @@ pub struct Args {
     json: bool,
 }
 
+/// Columns of the table.
+const COLUMNS: &str = "row,text,label,margin";
+
 pub fn run(args: &Args) -> Result<()> {
     let files = Files::new(&args.outputs)
         .input(Some(&args.file))
         .input(args.labelled.as_deref())
         .input(args.source.head.as_deref())
         .model(args.source.model.as_deref().unwrap_or_default())
-        .output("--out", args.out.as_deref(), Content::Table("row,text,label,margin"));
+        .output("--out", args.out.as_deref(), Content::Table(COLUMNS));
     files.check()?;
     let (texts, numbers) = read(&args.rows, &args.file)?;
     let labelled = match &args.labelled {
@@ -99,9 +102,7 @@ pub fn run(args: &Args) -> Result<()> {
     let mut options = SuggestOptions::new(args.count);
     (options.strategy, options.duplicate, options.seed) = (args.strategy, args.duplicate, args.seed);
     let found = suggest(&rows, &of_labelled, probabilities.as_deref(), &options)?;
-    let failed = |error: csv::Error| Error::io("cannot write the table to be labelled").with_source(error);
-    let mut table = csv::Writer::from_writer(Vec::new());
-    table.write_record(["row", "text", "label", "margin"]).map_err(failed)?;
+    let mut table = Table::new(args.out.as_deref(), COLUMNS)?;
     for one in &found {
         let (row, text) = (numbers[fresh[one.row]], &pool[one.row]);
         let margin = one.margin.map_or(String::new(), |margin| format!("{margin:.4}"));
@@ -112,14 +113,10 @@ pub fn run(args: &Args) -> Result<()> {
         } else if args.out.is_none() {
             print(&format!("{row}\t{margin}\t{}\n", shown(text)))?;
         }
-        table.write_record([&row.to_string(), &text.first, "", &margin]).map_err(failed)?;
+        table.row([&row.to_string(), &text.first, "", &margin])?;
     }
+    table.finish()?;
     if let Some(path) = &args.out {
-        let bytes = table.into_inner().map_err(|error| {
-            Error::io("cannot write the table to be labelled").with_source(error.into_error())
-        })?;
-        whole_file::write(path, &bytes)
-            .map_err(|error| Error::io(format!("cannot write {}", path.display())).with_source(error))?;
         eprintln!("{} texts to label written to {}", found.len(), path.display());
     }
     if found.len() < args.count {

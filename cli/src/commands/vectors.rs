@@ -4,10 +4,9 @@ use std::path::Path;
 
 use frostbert::cache::BestEffort;
 use frostbert::head::{Head, Matrix};
-use frostbert::workflow::EmbedRun;
-use frostbert::{Classifier, EmbedOptions, Encoder, Error, Result, Text};
+use frostbert::{Classifier, EmbedOptions, Encoder, Error, Result, Text, whole_file};
 
-use crate::args::{EmbedArgs, EngineArgs, RowArgs};
+use crate::args::{EmbedArgs, EngineArgs, HeadArgs, RowArgs};
 use crate::progress::EncodeBar;
 use crate::terminal::cell;
 
@@ -44,15 +43,8 @@ impl SourceArgs {
             let options = self.embed.length.suit(options, &encoder);
             return Ok(Source::Model(Box::new(encoder), Box::new(options)));
         };
-        let head = Head::load(path)?;
-        let Some(model) = self.model.clone().or_else(|| head.record.model_location.clone()) else {
-            return Err(Error::input(format!(
-                "{} does not say where its encoder is; name it with --model",
-                path.display()
-            )));
-        };
-        let classifier = Classifier::new(self.engine.load(&model)?, head);
-        Ok(Source::Head(Box::new(classifier.map_err(|error| error.context(path.display()))?)))
+        let head = HeadArgs { head: path.clone(), model: self.model.clone(), engine: self.engine.clone() };
+        Ok(Source::Head(Box::new(head.load()?)))
     }
 }
 
@@ -127,7 +119,31 @@ pub fn shown(text: &Text) -> String {
     }
 }
 
-/// A run through this cache, with a bar's progress.
-pub fn run<'a>(cache: &'a BestEffort, bar: &EncodeBar) -> EmbedRun<'a> {
-    EmbedRun::default().cache(cache).progress(bar.progress())
+/// A CSV table that a command may be asked to write, or not.
+pub struct Table<'a> {
+    path: Option<&'a Path>,
+    writer: csv::Writer<Vec<u8>>,
+}
+
+impl<'a> Table<'a> {
+    /// Starts a table with these columns.
+    pub fn new(path: Option<&'a Path>, columns: &str) -> Result<Self> {
+        let mut table = Table { path, writer: csv::Writer::from_writer(Vec::new()) };
+        table.row(columns.split(','))?;
+        Ok(table)
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<()> {
+        let written = self.writer.write_record(cells);
+        written.map_err(|error| Error::io("cannot write a row of the table").with_source(error))
+    }
+
+    /// Writes the file whole, if it was asked for.
+    pub fn finish(self) -> Result<()> {
+        let Some(path) = self.path else { return Ok(()) };
+        let failed = || Error::io(format!("cannot write {}", path.display()));
+        let bytes = self.writer.into_inner().map_err(|error| failed().with_source(error.into_error()))?;
+        whole_file::write(path, &bytes).map_err(|error| failed().with_source(error))
+    }
 }

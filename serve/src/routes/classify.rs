@@ -90,16 +90,8 @@ async fn predictions(
     abstain: Option<f64>,
 ) -> ApiResult<Vec<Prediction>> {
     let done = call.compute(loaded, Job::Embed(classifier.options().clone()), texts).await?;
-    let mut embeddings = Embeddings::default();
-    for row in done.rows {
-        if let Row::Vector { values, tokens, truncated } = row {
-            embeddings.dim = values.len();
-            embeddings.values.extend(values);
-            embeddings.tokens.push(tokens);
-            embeddings.truncated.push(truncated);
-        }
-    }
-    let answers = classifier.predict_embeddings(embeddings, abstain).map_err(|error| ApiError::of(&error))?;
+    let answers =
+        classifier.predict_embeddings(gathered(done.rows), abstain).map_err(|error| ApiError::of(&error))?;
     let names = classifier.head().names();
     for answer in &answers {
         let confidence = answer.probabilities.iter().copied().fold(0.0, f64::max);
@@ -345,16 +337,7 @@ async fn classified_after(
         None => {
             let done =
                 call.compute(&loaded, Job::Embed(classifier.options().clone()), texts.to_vec()).await?;
-            let mut embeddings = Embeddings::default();
-            for row in done.rows {
-                if let Row::Vector { values, tokens, truncated } = row {
-                    embeddings.dim = values.len();
-                    embeddings.values.extend(values);
-                    embeddings.tokens.push(tokens);
-                    embeddings.truncated.push(truncated);
-                }
-            }
-            known.push(Shared { loaded: loaded.clone(), options, embeddings });
+            known.push(Shared { loaded: loaded.clone(), options, embeddings: gathered(done.rows) });
             known.len() - 1
         }
     };
@@ -667,4 +650,18 @@ async fn hub_fill_mask(call: &Call, loaded: &Loaded, body: &Value) -> ApiResult<
         }
     }
     json(filled, 1).await
+}
+
+/// The vectors among a job's rows, as one set.
+fn gathered(rows: Vec<Row>) -> Embeddings {
+    let mut embeddings = Embeddings::default();
+    for row in rows {
+        if let Row::Vector { values, tokens, truncated } = row {
+            embeddings.dim = values.len();
+            embeddings.values.extend(values);
+            embeddings.tokens.push(tokens);
+            embeddings.truncated.push(truncated);
+        }
+    }
+    embeddings
 }
