@@ -24,6 +24,7 @@ mod error;
 pub mod export;
 pub mod head;
 pub mod model;
+mod names;
 pub mod plan;
 mod platform;
 pub mod quantize;

@@ -22,6 +22,7 @@ mod commands;
 mod outputs;
 mod progress;
 mod terminal;
+mod training_progress;
 
 use std::ffi::OsString;
 

@@ -1,15 +1,42 @@
 //! Progress bars on stderr; silent where stderr is no terminal.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use frostbert::checkpoint::Download;
-use frostbert::workflow::{EmbeddingSummary, Event};
-use frostbert::{EmbedOptions, EncodeProgress, Encoder};
+use frostbert::data::Progress;
+use frostbert::{EmbedOptions, EncodeProgress};
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use crate::args::{EmbedArgs, Total};
 use crate::terminal;
+
+/// How many texts a run has before it.
+#[derive(Clone)]
+pub enum Total {
+    /// So many.
+    Known(u64),
+    /// By what was read of the file so far: texts given, bytes read and, at most, so many.
+    ByBytes { given: Arc<AtomicU64>, read: Progress, limit: Option<u64> },
+}
+
+impl Total {
+    /// The best guess so far; none on a pipe, and before anything was read.
+    pub fn guess(&self) -> Option<u64> {
+        match self {
+            Total::Known(texts) => Some(*texts),
+            Total::ByBytes { given, read, limit } => {
+                let (done, all) = (read.read(), read.total()?);
+                if done == 0 {
+                    return None;
+                }
+                let texts = given.load(Ordering::Relaxed) as f64 * (all as f64 / done as f64).max(1.0);
+                Some(limit.map_or(texts as u64, |limit| limit.min(texts as u64)))
+            }
+        }
+    }
+}
 
 /// A bar for an encoder pass: texts done of all, texts/s, tokens/s, time left.
 #[derive(Clone)]
@@ -80,65 +107,6 @@ impl EncodeBar {
     /// Takes the bar away.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
-    }
-}
-
-/// Says what embedding took, and how many texts were cut.
-pub fn say_embedded(done: &EmbeddingSummary, encoder: &Encoder, args: &EmbedArgs) {
-    eprintln!(
-        "{} texts, {} from the cache; {} tokens embedded in {:.1} s on {}",
-        done.texts,
-        done.from_cache,
-        done.tokens,
-        done.seconds,
-        encoder.device().name
-    );
-    args.warn_truncated(done.truncated, done.texts);
-}
-
-/// Training's progress, one line at a time: the encoder's bar, then what the head is at.
-pub struct TrainingProgress<'a> {
-    bar: EncodeBar,
-    spinner: Option<ProgressBar>,
-    encoder: &'a Encoder,
-    args: &'a EmbedArgs,
-}
-
-impl<'a> TrainingProgress<'a> {
-    /// For so many texts.
-    pub fn new(texts: u64, encoder: &'a Encoder, args: &'a EmbedArgs) -> Self {
-        TrainingProgress { bar: EncodeBar::new(Some(texts), "embedding"), spinner: None, encoder, args }
-    }
-
-    /// The encoder's bar.
-    pub fn bar(&self) -> &EncodeBar {
-        &self.bar
-    }
-
-    /// Shows what happened.
-    pub fn show(&mut self, event: Event<'_>) {
-        match event {
-            Event::Embedded(done) => {
-                self.bar.finish();
-                say_embedded(done, self.encoder, self.args);
-                self.spinner = Some(spinner("training"));
-            }
-            Event::Training(step) => {
-                // A head that learns from a stream is at work before the encoder is done.
-                if let Some(spinner) = &self.spinner {
-                    spinner.set_message(format!("training: {} {}/{}", step.stage, step.done, step.total));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Takes bar and line away.
-    pub fn finish(&mut self) {
-        self.bar.finish();
-        if let Some(spinner) = self.spinner.take() {
-            spinner.finish_and_clear();
-        }
     }
 }
 

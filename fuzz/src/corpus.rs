@@ -1,6 +1,6 @@
 //! Good inputs to start from: the goldens, and files that the library itself writes.
 
-use crate::targets::Kind;
+use crate::kind::Kind;
 use frostbert::data::EmbeddingWriter;
 use frostbert::head::{Head, Kind as HeadKind, Matrix, Strength, Targets, TrainData, TrainOptions};
 use serde_json::{Map, Value, json};

@@ -5,9 +5,11 @@
 //! memory and a hang are seen and named like a panic.
 
 mod corpus;
+mod kind;
 mod mutate;
 mod targets;
 
 pub use corpus::corpus;
+pub use kind::Kind;
 pub use mutate::{Random, Seeds};
-pub use targets::{Kind, TARGETS, Target};
+pub use targets::{TARGETS, Target};

@@ -1,6 +1,7 @@
 //! What inputs are given to. Whatever the input, a target returns: an error is a good answer, a panic or worse is not.
 
 use crate::corpus::{golden, header};
+use crate::kind::Kind;
 use frostbert::checkpoint::{Bytes, Checkpoint, Files, MemoryFiles, ModelSource};
 use frostbert::data::{Filter, Format, Label, LabelKind, ReadOptions, Selection, Table, TextColumns};
 use frostbert::export::import_sklearn;
@@ -26,29 +27,6 @@ pub struct Target {
     pub kind: Kind,
     /// What takes an input.
     pub run: fn(&[u8]),
-}
-
-/// A kind of input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each is a file's or a value's name")]
-pub enum Kind {
-    Config,
-    Plan,
-    Safetensors,
-    Index,
-    Modules,
-    Tokenizer,
-    Vocab,
-    Head,
-    Npz,
-    Npy,
-    Csv,
-    Tsv,
-    Jsonl,
-    Text,
-    Parquet,
-    Labels,
-    Arguments,
 }
 
 /// Every target.

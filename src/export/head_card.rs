@@ -20,7 +20,7 @@ impl CardData {
             interval: Some((estimate.mean - estimate.half_width, estimate.mean + estimate.half_width)),
         });
         let mut settings = vec![
-            ("head".to_owned(), head.kind().to_owned()),
+            ("head".to_owned(), head.kind().to_string()),
             ("pooling".to_owned(), recipe.pooling_in_words()),
             ("layers".to_owned(), recipe.layers_in_words()),
             ("normalised".to_owned(), recipe.normalize.to_string()),

@@ -18,7 +18,7 @@ mod progress;
 mod select;
 mod tensors;
 
-pub use baselines::compare::{Baseline, baselines};
+pub use baselines::compare::{Baseline, BaselineKind, baselines};
 pub use data::matrix::Matrix;
 pub use data::split::{Folds, Split, train_test_split};
 pub use data::targets::{Problem, Targets, TrainData};
@@ -37,11 +37,14 @@ pub use model::explain::TokenShares;
 pub use model::file::FORMAT_VERSION;
 pub use model::head::{Head, Record};
 pub use options::{
-    CalibrationKind, ClassWeight, HeadActivation, Kind, MlpOptions, SelectBy, Strength, TrainOptions,
+    CalibrationKind, ClassWeight, HeadActivation, Kind, MlpOptions, ModelKind, SelectBy, Strength,
+    TrainOptions,
 };
 pub use progress::Progress;
-pub use select::cross_validation::{CrossValidation, PathPoint};
+pub use select::cross_validation::CrossValidation;
 pub use select::layers::{LayerCandidate, LayerChoice, choose_layers};
 pub use select::learning_curve::{LearningPoint, learning_curve};
+pub use select::regularization_path::PathPoint;
+pub use select::score::LossKind;
 pub use select::stream::{RowSource, StreamRows};
 pub use select::train::{Choice, Training};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::head::data::split::Folds;
+use crate::names::named;
 
 /// How a head is trained. The defaults suit most data.
 ///
@@ -147,26 +148,50 @@ impl Kind {
         matches!(self, Kind::Linear | Kind::ElasticNet { .. })
     }
 
-    /// One of each kind that a head can be.
-    pub(crate) fn trained() -> [Kind; 5] {
-        [
-            Kind::Linear,
-            Kind::ElasticNet { l1_ratio: 0.5 },
-            Kind::Mlp(MlpOptions::default()),
-            Kind::NearestCentroid,
-            Kind::Neighbours { k: 15 },
-        ]
+    /// Its name in messages and reports: its [`ModelKind`]'s, or `auto`.
+    pub fn name(&self) -> &'static str {
+        self.model().map_or("auto", ModelKind::name)
     }
 
-    /// Its name in messages and files.
-    pub fn name(&self) -> &'static str {
+    /// The kind of the model that comes of it; none where cross-validation has yet to choose.
+    pub fn model(&self) -> Option<ModelKind> {
+        Some(match self {
+            Kind::Linear => ModelKind::Linear,
+            Kind::ElasticNet { .. } => ModelKind::ElasticNet,
+            Kind::Mlp(_) => ModelKind::Mlp,
+            Kind::NearestCentroid => ModelKind::NearestCentroid,
+            Kind::Neighbours { .. } => ModelKind::Neighbours,
+            Kind::Auto => return None,
+        })
+    }
+}
+
+/// What kind of model a trained head is, without how it was trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ModelKind {
+    /// Linear, with an L2 penalty.
+    Linear,
+    /// Linear, with an L1 penalty beside it.
+    ElasticNet,
+    /// A multilayer perceptron.
+    Mlp,
+    /// Each class is its mean.
+    NearestCentroid,
+    /// The training rows vote.
+    Neighbours,
+}
+
+impl ModelKind {
+    /// Its name in messages and head files.
+    pub fn name(self) -> &'static str {
         match self {
-            Kind::Linear => "linear",
-            Kind::ElasticNet { .. } => "elastic-net",
-            Kind::Mlp(_) => "mlp",
-            Kind::NearestCentroid => "nearest-centroid",
-            Kind::Neighbours { .. } => "neighbours",
-            Kind::Auto => "auto",
+            ModelKind::Linear => "linear",
+            ModelKind::ElasticNet => "elastic-net",
+            ModelKind::Mlp => "mlp",
+            ModelKind::NearestCentroid => "nearest-centroid",
+            ModelKind::Neighbours => "neighbours",
         }
     }
 }
@@ -302,62 +327,43 @@ pub enum HeadActivation {
     Relu,
 }
 
-/// Implements `Display` and `FromStr` by one table of names, those of the command line.
-macro_rules! named {
-    ($type:ident, $what:literal, $($name:literal => $value:expr, $pattern:pat,)+) => {
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self {
-                    $($pattern => $name,)+
-                })
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = Error;
-
-            fn from_str(name: &str) -> Result<Self> {
-                match name {
-                    $($name => Ok($value),)+
-                    _ => Err(Error::input(format!(
-                        concat!("no such ", $what, ": {:?}; known are {}"),
-                        name,
-                        [$($name),+].join(", ")
-                    ))),
-                }
-            }
-        }
-    };
+named! { Kind, "kind of head",
+    "linear", "Logistic regression (of numbers: ridge regression)" => Kind::Linear, Kind::Linear,
+    "elastic", "The same with an L1 penalty beside the L2 one: many coefficients are zero"
+        => Kind::ElasticNet { l1_ratio: 0.5 }, Kind::ElasticNet { .. },
+    "mlp", "Multilayer perceptron" => Kind::Mlp(MlpOptions::default()), Kind::Mlp(_),
+    "centroid", "Each class is its mean" => Kind::NearestCentroid, Kind::NearestCentroid,
+    "neighbours", "The nearest training rows vote" => Kind::Neighbours { k: 15 }, Kind::Neighbours { .. },
+    "auto", "Whichever cross-validates best" => Kind::Auto, Kind::Auto,
 }
 
-named! { Kind, "kind of head",
-    "linear" => Kind::Linear, Kind::Linear,
-    "elastic" => Kind::ElasticNet { l1_ratio: 0.5 }, Kind::ElasticNet { .. },
-    "mlp" => Kind::Mlp(MlpOptions::default()), Kind::Mlp(_),
-    "centroid" => Kind::NearestCentroid, Kind::NearestCentroid,
-    "neighbours" => Kind::Neighbours { k: 15 }, Kind::Neighbours { .. },
-    "auto" => Kind::Auto, Kind::Auto,
+named! { ModelKind, "kind of model",
+    "linear", "Linear" => ModelKind::Linear, ModelKind::Linear,
+    "elastic-net", "Linear, with many coefficients at zero" => ModelKind::ElasticNet, ModelKind::ElasticNet,
+    "mlp", "Multilayer perceptron" => ModelKind::Mlp, ModelKind::Mlp,
+    "nearest-centroid", "Each class is its mean" => ModelKind::NearestCentroid, ModelKind::NearestCentroid,
+    "neighbours", "The nearest training rows vote" => ModelKind::Neighbours, ModelKind::Neighbours,
 }
 
 named! { SelectBy, "score to choose by",
-    "log-loss" => SelectBy::LogLoss, SelectBy::LogLoss,
-    "accuracy" => SelectBy::Accuracy, SelectBy::Accuracy,
+    "log-loss", "Log loss: steadier, and good for probabilities" => SelectBy::LogLoss, SelectBy::LogLoss,
+    "accuracy", "Accuracy" => SelectBy::Accuracy, SelectBy::Accuracy,
 }
 
 named! { ClassWeight, "weighting of classes",
-    "none" => ClassWeight::None, ClassWeight::None,
-    "balanced" => ClassWeight::Balanced, ClassWeight::Balanced,
+    "none", "Every row counts the same" => ClassWeight::None, ClassWeight::None,
+    "balanced", "Every class counts the same" => ClassWeight::Balanced, ClassWeight::Balanced,
 }
 
 named! { CalibrationKind, "calibration",
-    "none" => CalibrationKind::None, CalibrationKind::None,
-    "temperature" => CalibrationKind::Temperature, CalibrationKind::Temperature,
-    "vector" => CalibrationKind::Vector, CalibrationKind::Vector,
+    "none", "Leave the probabilities as they are" => CalibrationKind::None, CalibrationKind::None,
+    "temperature", "One temperature" => CalibrationKind::Temperature, CalibrationKind::Temperature,
+    "vector", "A scale and a shift for each class" => CalibrationKind::Vector, CalibrationKind::Vector,
 }
 
 named! { HeadActivation, "activation",
-    "gelu" => HeadActivation::Gelu, HeadActivation::Gelu,
-    "relu" => HeadActivation::Relu, HeadActivation::Relu,
+    "gelu", "x * Phi(x), by the error function" => HeadActivation::Gelu, HeadActivation::Gelu,
+    "relu", "max(x, 0)" => HeadActivation::Relu, HeadActivation::Relu,
 }
 
 impl fmt::Display for Strength {
@@ -400,11 +406,28 @@ mod tests {
                 assert!(error.is_input() && error.to_string().contains(&format!("{wrong:?}")), "{error}");
             }
         }
-        check::<Kind>(&["linear", "elastic", "mlp", "centroid", "neighbours", "auto"]);
-        check::<SelectBy>(&["log-loss", "accuracy"]);
-        check::<ClassWeight>(&["none", "balanced"]);
-        check::<CalibrationKind>(&["none", "temperature", "vector"]);
-        check::<HeadActivation>(&["gelu", "relu"]);
+        macro_rules! check_choices {
+            ($($type:ident: $($name:literal)+;)+) => { $(
+                assert_eq!($type::CHOICES.iter().map(|(name, _)| *name).collect::<Vec<_>>(), [$($name),+]);
+                check::<$type>(&[$($name),+]);
+            )+ };
+        }
+        check_choices! {
+            Kind: "linear" "elastic" "mlp" "centroid" "neighbours" "auto";
+            ModelKind: "linear" "elastic-net" "mlp" "nearest-centroid" "neighbours";
+            SelectBy: "log-loss" "accuracy";
+            ClassWeight: "none" "balanced";
+            CalibrationKind: "none" "temperature" "vector";
+            HeadActivation: "gelu" "relu";
+        }
+        for (name, _) in ModelKind::CHOICES {
+            assert_eq!(name.parse::<ModelKind>().unwrap().name(), *name);
+            assert_eq!(
+                serde_json::to_value(name.parse::<ModelKind>().unwrap()).unwrap(),
+                *name,
+                "in a head's file"
+            );
+        }
         check::<Strength>(&["auto", "1", "0.0003", "10000"]);
     }
 }

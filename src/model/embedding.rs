@@ -1,6 +1,7 @@
 //! Which embedding each text gets.
 
 use super::{Activation, Pooling};
+use crate::names::named;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -13,6 +14,11 @@ pub enum LayerMix {
     Concat,
     /// Their mean.
     Mean,
+}
+
+named! { LayerMix, "way of mixing layers",
+    "concat", "Side by side" => LayerMix::Concat, LayerMix::Concat,
+    "mean", "Their mean" => LayerMix::Mean, LayerMix::Mean,
 }
 
 /// Which embedding each text gets.

@@ -2,7 +2,7 @@
 
 use super::format::{count, counted, ends, score, shorten, signed};
 use super::plot::{Axis, Canvas, MOST_COLOURS, Shape, plot, span};
-use super::scatter::{MOST_POINTS, POINT_TEXT, sample_note, sampled};
+use super::sample::{MOST_POINTS, POINT_TEXT, sample_note, sampled};
 use super::{ClassCurves, CurvePoint, LearningCurve, RegressionPoint, Reliability, ReliabilityPoint};
 use crate::error::Result;
 use maud::{Markup, PreEscaped, html};

@@ -31,6 +31,7 @@ mod format;
 pub mod map2d;
 mod page;
 mod plot;
+mod sample;
 mod scatter;
 mod tables;
 pub mod terminal;

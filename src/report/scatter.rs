@@ -1,23 +1,16 @@
 //! The map of the embeddings: one mark a text, coloured and shaped by class.
 
 use super::figures::figure;
-use super::format::{count, counted, percent, shorten};
+use super::format::{count, counted, shorten};
 use super::plot::{Axis, MOST_COLOURS, Shape, plot, span};
+use super::sample::{MOST_POINTS, POINT_TEXT, sample_note, sampled};
 use super::{Map, MapPoint};
 use crate::error::Result;
 use maud::{Markup, html};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use std::cmp::Reverse;
 
 /// Classes that get a mark of their own: each colour twice, with another shape.
 const MOST_CLASSES: usize = 2 * MOST_COLOURS;
-
-/// Points that are drawn. More hide one another and make the file slow to open.
-pub(super) const MOST_POINTS: usize = 3000;
-
-/// Characters of a text that a point shows when pointed at.
-pub(super) const POINT_TEXT: usize = 220;
 
 /// Width and height of a map, in CSS pixels.
 const SIZE: (u32, u32) = (860, 600);
@@ -143,46 +136,9 @@ impl<'a> Classes<'a> {
     }
 }
 
-/// Says that not all points are drawn, if so.
-pub(super) fn sample_note(shown: usize, of: usize) -> String {
-    if shown < of {
-        let share = percent(shown as f64 / of as f64);
-        format!("Drawn are {} of {} rows ({share}), picked at random. ", count(shown), count(of))
-    } else {
-        String::new()
-    }
-}
-
-/// At most `most` of the items in their order, picked at random with a fixed seed: every subset is as likely, and
-/// the same data give the same page. Source: Knuth, TAOCP volume 2, algorithm 3.4.2 S.
-pub(super) fn sampled<T>(items: &[T], most: usize) -> Vec<&T> {
-    let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let mut wanted = most.min(items.len());
-    let mut picked = Vec::with_capacity(wanted);
-    for (at, item) in items.iter().enumerate() {
-        let left = items.len() - at;
-        if rng.random_range(0..left) < wanted {
-            picked.push(item);
-            wanted -= 1;
-        }
-    }
-    picked
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_sample_has_its_size_and_order() {
-        let items: Vec<usize> = (0..10_000).collect();
-        let picked = sampled(&items, 3000);
-        assert_eq!(picked.len(), 3000);
-        assert!(picked.windows(2).all(|pair| pair[0] < pair[1]));
-        let early = picked.iter().filter(|&&&item| item < 5000).count();
-        assert!((1400..1600).contains(&early), "{early} of the first half");
-        assert_eq!(sampled(&items[..10], 3000).len(), 10);
-    }
 
     #[test]
     fn a_map_keeps_its_proportions_and_survives_odd_points() {

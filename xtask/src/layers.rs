@@ -6,13 +6,14 @@
 use std::fs;
 use std::path::Path;
 
-use crate::{Result, root};
+use crate::{Result, circles, root};
 
 /// Each module of the library, and what it may import.
 const FLOORS: &[(&str, &[&str])] = &[
     ("error", &[]),
+    ("names", &["error"]),
     ("platform", &["error"]),
-    ("model", &["error"]),
+    ("model", &["error", "names"]),
     ("device", &["error"]),
     ("quantize", &["error"]),
     ("embeddings", &["error"]),
@@ -37,7 +38,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "cache",
         ],
     ),
-    ("head", &["error", "platform"]),
+    ("head", &["error", "names", "platform"]),
     ("vectors", &["error", "platform", "head"]),
     (
         "workflow",
@@ -81,23 +82,42 @@ const HEAD: &[(&str, &[&str])] = &[
 /// Only these parts of a floor may name a crate.
 const ALONE: &[(&str, &str)] = &[("wgpu", "src/engine/gpu/"), ("tokenizers", "src/text/")];
 
-/// Checks every file of the library.
+/// The crates whose files may not import one another in a circle; the empty name is the library.
+const CRATES: &[&str] = &["", "cli/", "serve/", "python/", "xtask/", "fuzz/", "web/crate/"];
+
+/// Checks every file of the library against the table, and every crate for circles.
 pub fn run() -> Result<()> {
-    let src = root().join("src");
-    let mut files = Vec::new();
-    collect(&src, &mut files)?;
     let mut wrong = Vec::new();
-    for path in &files {
-        let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let place = path.strip_prefix(root()).unwrap_or(path).display().to_string().replace('\\', "/");
-        check(&place, &text, &mut wrong);
+    let (mut count, mut circles) = (0, Vec::new());
+    for package in CRATES {
+        let files = read(&format!("{package}src/"))?;
+        count += files.len();
+        if package.is_empty() {
+            files.iter().for_each(|(path, text)| check(&format!("src/{path}"), text, &mut wrong));
+        }
+        circles.extend(circles::find(&files).iter().map(|circle| format!("{package}src: {circle}")));
     }
-    println!("{} files, {} imports against the table", files.len(), wrong.len());
-    if wrong.is_empty() {
-        Ok(())
-    } else {
+    println!("{count} files, {} imports against the table, {} circles", wrong.len(), circles.len());
+    if !wrong.is_empty() {
         Err(format!("imports against the table of floors:\n  {}", wrong.join("\n  ")))
+    } else if !circles.is_empty() {
+        Err(format!("files that import one another in a circle:\n  {}", circles.join("\n  ")))
+    } else {
+        Ok(())
     }
+}
+
+/// Path below the folder and text of every source file in it.
+fn read(folder: &str) -> Result<Vec<(String, String)>> {
+    let folder = root().join(folder);
+    let mut files = Vec::new();
+    collect(&folder, &mut files)?;
+    let read = |path: &std::path::PathBuf| {
+        let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let place = path.strip_prefix(&folder).unwrap_or(path).display().to_string().replace('\\', "/");
+        Ok((place, text))
+    };
+    files.iter().map(read).collect()
 }
 
 fn collect(folder: &Path, files: &mut Vec<std::path::PathBuf>) -> Result<()> {

@@ -1,5 +1,6 @@
 //! The project's own commands. `cargo xtask` lists them.
 
+mod circles;
 mod fetch;
 mod goldens;
 mod install;
@@ -34,7 +35,7 @@ usage: cargo xtask COMMAND
   test-browser the last of it alone: the WebAssembly, the npm package and the page, in a browser
   test-python  the Python package alone, around the library that the tests build
   python       the Python package: builds the wheel, makes an environment, tests it; --all: with what needs torch
-  layers       checks who imports whom in the library
+  layers       checks who imports whom: the library's floors, and circles in every crate
   goldens      writes docs/fidelity.md: how far both engines are from transformers, golden by golden
 ";
 

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::not_tested::NotTested;
 use crate::process::{cargo, command, output, show, watch};
-use crate::{Result, fetch, root};
+use crate::{Result, fetch, install, root};
 
 /// The library that Python loads, as cargo calls it here.
 fn built_name() -> String {
@@ -73,7 +73,7 @@ impl Environment {
         }
         clear(&folder)?;
         // Without pip: Debian's Python brings it in a package of its own, and the machine's pip can install into any Python.
-        show(command(fetch::python()?, ["-m", "venv", "--without-pip"]).arg(&folder))?;
+        show(command(install::python()?, ["-m", "venv", "--without-pip"]).arg(&folder))?;
         let file = root().join("python").join(requirements);
         environment.pip(|pip| pip.arg("--requirement").arg(file))?;
         fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))?;
@@ -85,7 +85,7 @@ impl Environment {
     }
 
     fn pip(&self, what: impl FnOnce(&mut Command) -> &mut Command) -> Result<()> {
-        let mut pip = command(fetch::python()?, ["-m", "pip", "--python"]);
+        let mut pip = command(install::python()?, ["-m", "pip", "--python"]);
         pip.arg(&self.python).args([
             "install",
             "--quiet",

@@ -101,7 +101,7 @@ pub fn bench() -> Result<()> {
     web.build()?;
     let onnx = install::cache_folder()?.join("bench/all-MiniLM-L6-v2-onnx");
     if !onnx.join("onnx/model.onnx").is_file() {
-        let mut export = command(fetch::python()?, ["web/bench/export_onnx.py"]);
+        let mut export = command(install::python()?, ["web/bench/export_onnx.py"]);
         let packages = install::python_packages("onnx", &ONNX_PACKAGES)?;
         show(export.arg(&model).arg(&onnx).env("PYTHONPATH", packages))?;
     }

@@ -9,7 +9,8 @@ use serde_json::json;
 
 use super::{WIDTH, print, print_json};
 use crate::args::{CacheArgs, EmbedArgs, HeadArgs, LabelArgs, RowArgs};
-use crate::progress::{EncodeBar, say_embedded};
+use crate::progress::EncodeBar;
+use crate::training_progress::say_embedded;
 
 #[derive(clap::Args)]
 pub struct Args {

@@ -1,6 +1,6 @@
 //! `out = LayerNorm(x + residual)`.
 
-use super::engine::Context;
+use super::context::Context;
 use super::layernorm::LayerNorm;
 use super::simd::zip_in_place;
 use fearless_simd::{dispatch, prelude::*};

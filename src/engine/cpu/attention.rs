@@ -5,19 +5,16 @@
 //! thread. Nothing of length S * S exists.
 
 use super::activation::exp;
-use super::engine::Context;
+use super::context::{Context, Piece};
 use super::panel;
 use super::panel::{MAX_ROWS, Rows, Tile, max_rows, width};
 use super::parallel::{Shared, with_scratch};
 
 use super::weight::Weight;
 use crate::plan::RelativeBias;
-use crate::text::PackedBatch;
 use fearless_simd::{dispatch, prelude::*};
 use std::ops::Range;
 
-/// Queries of a job: enough that packing keys and values is a small part of it.
-const JOB_QUERIES: usize = 96;
 /// Queries whose scores are held at once: a panel of keys is read from the first-level cache for all but the first few.
 const BLOCK_QUERIES: usize = 4 * MAX_ROWS;
 
@@ -81,30 +78,6 @@ fn bucket(distance: usize, half: usize, max_distance: usize) -> usize {
     let span = (max_distance as f64 / exact as f64).ln() as f32;
     let steps = (distance as f32 / exact as f32).ln() / span * (half - exact) as f32;
     (exact + steps as usize).min(half - 1)
-}
-
-/// One job's place in the batch.
-pub struct Piece {
-    /// Token rows of the text.
-    text: Range<usize>,
-    /// Queries, from the start of the text.
-    queries: Range<usize>,
-    /// Where the probabilities of the text's first head begin, in elements over the number of heads.
-    pairs: usize,
-}
-
-/// Cuts a batch into pieces; each is a job for every head.
-pub fn pieces(batch: &PackedBatch, pieces: &mut Vec<Piece>) {
-    pieces.clear();
-    let mut pairs = 0;
-    for text in 0..batch.texts() {
-        let text = batch.rows(text);
-        for first in (0..text.len()).step_by(JOB_QUERIES) {
-            let queries = first..text.len().min(first + JOB_QUERIES);
-            pieces.push(Piece { text: text.clone(), queries, pairs });
-        }
-        pairs += text.len() * text.len();
-    }
 }
 
 /// Writes `[tokens, heads * head_dim]`.

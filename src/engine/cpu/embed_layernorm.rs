@@ -1,6 +1,6 @@
 //! `out[t] = LayerNorm(words[id[t]] + types[type[t]] + positions[position[t]])`. Source: `BertEmbeddings`.
 
-use super::engine::Context;
+use super::context::Context;
 use super::layernorm::LayerNorm;
 use super::simd::zip_in_place;
 use super::weight::Weight;

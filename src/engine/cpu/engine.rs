@@ -1,7 +1,8 @@
 //! Runs a plan step by step.
 
 use super::attention;
-use super::attention::{Attention, DistanceBias, Piece};
+use super::attention::{Attention, DistanceBias};
+use super::context::{Context, Piece, pieces};
 use super::embed_layernorm::EmbedLayerNorm;
 use super::layernorm::LayerNorm;
 use super::matmul::MatMul;
@@ -77,18 +78,6 @@ struct Arena {
     /// Of [`Plan::buffers`], each as long as the longest run needed.
     buffers: Vec<Vec<f32>>,
     pieces: Vec<Piece>,
-}
-
-/// What every kernel gets besides its arguments.
-pub struct Context<'a> {
-    /// The instruction set.
-    pub level: Level,
-    /// Columns of a panel under it.
-    pub panel_width: usize,
-    /// The threads.
-    pub pool: &'a Pool,
-    /// The batch, cut up for attention.
-    pub pieces: &'a [Piece],
 }
 
 impl CpuEngine {
@@ -208,10 +197,10 @@ impl CpuEngine {
         check::batch(&prepared.plan, batch)?;
         let mut arena = self.take_arena();
         let times = self.pool.enter(|| {
-            let Arena { buffers, pieces } = &mut arena;
-            attention::pieces(batch, pieces);
+            let Arena { buffers, pieces: cut } = &mut arena;
+            pieces(batch, cut);
             let context =
-                Context { level: self.level, panel_width: self.panel_width, pool: &self.pool, pieces };
+                Context { level: self.level, panel_width: self.panel_width, pool: &self.pool, pieces: cut };
             let run = Run { prepared, batch, context };
             let timed = |(at, step): (usize, &Step)| {
                 let start = Instant::now();
@@ -226,9 +215,10 @@ impl CpuEngine {
     }
 
     fn compute(&self, prepared: &PreparedPlan, batch: &PackedBatch, arena: &mut Arena) -> Result<Outputs> {
-        let Arena { buffers, pieces } = arena;
-        attention::pieces(batch, pieces);
-        let context = Context { level: self.level, panel_width: self.panel_width, pool: &self.pool, pieces };
+        let Arena { buffers, pieces: cut } = arena;
+        pieces(batch, cut);
+        let context =
+            Context { level: self.level, panel_width: self.panel_width, pool: &self.pool, pieces: cut };
         let run = Run { prepared, batch, context };
         for step in prepared.plan.steps() {
             run.step(step, buffers);

@@ -1,7 +1,7 @@
 //! `out[:, i] = activation(x[:, i]) * x[:, cols + i]`. Source: `ModernBertMLP`.
 
 use super::activation;
-use super::engine::Context;
+use super::context::Context;
 use super::simd::zip_in_place;
 use crate::model::Activation;
 use fearless_simd::{dispatch, prelude::*};

@@ -1,7 +1,7 @@
 //! `out = activation(x Wᵀ + bias) + residual`.
 
 use super::activation;
-use super::engine::Context;
+use super::context::Context;
 use super::panel;
 use super::panel::{Rows, Tile, max_rows, width};
 use super::parallel::{Shared, with_scratch};

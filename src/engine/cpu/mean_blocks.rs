@@ -1,6 +1,6 @@
 //! `out[:, i] = mean over b of x[:, b * cols + i]`.
 
-use super::engine::Context;
+use super::context::Context;
 
 /// Writes `[texts, cols]` from `[texts, blocks * cols]`.
 pub fn run(context: &Context<'_>, x: &[f32], blocks: usize, cols: usize, out: &mut [f32]) {

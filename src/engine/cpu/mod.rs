@@ -17,6 +17,7 @@ mod activation;
 mod add_layernorm;
 mod attention;
 mod attention_probabilities;
+mod context;
 mod embed_layernorm;
 mod engine;
 mod gated_activation;

@@ -1,6 +1,6 @@
 //! `out[i] = x[i] / max(|x[i]|, 1e-12)`. Source: `torch.nn.functional.normalize`.
 
-use super::engine::Context;
+use super::context::Context;
 
 /// Writes `[texts, cols]` from the first `cols` columns of `x`, `[texts, wide]`.
 pub fn run(context: &Context<'_>, x: &[f32], wide: usize, cols: usize, out: &mut [f32]) {

@@ -1,6 +1,6 @@
 //! The tokens of a text as one vector. Source: sentence-transformers `Pooling`.
 
-use super::engine::Context;
+use super::context::Context;
 use super::parallel::Shared;
 use crate::model::Pooling;
 use crate::text::PackedBatch;

@@ -2,7 +2,7 @@
 //!
 //! Frequencies and angles are f32, as transformers computes them whatever the model's dtype: part of the definition.
 
-use super::engine::Context;
+use super::context::Context;
 use super::parallel::with_scratch;
 use crate::text::PackedBatch;
 

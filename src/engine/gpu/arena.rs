@@ -1,94 +1,14 @@
 //! Buffers that are as long as a batch, and the bind groups over them: one arena an engine, shared by all its plans.
 
+use super::compiled::CompiledPlan;
 use super::context::Context;
-use super::engine::PreparedPlan;
-use super::fault::{Caught, Scope};
+use super::fault::Caught;
+use super::layout::{Capacity, Slot};
 use crate::error::{Error, Result};
-use crate::plan::kernels::{Count, Dispatch, Resource};
+use crate::plan::kernels::{Count, Resource};
 use crate::plan::{BufferSpec, Plan, Rows};
 use crate::text::PackedBatch;
-use std::collections::{HashMap, HashSet};
-
-/// How large a batch an arena holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Capacity {
-    pub(super) tokens: usize,
-    pub(super) texts: usize,
-    pub(super) selected: usize,
-    pub(super) pairs: usize,
-}
-
-impl Capacity {
-    pub(super) fn of(batch: &PackedBatch, plan: &Plan) -> Self {
-        let needs_pairs = plan.buffers().iter().any(|buffer| buffer.rows == Rows::TokenPairs);
-        Capacity {
-            tokens: batch.tokens(),
-            texts: batch.texts(),
-            selected: batch.selected.len(),
-            pairs: if needs_pairs { Rows::TokenPairs.count(batch) } else { 0 },
-        }
-    }
-
-    pub(super) fn max(self, other: Capacity) -> Capacity {
-        Capacity {
-            tokens: self.tokens.max(other.tokens),
-            texts: self.texts.max(other.texts),
-            selected: self.selected.max(other.selected),
-            pairs: self.pairs.max(other.pairs),
-        }
-    }
-
-    fn rows(&self, rows: Rows) -> usize {
-        match rows {
-            Rows::Tokens => self.tokens,
-            Rows::Texts => self.texts,
-            Rows::Selected => self.selected,
-            Rows::TokenPairs => self.pairs,
-        }
-    }
-}
-
-/// A buffer of the arena. A plan's own buffers are ranked by width among those of one kind of rows, so that plans of one
-/// model, whose buffers come in any order, share them with little waste.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Slot {
-    /// The parameters of all dispatches.
-    Params,
-    /// Tokens, cumulative lengths and the like.
-    Input(Resource),
-    /// The n-th widest of a plan's buffers with these rows.
-    Rows(Rows, usize),
-}
-
-/// Where a plan finds what it needs in an arena.
-pub(super) struct Layout {
-    /// By [`BufferId`](crate::plan::BufferId).
-    pub(super) buffers: Vec<Slot>,
-    inputs: Vec<Resource>,
-}
-
-impl Layout {
-    pub(super) fn new(plan: &Plan, dispatches: &[Dispatch]) -> Self {
-        let mut widest: Vec<usize> = (0..plan.buffers().len()).collect();
-        widest.sort_by_key(|at| std::cmp::Reverse(plan.buffers()[*at].cols));
-        let mut ranks: HashMap<Rows, usize> = HashMap::new();
-        let mut buffers = vec![Slot::Params; widest.len()];
-        for at in widest {
-            let rows = plan.buffers()[at].rows;
-            let rank = ranks.entry(rows).or_default();
-            buffers[at] = Slot::Rows(rows, *rank);
-            *rank += 1;
-        }
-        let mut seen = HashSet::new();
-        let all =
-            dispatches.iter().flat_map(|dispatch| dispatch.bindings.iter().map(|(resource, _)| *resource));
-        let is_input = |resource: &Resource| {
-            !matches!(resource, Resource::Buffer(_) | Resource::Weight(_) | Resource::Frequencies { .. })
-        };
-        let inputs = all.filter(is_input).filter(|resource| seen.insert(*resource)).collect();
-        Layout { buffers, inputs }
-    }
-}
+use std::collections::HashMap;
 
 /// The buffers. Batches in flight share them: the queue runs one batch after another.
 #[derive(Default)]
@@ -108,28 +28,28 @@ impl Arena {
     pub(super) fn fit(
         &mut self,
         context: &Context,
-        prepared: &PreparedPlan,
+        compiled: &CompiledPlan,
         needed: Capacity,
         roomy: Capacity,
     ) -> Result<Option<Caught>> {
-        check(context, &prepared.plan, needed)?;
+        check(context, &compiled.plan, needed)?;
         let mut caught = None;
-        if self.lacks(prepared, needed) {
+        if self.lacks(compiled, needed) {
             let wanted = roomy.max(needed).max(self.capacity);
-            caught = Some(match self.grow(context, prepared, wanted) {
+            caught = Some(match self.grow(context, compiled, wanted) {
                 Ok(caught) => caught,
-                Err(_) => self.grow(context, prepared, needed)?,
+                Err(_) => self.grow(context, compiled, needed)?,
             });
         }
         self.capacity = self.capacity.max(needed);
-        if !self.bind_groups.contains_key(&prepared.id) {
-            let scope = Scope::open(context);
+        if !self.bind_groups.contains_key(&compiled.id) {
+            let scope = context.scope();
             let groups =
-                (0..prepared.dispatches.len()).map(|index| self.bind_group(context, prepared, index));
+                (0..compiled.dispatches.len()).map(|index| self.bind_group(context, compiled, index));
             let groups = groups.collect();
             let mut bound = scope.close();
             bound.now().map_err(|error| error.context("binding buffers"))?;
-            self.bind_groups.insert(prepared.id, groups);
+            self.bind_groups.insert(compiled.id, groups);
             caught = Some(match caught {
                 Some(caught) => caught.and(bound),
                 None => bound,
@@ -138,21 +58,21 @@ impl Arena {
         Ok(caught)
     }
 
-    fn lacks(&self, prepared: &PreparedPlan, needed: Capacity) -> bool {
+    fn lacks(&self, compiled: &CompiledPlan, needed: Capacity) -> bool {
         let small =
             |slot: &Slot, bytes: u64| self.buffers.get(slot).is_none_or(|buffer| buffer.size() < bytes);
-        needs(prepared, needed).into_iter().any(|need| small(&need.slot, need.bytes))
+        needs(compiled, needed).into_iter().any(|need| small(&need.slot, need.bytes))
     }
 
     /// Replaces the buffers that are too small for `wanted`. The old ones go first: two at a time might not fit. Batches in
     /// flight keep what they use.
-    fn grow(&mut self, context: &Context, prepared: &PreparedPlan, wanted: Capacity) -> Result<Caught> {
-        check(context, &prepared.plan, wanted)?;
-        let mut needs = needs(prepared, wanted);
+    fn grow(&mut self, context: &Context, compiled: &CompiledPlan, wanted: Capacity) -> Result<Caught> {
+        check(context, &compiled.plan, wanted)?;
+        let mut needs = needs(compiled, wanted);
         needs.retain(|need| self.buffers.get(&need.slot).is_none_or(|buffer| buffer.size() < need.bytes));
         self.bind_groups.clear();
         needs.iter().for_each(|need| drop(self.buffers.remove(&need.slot)));
-        let scope = Scope::open(context);
+        let scope = context.scope();
         for need in &needs {
             self.buffers.insert(need.slot, context.buffer(need.label, need.bytes, need.usage));
         }
@@ -170,8 +90,8 @@ impl Arena {
     }
 
     /// The plan's bind groups, one per dispatch; `fit` has made them.
-    pub(super) fn bind_groups(&self, prepared: &PreparedPlan) -> &[wgpu::BindGroup] {
-        &self.bind_groups[&prepared.id]
+    pub(super) fn bind_groups(&self, compiled: &CompiledPlan) -> &[wgpu::BindGroup] {
+        &self.bind_groups[&compiled.id]
     }
 
     /// Forgets a plan: its bind groups hold its weights.
@@ -184,8 +104,8 @@ impl Arena {
         self.buffers.values().map(wgpu::Buffer::size).sum()
     }
 
-    fn bind_group(&self, context: &Context, prepared: &PreparedPlan, index: usize) -> wgpu::BindGroup {
-        let dispatch = &prepared.dispatches[index];
+    fn bind_group(&self, context: &Context, compiled: &CompiledPlan, index: usize) -> wgpu::BindGroup {
+        let dispatch = &compiled.dispatches[index];
         let params = wgpu::BindGroupEntry {
             binding: 0,
             resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
@@ -196,8 +116,8 @@ impl Arena {
         };
         let storage = dispatch.bindings.iter().enumerate().map(|(at, (resource, _))| {
             let buffer = match resource {
-                Resource::Buffer(id) => self.buffer(prepared.layout.buffers[id.index()]),
-                Resource::Weight(_) | Resource::Frequencies { .. } => &*prepared.weights[resource],
+                Resource::Buffer(id) => self.buffer(compiled.layout.buffers[id.index()]),
+                Resource::Weight(_) | Resource::Frequencies { .. } => &*compiled.weights[resource],
                 _ => self.buffer(Slot::Input(*resource)),
             };
             wgpu::BindGroupEntry { binding: at as u32 + 1, resource: buffer.as_entire_binding() }
@@ -205,14 +125,14 @@ impl Arena {
         let entries: Vec<_> = std::iter::once(params).chain(storage).collect();
         context.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(dispatch.kernel.name),
-            layout: &prepared.pipelines[index].layout,
+            layout: &compiled.pipelines[index].layout,
             entries: &entries,
         })
     }
 
     /// Fills the plan's buffers with NaN.
-    pub(super) fn poison(&self, queue: &wgpu::Queue, prepared: &PreparedPlan) {
-        for slot in &prepared.layout.buffers {
+    pub(super) fn poison(&self, queue: &wgpu::Queue, compiled: &CompiledPlan) {
+        for slot in &compiled.layout.buffers {
             let buffer = self.buffer(*slot);
             queue.write_buffer(buffer, 0, &vec![0xff; buffer.size() as usize]);
         }
@@ -222,12 +142,12 @@ impl Arena {
     pub(super) fn write(
         &self,
         queue: &wgpu::Queue,
-        prepared: &PreparedPlan,
+        compiled: &CompiledPlan,
         batch: &PackedBatch,
         params: &[u8],
     ) {
         queue.write_buffer(self.buffer(Slot::Params), 0, params);
-        for resource in &prepared.layout.inputs {
+        for resource in &compiled.layout.inputs {
             let buffer = self.buffer(Slot::Input(*resource));
             match resource {
                 Resource::Tokens => {
@@ -261,15 +181,15 @@ struct Need {
     usage: wgpu::BufferUsages,
 }
 
-fn needs(prepared: &PreparedPlan, capacity: Capacity) -> Vec<Need> {
+fn needs(compiled: &CompiledPlan, capacity: Capacity) -> Vec<Need> {
     use wgpu::BufferUsages as Usage;
     let mut needs = vec![Need {
         slot: Slot::Params,
         label: "params",
-        bytes: prepared.params.len() as u64,
+        bytes: compiled.params.len() as u64,
         usage: Usage::UNIFORM | Usage::COPY_DST,
     }];
-    needs.extend(prepared.layout.inputs.iter().map(|resource| {
+    needs.extend(compiled.layout.inputs.iter().map(|resource| {
         let (label, bytes) = match resource {
             Resource::Tokens => ("tokens", 16 * capacity.tokens),
             Resource::CuSeqlens => ("cu_seqlens", 4 * (capacity.texts + 1)),
@@ -286,7 +206,7 @@ fn needs(prepared: &PreparedPlan, capacity: Capacity) -> Vec<Need> {
             usage: Usage::STORAGE | Usage::COPY_DST,
         }
     }));
-    needs.extend(prepared.plan.buffers().iter().zip(&prepared.layout.buffers).map(|(spec, slot)| Need {
+    needs.extend(compiled.plan.buffers().iter().zip(&compiled.layout.buffers).map(|(spec, slot)| Need {
         slot: *slot,
         label: spec.label,
         bytes: bytes(spec, capacity),

@@ -2,7 +2,7 @@
 
 use super::adapter;
 use super::adapter::{AdapterReport, AdapterSelector};
-use super::fault::Fault;
+use super::fault::{Fault, Scope};
 use super::platform;
 use crate::error::{Error, Result};
 use std::sync::Arc;
@@ -71,6 +71,11 @@ impl Context {
         let sink = fault.clone();
         device.set_device_lost_callback(move |_, reason| sink.device_lost(&reason));
         Ok(Context { device, queue, report, fault })
+    }
+
+    /// Catches the errors of this thread's calls on the device until it is closed.
+    pub(super) fn scope(&self) -> Scope {
+        Scope::open(&self.device, self.fault.clone())
     }
 
     /// A buffer that only the device sees.

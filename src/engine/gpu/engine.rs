@@ -2,10 +2,12 @@
 
 use super::adapter::{AdapterReport, AdapterSelector};
 use super::arena;
-use super::arena::{Arena, Capacity, Layout};
+use super::arena::Arena;
+use super::compiled::CompiledPlan;
 use super::context::Context;
-use super::fault::{Caught, Scope, lock};
-use super::pipelines::{Pipeline, Pipelines};
+use super::fault::{Caught, lock};
+use super::layout::{Capacity, Layout};
+use super::pipelines::Pipelines;
 use super::platform;
 use super::readback::{InFlight, Staging};
 use super::weights::Weights;
@@ -13,11 +15,10 @@ use crate::engine::check;
 use crate::engine::check::OutputCheck;
 use crate::error::{Error, Result};
 use crate::model::WeightSource;
-use crate::plan::kernels::{Class, Count, Dispatch, Groups, Limits, Resource, Tuning, WeightType, lower};
+use crate::plan::kernels::{Class, Count, Groups, Limits, Tuning, WeightType, lower};
 use crate::plan::{Plan, Rows};
 use crate::platform::entry;
 use crate::text::PackedBatch;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -71,31 +72,21 @@ pub struct GpuEngine {
 
 /// A plan whose kernels are compiled and whose weights are on the device.
 pub struct PreparedPlan {
-    /// Tells it from the other plans of its engine.
-    pub(super) id: u64,
-    pub(super) plan: Plan,
-    pub(super) dispatches: Vec<Dispatch>,
-    pub(super) pipelines: Vec<Pipeline>,
-    pub(super) weights: HashMap<Resource, Arc<wgpu::Buffer>>,
-    /// The parameters of all dispatches, each at a multiple of `params_stride`; the counts are zero.
-    pub(super) params: Vec<u8>,
-    pub(super) params_stride: usize,
+    pub(super) compiled: CompiledPlan,
     /// The engine's.
     pub(super) arena: Arc<Mutex<Arena>>,
-    /// Where the plan's buffers are in it.
-    pub(super) layout: Layout,
-    max_tokens: usize,
 }
 
 impl PreparedPlan {
     /// The plan.
     pub fn plan(&self) -> &Plan {
-        &self.plan
+        &self.compiled.plan
     }
 
     /// Token rows that kernels are dispatched over for a batch of so many tokens: those that fill up the last tile, too.
     pub(crate) fn dispatched_rows(&self, tokens: usize) -> usize {
-        let per_token = self.dispatches.iter().filter(|dispatch| dispatch.count == Count::Rows(Rows::Tokens));
+        let per_token =
+            self.compiled.dispatches.iter().filter(|dispatch| dispatch.count == Count::Rows(Rows::Tokens));
         let rows = per_token.flat_map(|dispatch| dispatch.groups).map(|groups| match groups {
             Groups::Per(each) => groups.of(tokens) * each as usize,
             Groups::Fixed(_) => tokens,
@@ -105,18 +96,18 @@ impl PreparedPlan {
 
     /// The most tokens that a batch may have on this device.
     pub fn max_tokens(&self) -> usize {
-        self.max_tokens
+        self.compiled.max_tokens
     }
 
     /// Bytes of weights on the device, those shared with other plans included.
     pub fn weight_bytes(&self) -> usize {
-        self.weights.values().map(|buffer| buffer.size()).sum::<u64>() as usize
+        self.compiled.weights.values().map(|buffer| buffer.size()).sum::<u64>() as usize
     }
 }
 
 impl Drop for PreparedPlan {
     fn drop(&mut self) {
-        lock(&self.arena).forget(self.id);
+        lock(&self.arena).forget(self.compiled.id);
     }
 }
 
@@ -267,7 +258,7 @@ impl GpuEngine {
                 bytes.copy_from_slice(&word.bits().to_ne_bytes());
             }
         }
-        Ok(PreparedPlan {
+        let compiled = CompiledPlan {
             id: self.plans.fetch_add(1, Ordering::Relaxed),
             layout: Layout::new(plan, &dispatches),
             max_tokens: arena::max_tokens(&self.context, plan).min(limits.max_workgroups as usize),
@@ -277,8 +268,8 @@ impl GpuEngine {
             weights,
             params,
             params_stride,
-            arena: self.arena.clone(),
-        })
+        };
+        Ok(PreparedPlan { compiled, arena: self.arena.clone() })
     }
 
     /// Starts a batch: one submission with all dispatches and the copies to a staging buffer. Returns without waiting;
@@ -288,26 +279,27 @@ impl GpuEngine {
     /// `is_input`: the batch does not fit the model (an id outside of its table, a text without tokens). `is_limit`:
     /// it does not fit the device. `is_device`: the driver refuses something of this batch.
     pub fn submit(&self, prepared: &PreparedPlan, batch: &PackedBatch) -> Result<InFlight> {
-        let mut arena = lock(&prepared.arena);
-        let room = self.make_room(prepared, batch, &mut arena)?;
+        let PreparedPlan { compiled, arena: shared } = prepared;
+        let mut arena = lock(shared);
+        let room = self.make_room(compiled, batch, &mut arena)?;
         let lens =
-            prepared.plan.outputs().iter().map(|output| prepared.plan.buffer_len(output.buffer, batch));
+            compiled.plan.outputs().iter().map(|output| compiled.plan.buffer_len(output.buffer, batch));
         let lens: Vec<_> = lens.collect();
-        let scope = Scope::open(&self.context);
-        self.write(prepared, batch, &arena);
+        let scope = self.context.scope();
+        self.write(compiled, batch, &arena);
         let mut encoder = self.encoder("batch");
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            for index in 0..prepared.dispatches.len() {
-                record(&mut pass, prepared, &arena, batch, index);
+            for index in 0..compiled.dispatches.len() {
+                record(&mut pass, compiled, &arena, batch, index);
             }
         }
         let total = lens.iter().sum::<usize>() as u64 * 4;
         let staging = self.staging.take(&self.context, total);
         let mut at = 0;
-        for (output, len) in prepared.plan.outputs().iter().zip(&lens) {
+        for (output, len) in compiled.plan.outputs().iter().zip(&lens) {
             let bytes = *len as u64 * 4;
-            let buffer = arena.buffer(prepared.layout.buffers[output.buffer.index()]);
+            let buffer = arena.buffer(compiled.layout.buffers[output.buffer.index()]);
             encoder.copy_buffer_to_buffer(buffer, 0, &staging, at, bytes);
             at += bytes;
         }
@@ -320,19 +312,19 @@ impl GpuEngine {
         let (context, kept) = (self.context.clone(), self.staging.clone());
         let in_flight = InFlight::new(context, kept, staging, submission, caught, lens)
             .map_err(|error| error.context("submitting a batch"))?;
-        let check = OutputCheck::new(&prepared.plan, batch, self.weight_type);
-        Ok(in_flight.checked(check, prepared.arena.clone()))
+        let check = OutputCheck::new(&compiled.plan, batch, self.weight_type);
+        Ok(in_flight.checked(check, shared.clone()))
     }
 
     /// Checks the batch, and makes the arena large enough for it.
     pub(super) fn make_room(
         &self,
-        prepared: &PreparedPlan,
+        compiled: &CompiledPlan,
         batch: &PackedBatch,
         arena: &mut Arena,
     ) -> Result<Option<Caught>> {
-        check::batch(&prepared.plan, batch)?;
-        for dispatch in &prepared.dispatches {
+        check::batch(&compiled.plan, batch)?;
+        for dispatch in &compiled.dispatches {
             let count = dispatch.count.of(batch);
             let most = self.context.report.limits.max_workgroups as usize;
             if dispatch.groups.iter().any(|groups| groups.of(count) > most) {
@@ -345,24 +337,24 @@ impl GpuEngine {
                 )));
             }
         }
-        let needed = Capacity::of(batch, &prepared.plan);
-        let tokens = self.batch_tokens.min(prepared.max_tokens);
+        let needed = Capacity::of(batch, &compiled.plan);
+        let tokens = self.batch_tokens.min(compiled.max_tokens);
         let roomy = Capacity { tokens, texts: needed.texts * 5 / 4, ..needed };
-        arena.fit(&self.context, prepared, needed, roomy)
+        arena.fit(&self.context, compiled, needed, roomy)
     }
 
     /// Writes a batch to where the kernels read it.
-    pub(super) fn write(&self, prepared: &PreparedPlan, batch: &PackedBatch, arena: &Arena) {
+    pub(super) fn write(&self, compiled: &CompiledPlan, batch: &PackedBatch, arena: &Arena) {
         if self.poison {
-            arena.poison(&self.context.queue, prepared);
+            arena.poison(&self.context.queue, compiled);
         }
-        let mut params = prepared.params.clone();
+        let mut params = compiled.params.clone();
         for (dispatch, bytes) in
-            prepared.dispatches.iter().zip(params.chunks_exact_mut(prepared.params_stride))
+            compiled.dispatches.iter().zip(params.chunks_exact_mut(compiled.params_stride))
         {
             bytes[..4].copy_from_slice(&(dispatch.count.of(batch) as u32).to_ne_bytes());
         }
-        arena.write(&self.context.queue, prepared, batch, &params);
+        arena.write(&self.context.queue, compiled, batch, &params);
     }
 
     pub(super) fn encoder(&self, label: &str) -> wgpu::CommandEncoder {
@@ -373,15 +365,15 @@ impl GpuEngine {
 /// Records one dispatch.
 pub(super) fn record(
     pass: &mut wgpu::ComputePass<'_>,
-    prepared: &PreparedPlan,
+    compiled: &CompiledPlan,
     arena: &Arena,
     batch: &PackedBatch,
     index: usize,
 ) {
-    let dispatch = &prepared.dispatches[index];
+    let dispatch = &compiled.dispatches[index];
     let count = dispatch.count.of(batch);
     let [x, y, z] = dispatch.groups.map(|groups| groups.of(count) as u32);
-    pass.set_pipeline(&prepared.pipelines[index].pipeline);
-    pass.set_bind_group(0, &arena.bind_groups(prepared)[index], &[(index * prepared.params_stride) as u32]);
+    pass.set_pipeline(&compiled.pipelines[index].pipeline);
+    pass.set_bind_group(0, &arena.bind_groups(compiled)[index], &[(index * compiled.params_stride) as u32]);
     pass.dispatch_workgroups(x, y, z);
 }

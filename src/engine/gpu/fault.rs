@@ -3,7 +3,6 @@
 //! Each belongs to whoever caused it: calls are made inside a [`Scope`], and what a scope catches is its own, whatever other
 //! threads do on the same device. What no scope caught is a defect, and sticks.
 
-use super::context::Context;
 use super::platform;
 use crate::error::{Error, Result};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,11 +69,11 @@ pub(super) struct Scope {
 }
 
 impl Scope {
-    pub(super) fn open(context: &Context) -> Self {
+    pub(super) fn open(device: &wgpu::Device, fault: Arc<Fault>) -> Self {
         let filters =
             [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory];
-        let guards = filters.map(|filter| context.device.push_error_scope(filter)).into();
-        Scope { fault: context.fault.clone(), guards }
+        let guards = filters.map(|filter| device.push_error_scope(filter)).into();
+        Scope { fault, guards }
     }
 
     /// Ends it.

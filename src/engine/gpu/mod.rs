@@ -7,9 +7,11 @@
 
 mod adapter;
 mod arena;
+mod compiled;
 mod context;
 mod engine;
 mod fault;
+mod layout;
 mod peak;
 #[cfg(not(target_arch = "wasm32"))]
 mod pipeline_cache;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use web_time::Instant;
 
 use super::engine::GpuEngine;
-use super::fault::Scope;
 use super::readback::{InFlight, Staging};
 use crate::error::Result;
 use crate::plan::Peak;
@@ -43,7 +42,7 @@ impl GpuEngine {
 
     /// Units of work per second of one kernel, with as much work as it takes to fill [`LONG_ENOUGH`].
     async fn probe(&self, kernel: &'static crate::plan::kernels::Kernel, first: u32) -> Result<f64> {
-        let scope = Scope::open(self.context());
+        let scope = self.context().scope();
         let probe = Probe::new(self, kernel);
         scope.close().settled().await?;
         let mut amount = first;
@@ -141,7 +140,7 @@ impl Probe {
         } else {
             [amount, 0.999_f32.to_bits()]
         };
-        let scope = Scope::open(context);
+        let scope = context.scope();
         context.queue.write_buffer(&self.params, 0, bytemuck::cast_slice(&params));
         let all: Vec<_> = std::iter::once(&self.params).chain(&self.buffers).collect();
         // An automatic layout keeps this kernel, which is no part of any plan, out of the plan's machinery.

@@ -1,7 +1,7 @@
 //! Compiled kernels: each combination of kernel and constants once per device.
 
 use super::context::Context;
-use super::fault::{Caught, Scope, lock};
+use super::fault::{Caught, lock};
 use super::platform;
 use crate::error::{Error, Result};
 use crate::plan::kernels::{Access, Dispatch, Kernel};
@@ -81,7 +81,7 @@ impl Pipelines {
         if let Some(module) = lock(&self.modules).get(&label) {
             return Ok(module.clone());
         }
-        let scope = Scope::open(context);
+        let scope = context.scope();
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(&label),
             source: wgpu::ShaderSource::Wgsl(platform::source(kernel).into()),
@@ -111,7 +111,7 @@ fn compile(
 ) -> (Pipeline, Caught) {
     let label = dispatch.kernel.label();
     // Of its own: errors are caught by the thread that makes the calls.
-    let scope = Scope::open(context);
+    let scope = context.scope();
     let layout = bind_group_layout(context, &label, dispatch);
     let pipeline_layout = context.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
         label: Some(&label),

@@ -1,7 +1,7 @@
 //! How long each kernel of a batch takes.
 
 use super::engine::{GpuEngine, PreparedPlan, record};
-use super::fault::{Caught, Scope, lock};
+use super::fault::{Caught, lock};
 use super::readback::{InFlight, Staging};
 use crate::error::{Error, Result};
 use crate::plan::KernelTime;
@@ -24,8 +24,8 @@ impl GpuEngine {
         prepared: &PreparedPlan,
         batch: &PackedBatch,
     ) -> Result<Vec<KernelTime>> {
-        let context = self.context();
-        let count = prepared.dispatches.len() as u32 * 2;
+        let (context, compiled) = (self.context(), &prepared.compiled);
+        let count = compiled.dispatches.len() as u32 * 2;
         if !context.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             return Err(Error::device(format!(
                 "{} has no timestamps: it cannot time kernels",
@@ -35,7 +35,7 @@ impl GpuEngine {
         if count > wgpu::QUERY_SET_MAX_QUERIES {
             return Err(Error::limit(format!("a plan of {} dispatches is too long to time", count / 2)));
         }
-        let scope = Scope::open(context);
+        let scope = context.scope();
         let queries = context.device.create_query_set(&wgpu::QuerySetDescriptor {
             label: Some("profile"),
             ty: wgpu::QueryType::Timestamp,
@@ -48,19 +48,19 @@ impl GpuEngine {
         let target = staging.take(context, bytes);
         let in_flight = {
             let mut arena = lock(&prepared.arena);
-            let room = self.make_room(prepared, batch, &mut arena)?;
-            self.write(prepared, batch, &arena);
+            let room = self.make_room(compiled, batch, &mut arena)?;
+            self.write(compiled, batch, &arena);
             let mut encoder = self.encoder("profile");
-            for index in 0..prepared.dispatches.len() {
+            for index in 0..compiled.dispatches.len() {
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                    label: Some(prepared.dispatches[index].kernel.name),
+                    label: Some(compiled.dispatches[index].kernel.name),
                     timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
                         query_set: &queries,
                         beginning_of_pass_write_index: Some(index as u32 * 2),
                         end_of_pass_write_index: Some(index as u32 * 2 + 1),
                     }),
                 });
-                record(&mut pass, prepared, &arena, batch, index);
+                record(&mut pass, compiled, &arena, batch, index);
             }
             encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
             encoder.copy_buffer_to_buffer(&resolved, 0, &target, 0, bytes);
@@ -76,7 +76,7 @@ impl GpuEngine {
             words.chunks_exact(2).map(|pair| u64::from(pair[0]) | u64::from(pair[1]) << 32).collect();
         let period = f64::from(context.queue.get_timestamp_period());
         let times =
-            prepared.dispatches.iter().zip(ticks.chunks_exact(2)).map(|(dispatch, pair)| KernelTime {
+            compiled.dispatches.iter().zip(ticks.chunks_exact(2)).map(|(dispatch, pair)| KernelTime {
                 kernel: dispatch.kernel.label(),
                 step: dispatch.step,
                 nanoseconds: pair[1].wrapping_sub(pair[0]) as f64 * period,

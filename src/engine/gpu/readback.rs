@@ -2,7 +2,7 @@
 
 use super::arena::Arena;
 use super::context::Context;
-use super::fault::{Caught, Scope, lock};
+use super::fault::{Caught, lock};
 use super::platform;
 use crate::engine::check::OutputCheck;
 use crate::error::{Error, Result};
@@ -85,7 +85,7 @@ impl InFlight {
         // Before the buffer is mapped: it may hold the rows of an earlier batch.
         caught.now()?;
         let (sender, mapped) = oneshot::channel();
-        let scope = Scope::open(&context);
+        let scope = context.scope();
         buffer.map_async(wgpu::MapMode::Read, .., move |result| {
             // Nobody listens when the batch was dropped.
             let _ = sender.send(result);

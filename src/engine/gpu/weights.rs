@@ -1,7 +1,7 @@
 //! Weights on the device: laid out for the kernel that reads them, uploaded once, shared between plans.
 
 use super::context::Context;
-use super::fault::{Caught, Scope, lock};
+use super::fault::{Caught, lock};
 use super::platform;
 use crate::engine::check;
 use crate::engine::rounding::halves;
@@ -108,7 +108,7 @@ fn packed_halves(label: &str, values: &[f32]) -> Result<Vec<f16>> {
 
 fn upload(context: &Context, label: &str, bytes: &[u8]) -> Result<(wgpu::Buffer, Caught)> {
     let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
-    let scope = Scope::open(context);
+    let scope = context.scope();
     let buffer = context.buffer(label, bytes.len() as u64, usage);
     context.queue.write_buffer(&buffer, 0, bytes);
     // Writes wait in host memory until they are submitted and done: a large model would be there twice.

@@ -10,20 +10,41 @@ use crate::head::measure::metrics::{Estimate, Metrics};
 use crate::head::model::head::{expand, to_probabilities};
 use crate::head::options::{Kind, Strength, TrainOptions};
 use crate::head::progress::Progress;
-use crate::head::select::cross_validation::{mean, summarise};
+use crate::head::select::cross_validation::summarise;
 use crate::head::select::fit::joint_loss;
 use crate::head::select::regularization_path::{RegularizationPath, Search};
+use crate::head::select::score::mean;
 use crate::head::select::score::{Seen, score_of};
+use crate::names::named;
 use crate::platform;
 
 /// The score of a strength in a fold, where it has one, and the logits behind it.
 type Scored = (Option<f64>, Vec<f64>);
 
+/// A simple predictor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum BaselineKind {
+    /// What the targets alone say: how frequent each class is, or the mean.
+    Prior,
+    /// The nearest class mean among the embeddings.
+    NearestCentroid,
+    /// A linear model of the texts' words, without an encoder.
+    TfIdf,
+}
+
+named! { BaselineKind, "simple predictor",
+    "prior", "How frequent each class is" => BaselineKind::Prior, BaselineKind::Prior,
+    "nearest-centroid", "The nearest class mean" => BaselineKind::NearestCentroid, BaselineKind::NearestCentroid,
+    "tf-idf", "A linear model of the words" => BaselineKind::TfIdf, BaselineKind::TfIdf,
+}
+
 /// A simple predictor's measures.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Baseline {
-    /// `prior`, `nearest-centroid` or `tf-idf`.
-    pub name: &'static str,
+    /// Which.
+    pub name: BaselineKind,
     /// Every measure, over the folds.
     pub summary: Vec<(String, Estimate)>,
 }
@@ -56,16 +77,19 @@ pub fn baselines<S: AsRef<str>>(
     progress(Progress { stage, done: 0, total: 3 });
     let splits = options.folds.split(&data.targets.strata(), data.groups.as_deref())?;
     let prior: Vec<Metrics> = splits.iter().map(|split| prior(data, split)).collect();
-    let mut all = vec![Baseline { name: "prior", summary: summarise(&prior) }];
+    let mut all = vec![Baseline { name: BaselineKind::Prior, summary: summarise(&prior) }];
     progress(Progress { stage, done: 1, total: 3 });
     if data.targets.problem() != Problem::Regression {
         let options = TrainOptions { kind: Kind::NearestCentroid, ..options.clone() };
         let path = RegularizationPath::run(data, &options, Search::FINE, &mut |_| {})?;
-        all.push(Baseline { name: "nearest-centroid", summary: summarise(&path.measure(data)) });
+        all.push(Baseline { name: BaselineKind::NearestCentroid, summary: summarise(&path.measure(data)) });
     }
     progress(Progress { stage, done: 2, total: 3 });
     if let Some(texts) = texts {
-        all.push(Baseline { name: "tf-idf", summary: summarise(&words(data, texts, &splits, options)) });
+        all.push(Baseline {
+            name: BaselineKind::TfIdf,
+            summary: summarise(&words(data, texts, &splits, options)),
+        });
     }
     progress(Progress { stage, done: 3, total: 3 });
     Ok(all)

@@ -1,19 +1,11 @@
 //! The rows that a linear head is fitted on, and passes over them.
 
+use super::coefficients::Linear;
 use super::standardise::Standardisation;
 use crate::head::data::matrix::Matrix;
 use crate::head::numeric::dense;
 use crate::head::numeric::loss::Loss;
 use crate::platform;
-
-/// Coefficients and intercepts.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Linear {
-    /// `[outputs, d]`.
-    pub(crate) coefficients: Vec<f64>,
-    /// `[outputs]`.
-    pub(crate) intercepts: Vec<f64>,
-}
 
 /// Rows to fit on.
 pub(crate) struct Design<'a> {

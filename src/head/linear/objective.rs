@@ -10,8 +10,8 @@
 
 use super::preconditioner::Curvature;
 use super::standardise::Standardisation;
+use crate::head::linear::coefficients::Linear;
 use crate::head::linear::design::Design;
-use crate::head::linear::design::Linear;
 use crate::head::linear::design::null_curvatures;
 use crate::head::numeric::cholesky::Cholesky;
 use crate::head::numeric::dense;

@@ -1,6 +1,6 @@
 //! Features with mean zero and variance one.
 
-use super::design::Linear;
+use super::coefficients::Linear;
 use crate::head::data::matrix::Matrix;
 use crate::platform;
 

@@ -15,7 +15,7 @@ use super::head::{Head, Model, Record};
 use super::neighbours::{Answer, Neighbours};
 use crate::error::{Error, Result};
 use crate::head::data::targets::Problem;
-use crate::head::linear::design::Linear;
+use crate::head::linear::coefficients::Linear;
 use crate::head::linear::standardise::Standardisation;
 use crate::head::measure::calibration::Calibration;
 use crate::head::measure::caution::Caution;
@@ -23,7 +23,7 @@ use crate::head::mlp::network as mlp;
 use crate::head::mlp::network::Mlp;
 use crate::head::options::CalibrationKind;
 use crate::head::options::HeadActivation;
-use crate::head::options::Kind;
+use crate::head::options::ModelKind;
 use crate::head::tensors::{Tensor, Tensors, damaged};
 use crate::platform::disk;
 
@@ -148,7 +148,7 @@ impl Head {
         let header = Header {
             format_version: if self.caution.is_none() { 2 } else { FORMAT_VERSION },
             written_by: env!("CARGO_PKG_VERSION").into(),
-            kind: self.kind().into(),
+            kind: self.kind().name().into(),
             problem: self.problem,
             names: self.names.clone(),
             dimension: self.dimension,
@@ -260,8 +260,7 @@ impl Head {
             Problem::Regression => 1,
         };
         let dimension = header.dimension;
-        let known = |kind: &&Kind| kind.name() == header.kind;
-        let Some(kind) = Kind::trained().iter().find(known).map(Kind::name) else {
+        let Ok(kind) = header.kind.parse::<ModelKind>() else {
             return Err(damaged(format!(
                 "it is of kind {:?}, which this version does not know",
                 header.kind
@@ -269,14 +268,14 @@ impl Head {
         };
         let Shape { hidden, activation, neighbours, known_rows } = header.shape;
         let model = match kind {
-            "mlp" => {
+            ModelKind::Mlp => {
                 let widths = [vec![dimension], hidden, vec![outputs]].concat();
                 let count = mlp::parameters(&widths)
                     .filter(|_| !widths.contains(&0))
                     .ok_or_else(|| damaged("the columns of its layers are out of range".into()))?;
                 Model::Mlp(Mlp { parameters: tensors.f64("mlp.parameters", &[count])?, widths, activation })
             }
-            "neighbours" => {
+            ModelKind::Neighbours => {
                 if neighbours == 0 || neighbours > known_rows {
                     return Err(damaged(format!("{neighbours} of {known_rows} neighbours vote")));
                 }
@@ -293,7 +292,7 @@ impl Head {
                     },
                 })
             }
-            _ => Model::Linear(Linear {
+            ModelKind::Linear | ModelKind::ElasticNet | ModelKind::NearestCentroid => Model::Linear(Linear {
                 coefficients: tensors.f64("linear.coefficients", &[outputs, dimension])?,
                 intercepts: tensors.f64("linear.intercepts", &[outputs])?,
             }),

@@ -8,7 +8,7 @@ use super::neighbours::Neighbours;
 use crate::error::{Error, Result};
 use crate::head::data::matrix::Matrix;
 use crate::head::data::targets::Problem;
-use crate::head::linear::design::Linear;
+use crate::head::linear::coefficients::Linear;
 use crate::head::linear::standardise::Standardisation;
 use crate::head::measure::calibration::Calibration;
 use crate::head::measure::caution::Caution;
@@ -16,13 +16,13 @@ use crate::head::measure::metrics::{Estimate, Metrics, argmax};
 use crate::head::mlp::network::Mlp;
 use crate::head::numeric::dense;
 use crate::head::numeric::loss::{sigmoid, softmax};
-use crate::head::options::TrainOptions;
+use crate::head::options::{ModelKind, TrainOptions};
 use crate::platform;
 
 /// A small model on frozen embeddings: from a row of `dimension` numbers to a class, a set of labels, or a number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Head {
-    pub(crate) kind: &'static str,
+    pub(crate) kind: ModelKind,
     pub(crate) model: Model,
     pub(crate) problem: Problem,
     pub(crate) names: Vec<String>,
@@ -126,7 +126,7 @@ impl Model {
 impl Head {
     /// A head as a fit leaves it: not calibrated, every label's threshold at a half.
     pub(crate) fn uncalibrated(
-        kind: &'static str,
+        kind: ModelKind,
         (problem, names): (Problem, Vec<String>),
         dimension: usize,
         (model, standardisation): (Model, Option<Standardisation>),
@@ -160,8 +160,7 @@ impl Head {
     ) -> Self {
         let dimension = coefficients.len().checked_div(intercepts.len()).unwrap_or(0);
         let model = Model::Linear(Linear { coefficients, intercepts });
-        let kind = crate::head::Kind::Linear.name();
-        Self::uncalibrated(kind, (problem, names), dimension, (model, None), Record::default())
+        Self::uncalibrated(ModelKind::Linear, (problem, names), dimension, (model, None), Record::default())
     }
 
     /// Names of what comes out: classes, labels, or the one number.
@@ -179,8 +178,8 @@ impl Head {
         self.dimension
     }
 
-    /// Which kind of model it is: a [`Kind::name`](crate::head::Kind::name).
-    pub fn kind(&self) -> &'static str {
+    /// Which kind of model it is.
+    pub fn kind(&self) -> ModelKind {
         self.kind
     }
 

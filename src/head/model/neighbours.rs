@@ -1,7 +1,7 @@
 //! Few-shot baselines: the nearest centroid, and the k nearest neighbours.
 
 use crate::head::data::matrix::Matrix;
-use crate::head::linear::design::Linear;
+use crate::head::linear::coefficients::Linear;
 use crate::head::numeric::dense;
 use crate::head::numeric::loss::Loss;
 use crate::platform;

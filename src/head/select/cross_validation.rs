@@ -1,7 +1,7 @@
 //! Predictions of models that had not seen the row, what they measure, and what is chosen on them.
 
 use super::fit::{Fitted, joint_loss};
-use super::regularization_path::RegularizationPath;
+use super::regularization_path::{PathPoint, RegularizationPath};
 use crate::head::data::split::Split;
 use crate::head::data::targets::Problem;
 use crate::head::data::targets::Targets;
@@ -31,15 +31,6 @@ pub struct CrossValidation {
     pub predictions: Vec<f64>,
     /// What the folds had too few rows for.
     pub warnings: Vec<Warning>,
-}
-
-/// One value of `C`.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
-pub struct PathPoint {
-    /// The value.
-    pub c: Option<f64>,
-    /// What was minimised, over the folds. Held-out rows of a class that the fold's training rows lack are left out.
-    pub score: Estimate,
 }
 
 impl RegularizationPath {
@@ -120,8 +111,4 @@ pub(crate) fn summarise(folds: &[Metrics]) -> Vec<(String, Estimate)> {
             values.map(|values| (name.to_owned(), Estimate::over(&values)))
         })
         .collect()
-}
-
-pub(crate) fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
 }

@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::head::data::targets::Problem;
 use crate::head::data::targets::Targets;
 use crate::head::data::targets::TrainData;
+use crate::head::linear::coefficients::Linear;
 use crate::head::linear::design::Design;
-use crate::head::linear::design::Linear;
 use crate::head::linear::elastic;
 use crate::head::linear::objective as linear;
 use crate::head::linear::objective::Tolerance;
@@ -20,11 +20,12 @@ use crate::head::model::head::Model;
 use crate::head::model::neighbours::{Neighbours, nearest_centroid};
 use crate::head::numeric::loss::Loss;
 use crate::head::options::CalibrationKind;
-use crate::head::options::{ClassWeight, Kind, TrainOptions};
+use crate::head::options::{ClassWeight, Kind, ModelKind, TrainOptions};
 
 /// A model of some rows.
 #[derive(Clone, Debug)]
 pub(crate) struct Fitted {
+    pub(crate) kind: ModelKind,
     pub(crate) model: Model,
     pub(crate) standardisation: Option<Standardisation>,
     pub(crate) objective: f64,
@@ -68,15 +69,16 @@ impl Fitted {
                 let targets = data.targets.select_rows(rows);
                 let all: Vec<u32> = (0..rows.len() as u32).collect();
                 let model = Neighbours::new(&x, &all, &joint_loss(&targets), *k);
-                Ok(Self::exact(Model::Neighbours(model), standardisation))
+                Ok(Self::exact(ModelKind::Neighbours, Model::Neighbours(model), standardisation))
             }
             Kind::Mlp(mlp) => Self::mlp(data, rows, mlp, options, context.checkpoint, epoch),
             Kind::Auto => unreachable!("the kind is chosen before anything is fitted"),
         }
     }
 
-    fn exact(model: Model, standardisation: Option<Standardisation>) -> Self {
+    fn exact(kind: ModelKind, model: Model, standardisation: Option<Standardisation>) -> Self {
         Fitted {
+            kind,
             model,
             standardisation,
             objective: 0.0,
@@ -137,7 +139,8 @@ impl Fitted {
             (scaling.unfold(&linear), None)
         };
         let (model, scaling) = (Model::Linear(linear), Some(scaling));
-        Fitted { model, standardisation, objective, passes, converged, warm, scaling }
+        let kind = if l1_ratio.is_some() { ModelKind::ElasticNet } else { ModelKind::Linear };
+        Fitted { kind, model, standardisation, objective, passes, converged, warm, scaling }
     }
 
     fn centroid(data: &TrainData, rows: &[u32], options: &TrainOptions) -> Result<Self> {
@@ -157,7 +160,7 @@ impl Fitted {
         let logits = Model::Linear(linear.clone()).logits(None, &x, &all);
         let scale = Calibration::fit(CalibrationKind::Temperature, &logits, &loss).scale[0];
         linear.coefficients.iter_mut().chain(&mut linear.intercepts).for_each(|value| *value *= scale);
-        Ok(Self::exact(Model::Linear(linear), standardisation))
+        Ok(Self::exact(ModelKind::NearestCentroid, Model::Linear(linear), standardisation))
     }
 
     fn mlp(
@@ -191,7 +194,7 @@ impl Fitted {
         };
         let mut model = mlp_train::train(&task, mlp, checkpoint, epoch)?;
         model.rescale_output(mean, scale);
-        Ok(Self::exact(Model::Mlp(model), Some(standardisation)))
+        Ok(Self::exact(ModelKind::Mlp, Model::Mlp(model), Some(standardisation)))
     }
 
     /// Uncalibrated logits of the rows named, `[rows, outputs]`.

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::cross_validation::summarise;
 use super::regularization_path::{Grid, RegularizationPath, Search, moved_to};
+use super::score::{LossKind, mean};
 use crate::error::{Error, Result};
 use crate::head::data::split::below;
 use crate::head::data::targets::Problem;
@@ -38,8 +39,9 @@ pub struct LayerCandidate {
 pub struct LayerChoice {
     /// The candidates, best score first.
     pub candidates: Vec<LayerCandidate>,
-    /// What the score is: `log loss`, `error rate` or `mean squared error`. The smaller the better.
-    pub score_name: &'static str,
+    /// What the score is. The smaller the better.
+    #[serde(rename = "score_name")]
+    pub score: LossKind,
     /// The score to expect on new rows, and of classes and labels the accuracy. The best candidate's own score is too good:
     /// the best of many is so by luck too. Here each of many draws of rows, with replacement, chooses its best candidate, and
     /// the rows not drawn measure it.
@@ -142,19 +144,15 @@ pub(crate) fn compare_layers(
     // Stable: of equals the one with fewer layers, as it is, comes first.
     compared.sort_by(|a, b| a.candidate.score.mean.total_cmp(&b.candidate.score.mean));
     let problem = data.targets.problem();
-    let score_name = match (problem, options.select_by) {
-        (Problem::Regression, _) => "mean squared error",
-        (_, SelectBy::LogLoss) => "log loss",
-        (_, SelectBy::Accuracy) => "error rate",
-    };
+    let kind = LossKind::of(problem, options.select_by);
     let (score, error) = bootstrap(&compared, data.groups.as_deref(), options.folds.seed);
-    let mut corrected = vec![(score_name, score)];
+    let mut corrected = vec![(kind.name(), score)];
     if problem != Problem::Regression {
         corrected.push(("accuracy", Estimate { mean: 1.0 - error.mean, ..error }));
     }
     let candidates: Vec<LayerCandidate> = compared.into_iter().map(|compared| compared.candidate).collect();
-    let reason = reason(&candidates, layers, score_name);
-    Ok((LayerChoice { candidates, score_name, corrected, reason }, moments))
+    let reason = reason(&candidates, layers, kind.name());
+    Ok((LayerChoice { candidates, score: kind, corrected, reason }, moments))
 }
 
 /// A candidate and what it made of each row out of fold.
@@ -202,7 +200,7 @@ fn middle(mut draws: Vec<f64>) -> Estimate {
         return Estimate { mean: f64::NAN, half_width: f64::NAN };
     };
     let at = |share: f64| draws[(share * last as f64).round() as usize];
-    Estimate { mean: super::cross_validation::mean(&draws), half_width: 0.5 * (at(0.975) - at(0.025)) }
+    Estimate { mean: mean(&draws), half_width: 0.5 * (at(0.975) - at(0.025)) }
 }
 
 /// Each layer alone, pairs and runs of the last ones, all.
@@ -270,7 +268,7 @@ mod tests {
         let compared: Vec<Compared> = (0..40)
             .map(|_| {
                 let scores: Vec<f64> = (0..300).map(|_| f64::from(below(&mut rng, 2))).collect();
-                let mean = crate::head::select::cross_validation::mean(&scores);
+                let mean = mean(&scores);
                 let scores: Vec<Option<f64>> = scores.into_iter().map(Some).collect();
                 let score = Estimate { mean, half_width: 0.0 };
                 let (layers, standardise, c, summary) = (vec![0], false, None, vec![]);

@@ -1,6 +1,7 @@
 //! Learning curves: heads trained on growing shares of the rows.
 
-use super::cross_validation::{mean, summarise};
+use super::cross_validation::summarise;
+use super::score::mean;
 use crate::error::{Error, Result};
 use crate::head::data::targets::TrainData;
 use crate::head::measure::metrics::Estimate;

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::cross_validation::{PathPoint, mean};
 use super::fit::{Curvatures, FitContext, Fitted, joint_loss};
-use super::score::{Seen, row_scores, score_of};
+use super::score::{Seen, mean, row_scores, score_of};
 use crate::error::{Error, Result};
 use crate::head::data::split::Split;
 use crate::head::data::targets::TrainData;
@@ -43,6 +42,15 @@ impl Search<'static> {
 
 /// How near fits come while `C` is chosen: far nearer than folds differ by.
 const PATH_TOLERANCE: Tolerance = Tolerance::Loss(1e-4);
+
+/// One value of `C`.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct PathPoint {
+    /// The value.
+    pub c: Option<f64>,
+    /// What was minimised, over the folds. Held-out rows of a class that the fold's training rows lack are left out.
+    pub score: Estimate,
+}
 
 /// Fits along a grid of `C`, fold by fold.
 pub(crate) struct RegularizationPath {

@@ -1,5 +1,6 @@
 //! What cross-validation minimises, and what of a held-out row can be scored at all.
 
+use crate::head::data::targets::Problem;
 use crate::head::data::targets::TrainData;
 use crate::head::measure::metrics::argmax;
 use crate::head::numeric::loss::Loss;
@@ -130,6 +131,54 @@ pub(crate) fn row_scores(
         })
     };
     rows.iter().zip(logits.chunks_exact(width)).map(score).collect()
+}
+
+/// What a score is that the smaller is the better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LossKind {
+    /// Mean log loss over rows.
+    LogLoss,
+    /// Share of wrong decisions.
+    ErrorRate,
+    /// Mean squared error of numbers, in their unit squared.
+    SquaredError,
+}
+
+impl LossKind {
+    pub(crate) fn of(problem: Problem, select_by: SelectBy) -> Self {
+        match (problem, select_by) {
+            (Problem::Regression, _) => LossKind::SquaredError,
+            (_, SelectBy::LogLoss) => LossKind::LogLoss,
+            (_, SelectBy::Accuracy) => LossKind::ErrorRate,
+        }
+    }
+
+    /// Its name in messages and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            LossKind::LogLoss => "log loss",
+            LossKind::ErrorRate => "error rate",
+            LossKind::SquaredError => "mean squared error",
+        }
+    }
+}
+
+impl std::fmt::Display for LossKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl serde::Serialize for LossKind {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// The mean; NaN of nothing.
+pub(crate) fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::head::mlp::network::{Dropout, Mlp};
 use crate::head::mlp::train as mlp_train;
 use crate::head::mlp::train::{BatchSource, Mean, TrainingRun, validation_split};
 use crate::head::model::head::{Head, Model, Record};
-use crate::head::options::{Kind, MlpOptions, TrainOptions};
+use crate::head::options::{Kind, MlpOptions, ModelKind, TrainOptions};
 use crate::head::progress::Progress;
 
 /// Rows that are read at once to measure a loss or to predict.
@@ -149,7 +149,7 @@ impl Head {
         options.checkpoint.as_deref().map_or(Ok(()), mlp_checkpoint::remove)?;
         model.rescale_output(mean, scale);
         let head = Head::uncalibrated(
-            options.kind.name(),
+            ModelKind::Mlp,
             (rows.targets.problem(), rows.targets.names().to_vec()),
             columns,
             (Model::Mlp(model), Some(standardisation)),

@@ -12,7 +12,7 @@ use crate::head::measure::caution::{Caution, CautionOptions};
 use crate::head::measure::metrics::Estimate;
 use crate::head::mlp::checkpoint as mlp_checkpoint;
 use crate::head::model::head::{Head, Record};
-use crate::head::options::{Kind, MlpOptions, Strength, TrainOptions};
+use crate::head::options::{Kind, MlpOptions, ModelKind, Strength, TrainOptions};
 use crate::head::progress::Progress;
 
 /// A trained head and how it was found.
@@ -37,8 +37,8 @@ pub struct Training {
 /// Kinds compared by cross-validation on the same folds.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Choice {
-    /// Each kind's name and its score over the folds, the smaller the better; simplest first.
-    pub scores: Vec<(&'static str, Estimate)>,
+    /// Each kind and its score over the folds, the smaller the better; simplest first.
+    pub scores: Vec<(ModelKind, Estimate)>,
     /// Why the one chosen was.
     pub reason: String,
 }
@@ -142,7 +142,7 @@ impl Head {
         };
         let fitted = fit_all(data, &options, c, curvatures, progress)?;
         let mut head = Head::uncalibrated(
-            options.kind.name(),
+            fitted.kind,
             (data.targets.problem(), data.targets.names().to_vec()),
             data.embeddings.columns(),
             (fitted.model, fitted.standardisation),
@@ -231,7 +231,10 @@ fn choose(
             score(best)
         )
     };
-    let scores = tried.iter().map(|(options, path)| (options.kind.name(), path.chosen().score)).collect();
+    let score = |(options, path): &(TrainOptions, RegularizationPath)| {
+        options.kind.model().map(|kind| (kind, path.chosen().score))
+    };
+    let scores = tried.iter().filter_map(score).collect();
     let (options, path) = tried.swap_remove(chosen);
     Ok((options, path, Choice { scores, reason }))
 }

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use frostbert::head::{
     CalibrationKind, CautionOptions, ClassWeight, Folds, Kind, SelectBy, Strength, TrainOptions,
 };
@@ -10,7 +9,7 @@ use frostbert::workflow::Dataset;
 use frostbert::{EmbedOptions, Result};
 
 use super::mlp_args::MlpArgs;
-use crate::args::{CacheArgs, EmbedArgs, LabelArgs, ModelArgs, RowArgs, at_most, share};
+use crate::args::{CacheArgs, EmbedArgs, LabelArgs, ModelArgs, RowArgs, at_most, choice, share};
 use crate::outputs::{Content, Files, OutputArgs};
 
 #[derive(clap::Args)]
@@ -32,8 +31,8 @@ pub struct Args {
     #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = share)]
     pub test_fraction: f64,
     /// Kind of head; auto compares them by cross-validation and says why it chose
-    #[arg(long, value_enum, default_value_t = KindArg::Linear)]
-    head: KindArg,
+    #[arg(long, value_parser = choice::<Kind>(Kind::CHOICES), default_value_t)]
+    head: Kind,
     /// Share of the L1 norm in the elastic net's penalty, 0 to 1; 1 is the lasso
     #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = share)]
     l1_ratio: f64,
@@ -44,11 +43,11 @@ pub struct Args {
     #[arg(long, default_value = "auto", value_parser = parse_strength)]
     c: Strength,
     /// What cross-validation chooses C by
-    #[arg(long, value_enum, default_value_t = SelectArg::LogLoss)]
-    select_by: SelectArg,
+    #[arg(long, value_parser = choice::<SelectBy>(SelectBy::CHOICES), default_value_t)]
+    select_by: SelectBy,
     /// How classes are weighted
-    #[arg(long, value_enum, default_value_t = WeightArg::None)]
-    class_weight: WeightArg,
+    #[arg(long, value_parser = choice::<ClassWeight>(ClassWeight::CHOICES), default_value_t)]
+    class_weight: ClassWeight,
     /// Bring every column to mean 0 and variance 1 first
     #[arg(long)]
     standardize: bool,
@@ -65,8 +64,8 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     pub weight_column: Option<String>,
     /// Calibrate the probabilities on out-of-fold predictions
-    #[arg(long, value_enum, default_value_t = CalibrateArg::None)]
-    calibrate: CalibrateArg,
+    #[arg(long, value_parser = choice::<CalibrationKind>(CalibrationKind::CHOICES), default_value_t)]
+    calibrate: CalibrationKind,
     /// Decide only where decisions are right at this rate, by out-of-fold predictions: the head leaves the others undecided
     #[arg(long, value_name = "PRECISION", value_parser = share)]
     abstain_precision: Option<f64>,
@@ -109,52 +108,6 @@ pub struct Args {
     mlp: MlpArgs,
 }
 
-/// `--head`.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum KindArg {
-    /// Logistic regression (of numbers: ridge regression)
-    Linear,
-    /// The same with an L1 penalty beside the L2 one: many coefficients are zero
-    Elastic,
-    /// Multilayer perceptron
-    Mlp,
-    /// Each class is its mean
-    Centroid,
-    /// The nearest training rows vote
-    Neighbours,
-    /// Whichever cross-validates best
-    Auto,
-}
-
-/// `--select-by`.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum SelectArg {
-    /// Log loss: steadier, and good for probabilities
-    LogLoss,
-    /// Accuracy
-    Accuracy,
-}
-
-/// `--class-weight`.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum WeightArg {
-    /// Every row counts the same
-    None,
-    /// Every class counts the same
-    Balanced,
-}
-
-/// `--calibrate`.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum CalibrateArg {
-    /// Leave the probabilities as they are
-    None,
-    /// One temperature
-    Temperature,
-    /// A scale and a shift for each class
-    Vector,
-}
-
 impl Args {
     /// What is read and what is written.
     pub fn files(&self) -> Files<'_> {
@@ -173,31 +126,19 @@ impl Args {
     pub fn train_options(&self) -> TrainOptions {
         TrainOptions {
             kind: match self.head {
-                KindArg::Linear => Kind::Linear,
-                KindArg::Elastic => Kind::ElasticNet { l1_ratio: self.l1_ratio },
-                KindArg::Mlp => Kind::Mlp(self.mlp.options()),
-                KindArg::Centroid => Kind::NearestCentroid,
-                KindArg::Neighbours => Kind::Neighbours { k: self.neighbours },
-                KindArg::Auto => Kind::Auto,
+                Kind::ElasticNet { .. } => Kind::ElasticNet { l1_ratio: self.l1_ratio },
+                Kind::Mlp(_) => Kind::Mlp(self.mlp.options()),
+                Kind::Neighbours { .. } => Kind::Neighbours { k: self.neighbours },
+                ref other => other.clone(),
             },
             c: self.c,
-            select_by: match self.select_by {
-                SelectArg::LogLoss => SelectBy::LogLoss,
-                SelectArg::Accuracy => SelectBy::Accuracy,
-            },
-            class_weight: match self.class_weight {
-                WeightArg::None => ClassWeight::None,
-                WeightArg::Balanced => ClassWeight::Balanced,
-            },
+            select_by: self.select_by,
+            class_weight: self.class_weight,
             standardise: self.standardize,
             checkpoint: self.checkpoint.clone(),
             cross_validate: true,
             folds: Folds { folds: self.folds, repeats: self.repeats, seed: self.seed },
-            calibration: match self.calibrate {
-                CalibrateArg::None => CalibrationKind::None,
-                CalibrateArg::Temperature => CalibrationKind::Temperature,
-                CalibrateArg::Vector => CalibrationKind::Vector,
-            },
+            calibration: self.calibrate,
             ..TrainOptions::default()
         }
     }

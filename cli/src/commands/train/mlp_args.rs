@@ -1,9 +1,8 @@
 //! How an MLP is built and trained, on the command line.
 
-use clap::ValueEnum;
 use frostbert::head::{HeadActivation, MlpOptions};
 
-use crate::args::{at_most, share};
+use crate::args::{at_most, choice, share};
 
 /// What is not given is as the library has it.
 #[derive(clap::Args)]
@@ -13,8 +12,8 @@ pub struct MlpArgs {
     #[arg(long, value_name = "N,M", value_delimiter = ',', value_parser = at_most::<65536>)]
     hidden: Vec<usize>,
     /// The function between its layers [default: gelu]
-    #[arg(long, value_enum)]
-    activation: Option<ActivationArg>,
+    #[arg(long, value_parser = choice::<HeadActivation>(HeadActivation::CHOICES))]
+    activation: Option<HeadActivation>,
     /// Share of its hidden values that is zeroed while it learns [default: 0.2]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     dropout: Option<f64>,
@@ -32,22 +31,12 @@ pub struct MlpArgs {
     patience: Option<usize>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum ActivationArg {
-    Gelu,
-    Relu,
-}
-
 impl MlpArgs {
     pub fn options(&self) -> MlpOptions {
         let usual = MlpOptions::default();
         MlpOptions {
             hidden: if self.hidden.is_empty() { usual.hidden } else { self.hidden.clone() },
-            activation: match self.activation {
-                None => usual.activation,
-                Some(ActivationArg::Gelu) => HeadActivation::Gelu,
-                Some(ActivationArg::Relu) => HeadActivation::Relu,
-            },
+            activation: self.activation.unwrap_or(usual.activation),
             dropout: self.dropout.unwrap_or(usual.dropout),
             learning_rate: self.learning_rate.unwrap_or(usual.learning_rate),
             batch: self.batch_rows.unwrap_or(usual.batch),

@@ -15,7 +15,8 @@ use serde_json::{Map, Value, json};
 
 pub use self::args::Args;
 use super::{WIDTH, print, print_json};
-use crate::progress::{self, TrainingProgress};
+use crate::progress;
+use crate::training_progress::TrainingProgress;
 
 pub fn run(args: &Args) -> Result<()> {
     args.files().check()?;
@@ -126,7 +127,7 @@ fn as_json(args: &Args, trained: &Trained) -> Value {
             "measures": record.cross_validation.as_ref().map(|cv| measures(&cv.summary)).unwrap_or_default(),
         },
         "baselines": baselines
-            .map(|baseline| (baseline.name.to_owned(), json!(measures(&baseline.summary))))
+            .map(|baseline| (baseline.name.to_string(), json!(measures(&baseline.summary))))
             .collect::<Map<_, _>>(),
         "likely_label_errors": record.label_issues.len(),
         "layers": record.layers,
