@@ -629,6 +629,158 @@ fn a_layer_norm_behind_the_pooling_is_computed() {
     }
 }
 
+/// A WeightedLayerPooling module before the pooling. Expected: sentence-transformers 6.2.
+#[test]
+fn a_weighted_mean_of_layers_is_computed() {
+    let weights = |values: &[f32]| {
+        let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let view =
+            safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![values.len()], &data).unwrap();
+        safetensors::serialize([("layer_weights", view)], None).unwrap()
+    };
+    let mut files = folder("goldens/sentence-mean");
+    files.insert("1_WeightedLayerPooling/model.safetensors".into(), weights(&[0.5, 1.75, 3.0]));
+    let config = json!({"embedding_dimension": 48, "layer_start": 1, "num_hidden_layers": 3});
+    files.insert("1_WeightedLayerPooling/config.json".into(), config.to_string().into_bytes());
+    let list = json!([
+        {"path": "", "type": "x.Transformer"},
+        {"path": "1_WeightedLayerPooling", "type": "x.WeightedLayerPooling"},
+        {"path": "1_Pooling", "type": "x.Pooling"},
+    ]);
+    edit(&mut files, "modules.json", |modules| *modules = list);
+    let embedded = |files: &Folder, options: &EmbedOptions| {
+        let texts = ["a film of the year", "no plot , no wit"].map(Text::from);
+        encoder(files).unwrap().embed(texts, options).unwrap()
+    };
+    let close = |rows: &frostbert::Embeddings, expected: [[f32; 4]; 2], what: &str| {
+        for (row, expected) in rows.values.chunks(rows.dim).zip(expected) {
+            for (value, expected) in row.iter().zip(expected) {
+                assert!((value - expected).abs() < 1e-5, "{what}: {value} {expected}");
+            }
+        }
+    };
+    // The transformer hands its hidden states on only when told to; the module does nothing then.
+    let last =
+        [[-2.0162921, -4.9215965, -0.188234, 2.7779107], [-1.8626391, -3.7692287, -1.7724874, 1.9250646]];
+    edit(&mut files, "1_Pooling/config.json", |config| {
+        config["pooling_mode"] = json!("mean_sqrt_len_tokens")
+    });
+    close(&embedded(&files, &EmbedOptions::default()), last, "without hidden states");
+    edit(&mut files, "config.json", |config| config["output_hidden_states"] = json!(true));
+    for (pooling, expected) in [
+        (
+            "mean",
+            [
+                [-0.5801215, -1.4127326, -0.0155241, -0.1547159],
+                [-0.7440076, -0.9596968, -0.4343256, 0.3409646],
+            ],
+        ),
+        (
+            "cls",
+            [[-0.7628673, -1.4194583, 0.2175252, -0.252097], [-0.7102692, -1.2825854, -0.1094023, 0.0239479]],
+        ),
+        (
+            "lasttoken",
+            [[-0.4190679, -1.6074209, -0.089567, -0.143045], [-0.6920015, -0.9912114, -0.4578369, 0.2307304]],
+        ),
+        (
+            "mean_sqrt_len_tokens",
+            [
+                [-1.8345052, -4.4674525, -0.0490915, -0.4892548],
+                [-2.3527586, -3.0348277, -1.3734581, 1.0782248],
+            ],
+        ),
+    ] {
+        edit(&mut files, "1_Pooling/config.json", |config| config["pooling_mode"] = json!(pooling));
+        close(&embedded(&files, &EmbedOptions::default()), expected, pooling);
+    }
+    let found = encoder(&files).unwrap();
+    let summary = found.checkpoint().summary(1024).to_string();
+    assert!(summary.contains("weighted mean of layers 1 to 3"), "{summary}");
+    // By its recipe, as a head brings it along, the vectors are the same; the last layer can still be had, and other weights
+    // are another encoder.
+    let recipe = found.recipe(&EmbedOptions::default()).unwrap();
+    assert_eq!(embedded(&files, &recipe.options()), embedded(&files, &EmbedOptions::default()));
+    let options = EmbedOptions { layers: frostbert::Layers::These(vec![3]), ..EmbedOptions::default() };
+    close(&embedded(&files, &options), last, "the last layer by name");
+    let mut other = files.clone();
+    other.insert("1_WeightedLayerPooling/model.safetensors".into(), weights(&[0.5, 1.75, 3.5]));
+    assert_ne!(encoder(&other).unwrap().recipe(&EmbedOptions::default()).unwrap(), recipe);
+    other.insert("1_WeightedLayerPooling/model.safetensors".into(), weights(&[1.0, -1.0, 0.0]));
+    let texts = || ["a film"].map(Text::from);
+    assert!(
+        encoder(&other).unwrap().embed(texts(), &EmbedOptions::default()).unwrap_err().is_model_file(),
+        "a sum of zero"
+    );
+
+    for (key, wrong) in [
+        ("layer_start", json!(4)),
+        ("layer_start", json!(0)),
+        ("num_hidden_layers", json!(12)),
+        ("embedding_dimension", json!(47)),
+        ("layer_start", json!("1")),
+        ("size", json!(48)),
+    ] {
+        let mut files = files.clone();
+        edit(&mut files, "1_WeightedLayerPooling/config.json", |config| {
+            if key == "size" {
+                config.as_object_mut().unwrap().remove("embedding_dimension");
+            } else {
+                config[key] = wrong.clone();
+            }
+        });
+        let error = open(&files).unwrap_err().to_string();
+        assert!(error.contains("1_WeightedLayerPooling"), "{key}: {error}");
+    }
+    edit(&mut files, "1_Pooling/config.json", |config| config["pooling_mode"] = json!("max"));
+    assert!(open(&files).unwrap_err().to_string().contains("max pooling"));
+}
+
+/// Settings for config.json and the tokenizer in the transformer's own configuration. Expected: sentence-transformers 6.2.
+#[test]
+fn settings_in_sentence_bert_config_go_over_those_of_other_files() {
+    let relu = [[-0.098014, -0.247751, 0.037175, 0.116955], [-0.099446, -0.196357, -0.038643, 0.11288]];
+    let left = [[-0.036427, -0.125506, -0.042852, 0.020324], [-0.025194, -0.280132, 0.003405, 0.072864]];
+    let plain = [[-0.096105, -0.234583, -0.008972, 0.132407], [-0.085078, -0.172164, -0.08096, 0.08793]];
+    let eps = [[-0.091111, -0.254565, -0.00677, 0.126892], [-0.073766, -0.181275, -0.061144, 0.099111]];
+    let with = |more: &Value| {
+        let mut files = folder("goldens/sentence-mean");
+        edit(&mut files, "sentence_bert_config.json", |config| {
+            config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        });
+        files
+    };
+    for (more, expected) in [
+        (json!({}), plain),
+        (json!({"config_args": {"hidden_act": "relu"}}), relu),
+        (json!({"config_kwargs": {"hidden_act": "relu", "revision": "x"}}), relu),
+        (json!({"config_args": {"layer_norm_eps": 0.5}}), eps),
+        (json!({"tokenizer_args": {"truncation_side": "left", "model_max_length": 5}}), left),
+        (json!({"processor_kwargs": {"truncation_side": "left"}, "max_seq_length": 5}), left),
+        (
+            json!({"model_args": {"torch_dtype": "float32"}, "processing_kwargs": {"text": {"padding": true}}}),
+            plain,
+        ),
+    ] {
+        let texts = ["a film of the year", "No plot , no wit"].map(Text::from);
+        let rows = encoder(&with(&more)).unwrap().embed(texts, &EmbedOptions::default()).unwrap();
+        for (row, expected) in rows.values.chunks(rows.dim).zip(expected) {
+            for (value, expected) in row.iter().zip(expected) {
+                assert!((value - expected).abs() < 4e-6, "{more}: {value} {expected}");
+            }
+        }
+    }
+    for more in [
+        json!({"config_args": {"hidden_act": "swoosh"}}),
+        json!({"config_args": ["hidden_act"]}),
+        json!({"processing_kwargs": {"text": {"max_length": 5}}}),
+        json!({"processing_kwargs": {"common": {"add_special_tokens": false}}}),
+    ] {
+        let error = open(&with(&more)).unwrap_err();
+        assert!(error.is_model_file(), "{more}: {error}");
+    }
+}
+
 /// The vectors from the cache are those computed anew, whatever setting was changed after it was filled; and a head is refused
 /// where the recipe is another. Where vectors differ, the recipe does.
 #[test]

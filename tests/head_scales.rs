@@ -85,7 +85,8 @@ fn layers_and_simple_predictors_survive_a_mistyped_label() {
     let texts: Vec<&str> =
         (0..60).map(|row| if row % 2 == 0 { "cook the bread" } else { "run the race" }).collect();
     let simple = baselines(&data, Some(&texts), &TrainOptions::default(), &mut |_| {}).unwrap();
-    let accuracy = simple.iter().find(|one| one.name == "tf-idf").unwrap().summary[0].1.mean;
+    let accuracy =
+        simple.iter().find(|one| one.name == frostbert::head::BaselineKind::TfIdf).unwrap().summary[0].1.mean;
     assert!(accuracy > 0.9, "{accuracy}");
 }
 

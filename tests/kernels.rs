@@ -271,6 +271,7 @@ fn bert() -> Plan {
     let embeddings = EmbeddingRequest {
         layers: vec![1, 2],
         mix: LayerMix::Concat,
+        layer_weights: None,
         pooling: vec![Pooling::Cls, Pooling::Mean],
         modules: vec![],
         dimensions: None,
@@ -499,6 +500,7 @@ fn plan_of(activation: Activation, head: HeadOutput, pooling: Pooling) -> Plan {
     let embeddings = EmbeddingRequest {
         layers: vec![2],
         mix: LayerMix::Concat,
+        layer_weights: None,
         pooling: vec![pooling],
         modules: vec![],
         dimensions: None,

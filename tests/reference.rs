@@ -224,6 +224,7 @@ fn whole_models_with_every_pooling_match_the_naive_evaluator() {
             let embeddings = EmbeddingRequest {
                 layers,
                 mix,
+                layer_weights: None,
                 pooling,
                 modules: vec![],
                 dimensions: Some(hidden - 1),
@@ -248,6 +249,7 @@ fn invariance_plan(config: &Config) -> Plan {
     let embeddings = EmbeddingRequest {
         layers: vec![1, 2],
         mix: LayerMix::Concat,
+        layer_weights: None,
         pooling: vec![Pooling::Mean, Pooling::Max],
         modules: vec![],
         dimensions: None,

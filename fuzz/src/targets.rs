@@ -221,6 +221,11 @@ fn plan(input: &[u8]) {
         embeddings: pooling.map(|pooling| EmbeddingRequest {
             layers: sizes("layers"),
             mix: if mean { LayerMix::Mean } else { LayerMix::Concat },
+            layer_weights: asked
+                .get("layer_weights")
+                .and_then(Value::as_bool)
+                .unwrap_or_default()
+                .then(|| "1_WeightedLayerPooling/layer_weights".into()),
             pooling,
             modules: dense.unwrap_or_default(),
             dimensions: asked.get("dimensions").and_then(size),

@@ -12,6 +12,7 @@ mod json;
 mod modules;
 mod names;
 mod open;
+mod overlay;
 mod read_config;
 mod sizes;
 #[cfg(not(target_arch = "wasm32"))]

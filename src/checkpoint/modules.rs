@@ -3,6 +3,7 @@
 use super::Weights;
 use super::files::{Files, check_relative};
 use super::json::{Object, brief, read_value};
+use super::overlay::Overrides;
 use super::read_config::size_or;
 use crate::error::{Error, Result};
 use crate::model::{Activation, Config};
@@ -28,6 +29,8 @@ pub(super) const TRANSFORMER_CONFIGS: [&str; 8] = [
 /// What sentence-transformers does after the encoder, and what it tells the tokenizer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Modules {
+    /// The layers whose weighted mean is pooled; none where it is the last layer.
+    pub layer_mean: Option<LayerMean>,
     /// Poolings whose results lie side by side, in this order.
     pub pooling: Vec<Pooling>,
     /// Whether the tokens of a prompt are pooled with the text's.
@@ -51,6 +54,21 @@ pub struct Modules {
     pub truncate_dim: Option<usize>,
     /// Folder of the transformer, with a slash at the end; empty as a rule.
     pub(crate) transformer: String,
+    /// Settings for config.json and the tokenizer that stand in the transformer's own configuration.
+    pub(super) overrides: Overrides,
+}
+
+/// A WeightedLayerPooling module: the mean of a layer and all after it, each with a weight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerMean {
+    /// The first layer; 0 is the output of the embeddings.
+    pub first: usize,
+    /// The tensor of weights, one a layer.
+    pub weights: String,
+    /// Layers that the module's configuration counts, the embeddings' output not among them.
+    layers: usize,
+    /// Columns that it says it takes.
+    width: usize,
 }
 
 impl Modules {
@@ -77,14 +95,17 @@ impl Modules {
                 files.location()
             )))
         };
-        let out_of_order = "which stands in a place where it is not computed here; expected Transformer, Pooling, \
-                            any Dense and LayerNorm modules, Normalize";
+        let out_of_order = "which stands in a place where it is not computed here; expected Transformer, Pooling \
+                            (perhaps WeightedLayerPooling before it), any Dense and LayerNorm modules, Normalize";
         match class.as_str() {
             "Transformer" if at == 0 => {
                 if !path.is_empty() {
                     self.transformer = format!("{path}/");
                 }
                 Ok(())
+            }
+            "WeightedLayerPooling" if at > 0 && self.pooling.is_empty() && self.layer_mean.is_none() => {
+                self.read_layer_mean(files, path)
             }
             "Pooling" if at > 0 && self.pooling.is_empty() => self.read_pooling(files, path),
             "Dense" if !self.pooling.is_empty() && !self.normalize => self.read_dense(files, path),
@@ -99,11 +120,33 @@ impl Modules {
             }
             // Nothing happens in it after training.
             "Dropout" => Ok(()),
-            "Transformer" | "Pooling" | "Dense" | "LayerNorm" | "Normalize" => refuse(out_of_order),
+            "Transformer" | "WeightedLayerPooling" | "Pooling" | "Dense" | "LayerNorm" | "Normalize" => {
+                refuse(out_of_order)
+            }
             _ => refuse(
-                "which is not computed here; known are Transformer, Pooling, Dense, LayerNorm and Normalize",
+                "which is not computed here; known are Transformer, WeightedLayerPooling, Pooling, Dense, LayerNorm and \
+                 Normalize",
             ),
         }
+    }
+
+    fn read_layer_mean(&mut self, files: &dyn Files, path: &str) -> Result<()> {
+        let config = require(files, path)?;
+        let layers = size_or(&config, "num_hidden_layers", 12)?;
+        let first = config.usize("layer_start")?.unwrap_or(4);
+        if first > layers {
+            return Err(config.wrong("layer_start", &format!("at most `num_hidden_layers`, {layers}")));
+        }
+        // The older name of the key, as sentence-transformers reads it.
+        let width = if config.get("embedding_dimension").is_some() {
+            "embedding_dimension"
+        } else {
+            "word_embedding_dimension"
+        };
+        config.require_usize(width)?;
+        let width = size_or(&config, width, 0)?;
+        self.layer_mean = Some(LayerMean { first, weights: format!("{path}/layer_weights"), layers, width });
+        Ok(())
     }
 
     fn read_pooling(&mut self, files: &dyn Files, path: &str) -> Result<()> {
@@ -185,6 +228,12 @@ impl Modules {
             if let Some(config) = Object::read(files, &format!("{}{name}", self.transformer))? {
                 self.max_seq_length = config.usize("max_seq_length")?.filter(|len| *len > 0);
                 self.lowercase = config.bool("do_lower_case")?.unwrap_or(false);
+                self.overrides = Overrides::read(&config)?;
+                // The length that it is asked for itself goes before max_seq_length.
+                if self.overrides.tokenizer.contains_key("model_max_length") {
+                    self.max_seq_length = None;
+                }
+                refuse_processing(&config)?;
                 return Ok(());
             }
         }
@@ -223,6 +272,7 @@ impl Modules {
     /// # Errors
     /// They disagree.
     pub(super) fn check_sizes(&self, config: &Config, weights: &Weights) -> Result<()> {
+        self.check_layer_mean(config, weights)?;
         let mut width = config.hidden * self.pooling.len();
         for module in &self.after_pooling {
             let (name, in_features) = (module.name(), module.in_features());
@@ -248,12 +298,41 @@ impl Modules {
         Ok(())
     }
 
+    fn check_layer_mean(&self, config: &Config, weights: &Weights) -> Result<()> {
+        let Some(LayerMean { first, weights: name, layers, width }) = &self.layer_mean else { return Ok(()) };
+        let folder = name.trim_end_matches("/layer_weights");
+        let wrong = |what: String| Err(Error::model_file(format!("cannot read the module {folder}: {what}")));
+        if (*layers, *width) != (config.layers, config.hidden) {
+            return wrong(format!(
+                "its config.json is for {layers} layers of {width} columns, but the encoder has {} of {}",
+                config.layers, config.hidden
+            ));
+        }
+        let expected = [layers + 1 - first];
+        match weights.shape(name) {
+            Some(found) if found != expected => {
+                return wrong(format!("expected layer_weights of shape {expected:?}, found {found:?}"));
+            }
+            _ => {}
+        }
+        // The other poolings are linear: the mean of pooled layers is the pooled mean. The largest value is not.
+        if self.pooling.contains(&Pooling::Max) {
+            return wrong("max pooling of a weighted mean of layers is not computed here".to_owned());
+        }
+        Ok(())
+    }
+
     /// The folders whose tensors the modules need.
     pub(super) fn tensor_folders(&self) -> impl Iterator<Item = &str> {
-        self.after_pooling
-            .iter()
-            .filter_map(|module| module.name().rsplit_once('/'))
-            .map(|(folder, _)| folder)
+        let names = self.after_pooling.iter().map(PooledModule::name);
+        let all = names.chain(self.layer_mean.as_ref().map(|mean| &*mean.weights));
+        all.filter_map(|name| name.rsplit_once('/')).map(|(folder, _)| folder)
+    }
+
+    /// Leaves the layers alone: a WeightedLayerPooling module is given nothing unless config.json says that the transformer
+    /// outputs its hidden states. Source: `WeightedLayerPooling.forward` of sentence-transformers.
+    pub(super) fn without_layer_mean(&mut self) {
+        self.layer_mean = None;
     }
 }
 
@@ -313,6 +392,23 @@ fn sentence_embedding_alone(config: &Object) -> Result<()> {
     for key in ["module_input_name", "module_output_name"] {
         if !matches!(config.str(key)?, None | Some("sentence_embedding")) {
             return Err(config.wrong(key, "sentence_embedding (the only kind computed here)"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses settings of the tokenizer's calls that change the tokens. Source: `processing_kwargs` of sentence-transformers.
+fn refuse_processing(config: &Object) -> Result<()> {
+    let Some(processing) = config.object("processing_kwargs")? else { return Ok(()) };
+    for kind in ["text", "common"] {
+        let Some(settings) = processing.object(kind)? else { continue };
+        // How a batch is filled up moves no vector here.
+        let harmless = ["padding", "pad_to_multiple_of", "return_tensors", "verbose"];
+        if let Some((key, _)) =
+            settings.entries().find(|(key, value)| !value.is_null() && !harmless.contains(&key.as_str()))
+        {
+            return Err(settings
+                .wrong(key, "left out: what is said to the tokenizer at each call is not computed here"));
         }
     }
     Ok(())

@@ -53,8 +53,12 @@ impl Checkpoint {
     /// As [`open`](Self::open).
     pub fn from_files(files: impl Files + 'static) -> Result<Self> {
         let files: Arc<dyn Files> = Arc::new(files);
-        let modules = Modules::read(&*files)?;
+        let mut modules = Modules::read(&*files)?;
         let root = modules.as_ref().map_or("", |modules| &modules.transformer).to_owned();
+        let files = match &modules {
+            Some(modules) => modules.overrides.over(files, &root)?,
+            None => files,
+        };
         let name = format!("{root}config.json");
         let Some(bytes) = read_all(&*files, &name)? else {
             return Err(Error::model_file(format!(
@@ -63,6 +67,14 @@ impl Checkpoint {
             )));
         };
         let mut config = Config::from_json(&bytes, &files.describe(&name))?;
+        let raw =
+            Object::from_value(super::json::parse(&bytes, &files.describe(&name))?, &files.describe(&name))?;
+        drop(bytes);
+        if let Some(modules) = &mut modules
+            && raw.bool("output_hidden_states")? != Some(true)
+        {
+            modules.without_layer_mean();
+        }
         let mut weights = Weights::open(files.clone(), config.family, &root)?;
         weights.resolve_tied(config.tie_word_embeddings);
         sizes::check(&config, &weights, &files.describe(&name))?;
@@ -80,11 +92,8 @@ impl Checkpoint {
             config.labels = (0..head.outputs).map(unnamed).collect();
         }
         let mut tokenizer = TokenizerFiles::read(&*files, &root)?;
-        let raw =
-            Object::from_value(super::json::parse(&bytes, &files.describe(&name))?, &files.describe(&name))?;
         tokenizer.model_class =
             raw.get("tokenizer_class").and_then(|class| class.as_str()).map(str::to_owned);
-        drop(bytes);
         Ok(Checkpoint { files, config, modules, weights, heads, tokenizer, fingerprint: OnceLock::new() })
     }
 
@@ -139,13 +148,15 @@ impl Checkpoint {
     }
 
     /// The embedding that the checkpoint was made for: its modules' pooling, what follows it, and normalisation over the last
-    /// layer. Without modules.json it is the mean, not normalised, as sentence-transformers does with such a checkpoint.
+    /// layer, or over the layers that a WeightedLayerPooling module takes. Without modules.json it is the mean, not normalised, as sentence-transformers does with such a checkpoint.
     pub fn embedding_request(&self) -> EmbeddingRequest {
         let modules = self.modules.as_ref();
         let pooling = modules.map(|modules| modules.pooling.clone()).filter(|pooling| !pooling.is_empty());
+        let mean = modules.and_then(|modules| modules.layer_mean.as_ref());
         EmbeddingRequest {
-            layers: vec![self.config.layers],
-            mix: LayerMix::Concat,
+            layers: (mean.map_or(self.config.layers, |mean| mean.first)..=self.config.layers).collect(),
+            mix: if mean.is_some() { LayerMix::Mean } else { LayerMix::Concat },
+            layer_weights: mean.map(|mean| mean.weights.clone()),
             pooling: pooling.unwrap_or_else(|| vec![Pooling::Mean]),
             modules: modules.map(|modules| modules.after_pooling.clone()).unwrap_or_default(),
             dimensions: None,

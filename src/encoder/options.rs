@@ -20,7 +20,7 @@ use crate::text::{Truncate, TruncationSide};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Layers {
-    /// The last one.
+    /// The last one; of a checkpoint with a WeightedLayerPooling module, the layers that it takes, by its weights.
     #[default]
     Last,
     /// The n-th from the end: 1 is the last.

@@ -1,10 +1,10 @@
 //! What the options leave to the checkpoint, filled in.
 
 use super::Encoder;
-use super::options::{EmbedOptions, Prompt};
+use super::options::{EmbedOptions, Layers, Prompt};
 use super::stages::tokenize::Recipe;
 use crate::error::{Error, Result};
-use crate::model::EmbeddingRequest;
+use crate::model::{EmbeddingRequest, LayerMix};
 use crate::plan::{OutputKind, Plan, Request, families};
 use crate::text::EncodeOptions;
 
@@ -32,11 +32,17 @@ impl Encoder {
 
     pub(crate) fn embedding_request(&self, options: &EmbedOptions) -> Result<EmbeddingRequest> {
         let trained = self.checkpoint.embedding_request();
-        let layers = options.layers.resolve(self.config().layers)?;
+        // Without a choice it is what the checkpoint takes: the last layer, or the mean of several by weights of its own.
+        let layers = match options.layers {
+            Layers::Last => trained.layers.clone(),
+            ref chosen => chosen.resolve(self.config().layers)?,
+        };
+        let mix = if options.layers == Layers::Last { trained.mix } else { options.mix };
         let pooling = options.pooling.clone().unwrap_or_else(|| trained.pooling.clone());
         let as_trained = pooling == trained.pooling && layers == trained.layers;
         Ok(EmbeddingRequest {
-            mix: options.mix,
+            mix,
+            layer_weights: trained.layer_weights.filter(|_| as_trained && mix == LayerMix::Mean),
             // Modules behind the pooling were trained on the checkpoint's own pooling of the last layer; behind another they mean nothing.
             modules: if as_trained { trained.modules } else { Vec::new() },
             dimensions: options.dimensions,

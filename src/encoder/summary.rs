@@ -64,6 +64,9 @@ pub struct Summary {
     pub dense: Vec<usize>,
     /// What follows it, in order: `dense to 20`, `layer norm`.
     pub after_pooling: Vec<String>,
+    /// The first of the layers whose weighted mean is pooled, up to the last; none where it is the last layer alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weighted_layers_from: Option<usize>,
     /// Whether the embedding has unit length.
     pub normalize: bool,
     /// Numbers in one embedding.
@@ -176,6 +179,7 @@ impl Checkpoint {
                     PooledModule::LayerNorm(_) => "layer norm".to_owned(),
                 })
                 .collect(),
+            weighted_layers_from: embedding.layer_weights.is_some().then(|| embedding.layers[0]),
             pooling: embedding.pooling,
             normalize: embedding.normalize,
             prompts: modules.map(|modules| modules.prompts.clone()).unwrap_or_default(),
@@ -334,7 +338,10 @@ impl Summary {
         let modules: String = self.after_pooling.iter().map(|module| format!(", {module}")).collect();
         let unit = if self.normalize { ", unit length" } else { "" };
         let prompt = if self.include_prompt { "" } else { ", prompts not pooled" };
-        format!("{} dimensions: {}{modules}{unit}{prompt}", self.dimensions, pooling.join(" + "))
+        let layers = self.weighted_layers_from.map_or(String::new(), |first| {
+            format!(" of the weighted mean of layers {first} to {}", self.layers)
+        });
+        format!("{} dimensions: {}{layers}{modules}{unit}{prompt}", self.dimensions, pooling.join(" + "))
     }
 }
 

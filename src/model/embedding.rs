@@ -28,6 +28,8 @@ pub struct EmbeddingRequest {
     pub layers: Vec<usize>,
     /// How several layers become one vector.
     pub mix: LayerMix,
+    /// The tensor of their weights in a mean, `[layers]`, where they do not count the same.
+    pub layer_weights: Option<String>,
     /// Poolings, side by side.
     pub pooling: Vec<Pooling>,
     /// What a sentence-transformers checkpoint does to the pooled vector, in order.

@@ -371,7 +371,9 @@ impl<'a> PlanBuilder<'a> {
         }
         if embeddings.mix == LayerMix::Mean && blocks > 1 {
             let out = self.buffer(Rows::Texts, per_layer, "mean_of_layers");
-            self.step(Step::MeanBlocks { x, blocks, out });
+            let weights =
+                embeddings.layer_weights.as_ref().map(|name| self.vector(&[(name.clone(), blocks)]));
+            self.step(Step::MeanBlocks { x, blocks, weights, out });
             x = out;
         }
         for module in &embeddings.modules {

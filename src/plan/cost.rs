@@ -123,6 +123,7 @@ mod tests {
         let embeddings = EmbeddingRequest {
             layers: vec![6],
             mix: LayerMix::Concat,
+            layer_weights: None,
             pooling: vec![Pooling::Mean],
             modules: vec![],
             dimensions: None,

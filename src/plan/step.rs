@@ -221,12 +221,15 @@ pub enum Step {
         /// `[texts, wide]`.
         out: BufferId,
     },
-    /// `out[:, i] = mean over b of x[:, b * cols + i]` with `cols` the width of `out`: the mean of several layers' embeddings.
+    /// `out[:, i] = mean over b of x[:, b * cols + i]` with `cols` the width of `out`: the mean of several layers' embeddings,
+    /// weighted (`sum of w[b] * x / sum of w[b]`) where there are weights.
     MeanBlocks {
         /// `[texts, blocks * cols]`.
         x: BufferId,
         /// Number of blocks.
         blocks: usize,
+        /// `[blocks]`.
+        weights: Option<WeightId>,
         /// `[texts, cols]`.
         out: BufferId,
     },

@@ -213,7 +213,7 @@ impl StepCheck<'_> {
                 apart("x", x, out)?;
                 self.written[out.index()].add(column, end, to.cols);
             }
-            Step::MeanBlocks { x, blocks, out } => {
+            Step::MeanBlocks { x, blocks, weights, out } => {
                 let (from, to) = (self.read("x", x)?, self.buffer("out", out)?);
                 rows("x", from, &[Rows::Texts])?;
                 rows("out", to, &[Rows::Texts])?;
@@ -222,6 +222,9 @@ impl StepCheck<'_> {
                         "{blocks} blocks of {} columns are not the {} of x",
                         to.cols, from.cols
                     ));
+                }
+                if let Some(weights) = weights {
+                    self.vector("weights", weights, blocks)?;
                 }
                 apart("x", x, out)?;
                 self.write(out);
@@ -376,6 +379,7 @@ mod tests {
         let embeddings = |pooling: &[Pooling]| EmbeddingRequest {
             layers: vec![1, 2],
             mix: LayerMix::Mean,
+            layer_weights: Some("1_WeightedLayerPooling/layer_weights".into()),
             pooling: pooling.to_vec(),
             modules: vec![],
             dimensions: Some(7),
@@ -533,6 +537,7 @@ mod tests {
             Step::Attention { relative_bias, .. } | Step::AttentionProbabilities { relative_bias, .. } => {
                 vec![relative_bias.as_mut().map(|bias| &mut bias.weight)]
             }
+            Step::MeanBlocks { weights, .. } => vec![weights.as_mut()],
             _ => vec![],
         }
     }
@@ -656,6 +661,7 @@ mod tests {
         let embeddings = EmbeddingRequest {
             layers: (0..=layers).collect(),
             mix: LayerMix::Mean,
+            layer_weights: None,
             pooling: vec![Pooling::Mean],
             modules: vec![],
             dimensions: None,

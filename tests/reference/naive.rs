@@ -199,11 +199,17 @@ impl Naive<'_> {
                     self.write(out, text, column, &y);
                 }
             }
-            Step::MeanBlocks { x, blocks, out } => {
+            Step::MeanBlocks { x, blocks, weights, out } => {
                 let cols = self.plan.buffer(out).cols;
+                let weights =
+                    weights.map_or(vec![1.0; blocks], |weights| self.weights[weights.index()].clone());
+                let weight = |b: usize| weights[b];
                 for r in 0..self.rows(out) {
                     let x = self.row(x, r);
-                    let mean = |i: usize| (0..blocks).map(|b| x[b * cols + i]).sum::<f64>() / blocks as f64;
+                    let mean = |i: usize| {
+                        (0..blocks).map(|b| weight(b) * x[b * cols + i]).sum::<f64>()
+                            / (0..blocks).map(weight).sum::<f64>()
+                    };
                     let y: Vec<f64> = (0..cols).map(mean).collect();
                     self.write(out, r, 0, &y);
                 }

@@ -153,11 +153,12 @@ pub fn cases() -> Vec<Case> {
             out
         });
     }
-    for (blocks, cols) in [(1, 1), (3, 65)] {
-        cases.add(format!("mean_blocks {blocks} {cols}"), |b| {
+    for (blocks, cols, weighted) in [(1, 1, false), (3, 65, false), (2, 1, true), (5, 65, true)] {
+        cases.add(format!("mean_blocks {blocks} {cols} {weighted}"), |b| {
             let x = rows(b, Rows::Texts, blocks * cols);
             let out = b.buffer(Rows::Texts, cols, "out");
-            b.step(Step::MeanBlocks { x, blocks, out });
+            let weights = weighted.then(|| b.vector(&[("layer_weights".into(), blocks)]));
+            b.step(Step::MeanBlocks { x, blocks, weights, out });
             out
         });
     }

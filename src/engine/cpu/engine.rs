@@ -361,8 +361,9 @@ impl Run<'_> {
             Step::Pool { x, pooling, column, out: target } => {
                 pool::run(context, read(x), cols(x), pooling, batch, (column, cols(target)), out);
             }
-            Step::MeanBlocks { x, blocks, out: target } => {
-                mean_blocks::run(context, read(x), blocks, cols(target), out);
+            Step::MeanBlocks { x, blocks, weights, out: target } => {
+                let weights = weights.map(|id| &weight(id).padded()[..blocks]);
+                mean_blocks::run(context, read(x), blocks, weights, cols(target), out);
             }
             Step::NormalizeRows { x, out: target } => {
                 normalize_rows::run(context, read(x), cols(x), cols(target), out);

@@ -172,9 +172,10 @@ impl Lowering<'_> {
                 );
                 Ok(())
             }
-            Step::MeanBlocks { x, blocks, out } => {
-                let params = vec![("blocks", u(blocks))];
-                self.elementwise(&shaders::MEAN_BLOCKS, vec![], params, vec![Resource::Buffer(x)], out);
+            Step::MeanBlocks { x, blocks, weights, out } => {
+                let constants = vec![("has_weights", flag(weights.is_some()))];
+                let reads = vec![Resource::Buffer(x), self.rows_or_nothing(weights)?];
+                self.elementwise(&shaders::MEAN_BLOCKS, constants, vec![("blocks", u(blocks))], reads, out);
                 Ok(())
             }
             Step::Pool { x, pooling, column, out } => {
