@@ -473,7 +473,7 @@ async fn documents_are_cut_to_the_tokens_allowed() {
         assert_eq!(cut["results"], plain["results"]);
         assert!(cut["meta"]["warnings"][0].as_str().unwrap().contains("1 documents"), "{cut}");
         let whole =
-            post(&router, path, json!({ "query": "fox", "documents": long, "max_tokens_per_doc": 6 })).await;
+            post(&router, path, json!({ "query": "fox", "documents": long, "max_tokens_per_doc": 60 })).await;
         assert_eq!(whole.headers["x-truncated"], "0");
         assert_ne!(whole.json()["results"], cut["results"]);
         assert!(plain["meta"]["warnings"].is_null());

@@ -170,7 +170,9 @@ def test_langchain_openai(server: Server, texts: list[str]) -> None:
 
 
 def test_langchain_hugging_face(server: Server, texts: list[str]) -> None:
-    embeddings = HuggingFaceEndpointEmbeddings(model=f"{server.url}/models/mean")
+    # It takes no address itself, but a client of Hugging Face's.
+    embeddings = HuggingFaceEndpointEmbeddings(model="mean")
+    embeddings.client = hub(server, "mean")
     expected = [single(row) for row in vectors(server, texts)]
     assert [single(row) for row in embeddings.embed_documents(texts)] == expected
     assert single(embeddings.embed_query(texts[3])) == expected[3]
