@@ -472,12 +472,17 @@ impl Call {
         let tokens: usize = done.rows.iter().map(|row| row.tokens().min(most)).sum();
         let truncated = done.rows.iter().filter(|row| row.truncated()).count() as u64;
         stats.tokens.fetch_add(tokens as u64, Ordering::Relaxed);
-        stats.truncated.fetch_add(truncated, Ordering::Relaxed);
+        self.count_truncated(truncated);
         stats.waited.fetch_add(done.waited.as_micros() as u64, Ordering::Relaxed);
         stats.computed.fetch_add(done.computed.as_micros() as u64, Ordering::Relaxed);
-        self.state.metrics.truncated.inc_by(truncated);
         self.state.metrics.computed(done.waited, done.computed);
         Ok(done)
+    }
+
+    /// Counts texts that were cut.
+    pub(crate) fn count_truncated(&self, texts: u64) {
+        self.stats.truncated.fetch_add(texts, Ordering::Relaxed);
+        self.state.metrics.truncated.inc_by(texts);
     }
 
     /// Tokens that were computed for this request.

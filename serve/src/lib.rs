@@ -16,6 +16,7 @@ mod openapi;
 mod queue;
 mod registry;
 mod routes;
+mod schemas;
 mod server;
 mod worker;
 

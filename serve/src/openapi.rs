@@ -5,15 +5,23 @@ use serde_json::{Map, Value, json};
 use crate::app::Access;
 use crate::error::Dialect;
 use crate::routes::ROUTES;
+use crate::schemas;
 
 pub(crate) fn document() -> Value {
     let mut paths = Map::new();
     for route in ROUTES {
+        let mut fine = json!({ "description": "the answer" });
+        if let Some((kind, schema)) = schemas::response(route.method, route.path) {
+            fine["content"] = json!({ kind: { "schema": schema } });
+        }
+        if route.access == Access::Key && route.method == "POST" {
+            fine["headers"] = headers();
+        }
         let mut operation = json!({
             "summary": route.summary,
             "operationId": operation_id(route.method, route.path),
             "responses": {
-                "200": { "description": "the answer" },
+                "200": fine,
                 "default": {
                     "description": "what was wrong",
                     "content": { "application/json": { "schema": { "$ref": error_schema(route.dialect) } } },
@@ -27,19 +35,11 @@ pub(crate) fn document() -> Value {
             operation["parameters"] =
                 json!([{ "name": "name", "in": "path", "required": true, "schema": { "type": "string" } }]);
         }
-        if let Ok(example) = serde_json::from_str::<Value>(route.example) {
-            let properties: Map<String, Value> = example
-                .as_object()
-                .map(|fields| {
-                    fields.iter().map(|(name, value)| (name.clone(), schema(name, value))).collect()
-                })
-                .unwrap_or_default();
+        if let Some(schema) = schemas::request(route.path).filter(|_| route.method == "POST") {
+            let example: Value = serde_json::from_str(route.example).unwrap_or_default();
             operation["requestBody"] = json!({
                 "required": true,
-                "content": { "application/json": {
-                    "schema": { "type": "object", "properties": properties },
-                    "example": example,
-                } },
+                "content": { "application/json": { "schema": schema, "example": example } },
             });
         }
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
@@ -84,15 +84,16 @@ fn error_schema(dialect: Dialect) -> &'static str {
     }
 }
 
-/// A field's kind, by its example; fields that take many forms are left open.
-fn schema(name: &str, value: &Value) -> Value {
-    match value {
-        _ if ["inputs", "input", "ids", "documents"].contains(&name) => json!({}),
-        Value::String(_) => json!({ "type": "string" }),
-        Value::Number(number) if number.is_u64() => json!({ "type": "integer" }),
-        Value::Number(_) => json!({ "type": "number" }),
-        Value::Bool(_) => json!({ "type": "boolean" }),
-        Value::Array(_) => json!({ "type": "array" }),
-        _ => json!({}),
-    }
+/// What headers of an answer tell.
+fn headers() -> Value {
+    let header = |words: &str| json!({ "description": words, "schema": { "type": "integer" } });
+    json!({
+        "x-request-id": { "description": "the request's, or one of the server's", "schema": { "type": "string" } },
+        "x-total-time": header("milliseconds of the request"),
+        "x-queue-time": header("milliseconds before its first text was computed"),
+        "x-inference-time": header("milliseconds of the batches that its texts were in"),
+        "x-compute-characters": header("characters of its texts"),
+        "x-compute-tokens": header("tokens that were computed"),
+        "x-truncated": header("texts that were cut"),
+    })
 }

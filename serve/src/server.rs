@@ -1,17 +1,21 @@
 //! The listener: connections within limits, TLS, signals, an end that drops no request.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
 use frostbert::{Error, Result};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::Sleep;
 use tower::ServiceExt;
 
 use crate::app::{App, Peer};
@@ -85,7 +89,7 @@ pub fn serve(app: App, listen: Listen, listening: impl FnOnce(SocketAddr)) -> Re
 }
 
 async fn run(app: App, listen: Listen, listening: impl FnOnce(SocketAddr)) -> Result<()> {
-    let tls = listen.tls.as_ref().map(tls::Acceptor::open).transpose()?;
+    let mut tls = listen.tls.as_ref().map(tls::Acceptor::open).transpose()?;
     let address = listen.address;
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Error::io(format!("cannot listen on {address}; choose another --port")).with_source(error)
@@ -104,6 +108,12 @@ async fn run(app: App, listen: Listen, listening: impl FnOnce(SocketAddr)) -> Re
             signal = signals.next() => match signal {
                 Signal::Stop => break,
                 Signal::Reload => {
+                    if let (Some(acceptor), Some(files)) = (&mut tls, &listen.tls) {
+                        match tls::Acceptor::open(files) {
+                            Ok(fresh) => *acceptor = fresh,
+                            Err(error) => tracing::error!("the certificate stays as it was: {error:#}"),
+                        }
+                    }
                     let app = app.clone();
                     tokio::spawn(async move { app.reload().await });
                     continue;
@@ -189,9 +199,82 @@ async fn connection<S>(
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(64 << 10)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Patient::new(stream, WRITE_TIMEOUT)), service);
     // Clients that break off are no news.
     let _ = watcher.watch(connection).await;
+}
+
+/// How long a client may take to read some of an answer, whose memory it holds.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A stream whose writes fail when the other side takes nothing for a while.
+struct Patient<S> {
+    stream: S,
+    patience: Duration,
+    waiting: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Patient<S> {
+    fn new(stream: S, patience: Duration) -> Self {
+        Patient { stream, patience, waiting: None }
+    }
+
+    fn until<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.waiting = None;
+            return outcome;
+        }
+        let patience = self.patience;
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        match waiting.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.until(context, outcome)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.stream).poll_flush(context);
+        self.until(context, outcome)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.until(context, outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.until(context, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
 }
 
 enum Signal {
@@ -312,5 +395,22 @@ mod tls {
         pub(super) async fn accept(&self, stream: TcpStream) -> std::io::Result<TcpStream> {
             Ok(stream)
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn who_reads_nothing_is_given_up() {
+        let (mut client, server) = tokio::io::duplex(16);
+        let mut server = Patient::new(server, Duration::from_millis(20));
+        server.write_all(&[7; 16]).await.unwrap();
+        client.read_exact(&mut [0; 16]).await.unwrap();
+        let error = server.write_all(&[7; 64]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -269,3 +269,47 @@ fn give(parts: &[Part], rows: Vec<Row>, took: Duration) {
         part.work.put(part.first, rows.by_ref().take(part.end - part.first).collect(), took);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::path::PathBuf;
+
+    use axum::body::Body;
+    use axum::http::Request;
+    use frostbert::Device;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use crate::config::{Config, ModelSpec};
+    use crate::{App, app};
+
+    async fn embed(router: &axum::Router) -> (u16, String) {
+        let request = Request::post("/embed").header("content-type", "application/json");
+        let request = request.body(Body::from(r#"{"inputs":["the fox runs","a river"]}"#)).unwrap();
+        let answer = router.clone().oneshot(request).await.unwrap();
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_lost_device_is_opened_anew_and_its_requests_are_answered() {
+        let golden =
+            PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/goldens/sentence-mean");
+        let model = ModelSpec { name: "mean".into(), location: golden.display().to_string() };
+        let config = Config { models: vec![model], device: Device::Software, ..Config::default() };
+        let app: App = app::App::open(config).unwrap();
+        let router = app.router();
+        let before = embed(&router).await;
+        assert_eq!(before.0, 200, "{}", before.1);
+        let loaded = app.state.registry.models[0].get().unwrap();
+        loaded.encoder().lose_device();
+        assert_eq!(embed(&router).await, before);
+        assert_eq!(app.state.metrics.device_failures.get(), 1);
+        // One that is lost again at once is no use: requests fail and say so, and the server goes on.
+        loaded.encoder().lose_device();
+        assert_eq!(embed(&router).await.0, 424);
+        assert_eq!(app.state.metrics.device_failures.get(), 2);
+    }
+}

@@ -334,7 +334,7 @@ async fn other_routes_of_tei() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_route_is_described_and_every_example_works() {
+async fn every_route_is_described_and_every_answer_is_as_described() {
     let names =
         ["sentence-mean", "bert-sequence-single-label", "bert-token-classification", "bert-pretraining"];
     let router = app(&names).router();
@@ -344,36 +344,184 @@ async fn every_route_is_described_and_every_example_works() {
         for (method, operation) in methods.as_object().unwrap() {
             routes += 1;
             let real = path.replace("{name}", "sentence-mean");
-            if method == "get" {
-                assert_eq!(get(&router, &real).await.status, 200, "{path}");
-                continue;
-            }
-            let example = &operation["requestBody"]["content"]["application/json"]["example"];
+            let content = operation["responses"]["200"]["content"].as_object();
             if path.starts_with("/admin") {
                 assert_eq!(post(&router, &real, json!({})).await.status, 403, "{path}");
+                assert!(content.is_some_and(|content| !fields(content).is_empty()), "{path}");
                 continue;
             }
-            let mut body = example.clone();
-            let model = match path.as_str() {
-                "/predict" | "/classify" | "/rerank" | "/v1/rerank" | "/v2/rerank" | "/v1/classify" => {
-                    names[1]
-                }
-                "/tag" => names[2],
-                "/fill_mask" | "/embed_sparse" => names[3],
-                _ => names[0],
+            let (answer, body) = if method == "get" {
+                (get(&router, &real).await, Value::Null)
+            } else {
+                let body = example_of(&router, path, operation, &names).await;
+                (post(&router, &real, body.clone()).await, body)
             };
-            body["model"] = json!(model);
-            if path == "/v1/classify" {
-                body.as_object_mut().unwrap().remove("abstain");
-            }
-            if path == "/decode" {
-                body["ids"] = json!([1, 2, 3]);
-            }
-            let answer = post(&router, &real, body).await;
             assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
+            if method == "post" {
+                let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+                assert!(schema["properties"]["model"].is_object() || path == "/models/{name}", "{path}");
+                check(schema, &body, path).unwrap_or_else(|wrong| panic!("request to {path}: {wrong}"));
+            }
+            let Some(content) = content else {
+                assert!(answer.body.is_empty(), "{method} {path} is not described");
+                continue;
+            };
+            let (kind, described) = content.iter().next().unwrap();
+            assert_eq!(answer.headers["content-type"], kind.as_str(), "{path}");
+            if kind == "application/json" {
+                check(&described["schema"], &answer.json(), path)
+                    .unwrap_or_else(|wrong| panic!("answer of {method} {path}: {wrong}"));
+            }
         }
     }
     assert!(routes > 25, "{routes}");
+    // The check itself sees what is wrong.
+    let schema = json!({ "type": "object", "required": ["a"], "properties": { "a": { "type": "integer" } } });
+    for wrong in [json!({}), json!({ "a": "1" }), json!({ "a": 1, "b": 1 }), json!([1]), json!({ "a": 1.5 })]
+    {
+        assert!(check(&schema, &wrong, "").is_err(), "{wrong}");
+    }
+    assert!(check(&schema, &json!({ "a": 1 }), "").is_ok());
+}
+
+fn fields(content: &serde_json::Map<String, Value>) -> Vec<String> {
+    content
+        .values()
+        .flat_map(|one| one["schema"]["properties"].as_object().unwrap().keys().cloned())
+        .collect()
+}
+
+/// A route's example, to a model that can answer it.
+async fn example_of(router: &Router, path: &str, operation: &Value, names: &[&str; 4]) -> Value {
+    let mut body = operation["requestBody"]["content"]["application/json"]["example"].clone();
+    let model = match path {
+        "/predict" | "/classify" | "/rerank" | "/v1/rerank" | "/v2/rerank" | "/v1/classify" => names[1],
+        "/tag" => names[2],
+        "/fill_mask" | "/embed_sparse" => names[3],
+        _ => names[0],
+    };
+    body["model"] = json!(model);
+    if path == "/v1/classify" {
+        body.as_object_mut().unwrap().remove("abstain");
+    }
+    if path == "/decode" {
+        let tokens = post(router, "/tokenize", json!({ "inputs": "the fox", "model": model })).await.json();
+        body["ids"] = tokens[0].as_array().unwrap().iter().map(|token| token["id"].clone()).collect();
+    }
+    body
+}
+
+/// Holds a value against a schema, more strictly than JSON Schema does: fields that are not described are wrong.
+fn check(schema: &Value, value: &Value, place: &str) -> Result<(), String> {
+    let wrong = |what: &str| Err(format!("{place}: {what}: {value} is not {schema}"));
+    if let Some(options) = schema["anyOf"].as_array() {
+        let fits = options.iter().any(|option| check(option, value, place).is_ok());
+        return if fits { Ok(()) } else { wrong("none of these") };
+    }
+    if schema["const"].is_string() && schema["const"] != *value {
+        return wrong("another word");
+    }
+    if schema["enum"].as_array().is_some_and(|words| !words.contains(value)) {
+        return wrong("none of the words");
+    }
+    let fits = match schema["type"].as_str() {
+        None => return Ok(()),
+        Some("null") => value.is_null(),
+        Some("string") => value.is_string(),
+        Some("integer") => value.is_u64(),
+        Some("number") => value.is_number(),
+        Some("boolean") => value.is_boolean(),
+        Some("array") => {
+            for (at, item) in value.as_array().into_iter().flatten().enumerate() {
+                check(&schema["items"], item, &format!("{place}[{at}]"))?;
+            }
+            value.is_array()
+        }
+        Some("object") => {
+            let Some(object) = value.as_object() else { return wrong("no object") };
+            let required = schema["required"].as_array().cloned().unwrap_or_default();
+            if let Some(missing) =
+                required.iter().find(|name| !object.contains_key(name.as_str().unwrap_or_default()))
+            {
+                return wrong(&format!("{missing} is missing"));
+            }
+            for (name, value) in object {
+                let schema = [&schema["properties"][name], &schema["additionalProperties"]];
+                let Some(schema) = schema.into_iter().find(|schema| schema.is_object()) else {
+                    return wrong(&format!("{name} is not described"));
+                };
+                check(schema, value, &format!("{place}.{name}"))?;
+            }
+            true
+        }
+        Some(other) => return wrong(other),
+    };
+    if fits { Ok(()) } else { wrong("another type") }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_are_cut_to_the_tokens_allowed() {
+    let router = app(&["bert-sequence-single-label"]).router();
+    let long = ["the river fox runs a kernel", "fox", "the river"];
+    let short = ["the river", "fox", "the river"];
+    for path in ["/v1/rerank", "/v2/rerank"] {
+        let cut =
+            post(&router, path, json!({ "query": "fox", "documents": long, "max_tokens_per_doc": 2 })).await;
+        assert_eq!(cut.headers["x-truncated"], "1");
+        let (cut, plain) =
+            (cut.json(), post(&router, path, json!({ "query": "fox", "documents": short })).await.json());
+        assert_eq!(cut["results"], plain["results"]);
+        assert!(cut["meta"]["warnings"][0].as_str().unwrap().contains("1 documents"), "{cut}");
+        let whole =
+            post(&router, path, json!({ "query": "fox", "documents": long, "max_tokens_per_doc": 60 })).await;
+        assert_eq!(whole.headers["x-truncated"], "0");
+        assert_ne!(whole.json()["results"], cut["results"]);
+        assert!(plain["meta"]["warnings"].is_null());
+    }
+    for wrong in [json!({ "max_tokens_per_doc": 0 }), json!({ "rank_fields": ["title"] })] {
+        let mut body = json!({ "query": "fox", "documents": long });
+        body.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
+        assert_eq!(post(&router, "/v1/rerank", body).await.status, 422);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_in_progress_take_so_much_memory_and_so_much_time_at_most() {
+    let config = Config {
+        payload_limit: 64 << 10,
+        payload_budget: 64 << 10,
+        read_timeout: Duration::from_millis(300),
+        ..config(&["sentence-mean"])
+    };
+    let router = App::open(config).unwrap().router();
+    // Two that send 40 kB and then nothing: the second finds no room, and the first runs out of time.
+    let stuck = || {
+        let start = Body::new(Stuck(Some(vec![b' '; 40 << 10])));
+        Request::post("/embed").header("content-type", "application/json").body(start).unwrap()
+    };
+    let (first, second) = tokio::join!(send(&router, stuck()), send(&router, stuck()));
+    let mut statuses = [first.status.as_u16(), second.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [408, 429]);
+    assert_eq!(post(&router, "/embed", json!({ "inputs": "a" })).await.status, 200, "the room is free again");
+}
+
+/// A body that brings so much and never ends.
+struct Stuck(Option<Vec<u8>>);
+
+impl axum::body::HttpBody for Stuck {
+    type Data = axum::body::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+        match self.0.take() {
+            Some(bytes) => std::task::Poll::Ready(Some(Ok(hyper::body::Frame::data(bytes.into())))),
+            None => std::task::Poll::Pending,
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -585,6 +733,15 @@ async fn heads_answer_as_the_library_and_are_replaced_without_dropping_a_request
     .await;
     assert_eq!(both.headers["x-compute-characters"], "19", "one pass for both");
     assert_eq!(both.json()["models"][0]["results"], both.json()["models"][1]["results"]);
+    let metrics = String::from_utf8(get(&router, "/metrics").await.body).unwrap();
+    let counted = |head: &str| -> u64 {
+        let lines = metrics
+            .lines()
+            .filter(|line| line.starts_with(&format!("frostbert_labels_total{{head=\"{head}\"")));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+    };
+    assert_eq!((counted("one"), counted("two")), (3, 2), "{metrics}");
+    assert!(metrics.contains("te_predict_count 5") && metrics.contains("te_predict_success 5"), "{metrics}");
     let unsure =
         post(&router, "/v1/classify", json!({ "model": "one", "inputs": "the fox runs", "abstain": 1.0 }))
             .await

@@ -120,6 +120,12 @@ impl Encoder {
         Ok(plan.flops(&fill(&encodings, 0, &select_none)))
     }
 
+    /// Gives a GPU up, as if it had been lost: for tests of those who open it anew. Nothing on the CPU.
+    #[doc(hidden)]
+    pub fn lose_device(&self) {
+        self.engine.lose();
+    }
+
     /// Bytes on the device: weights of the passes at hand, and the buffers of batches, which passes share.
     pub fn device_bytes(&self) -> usize {
         self.engine.bytes()

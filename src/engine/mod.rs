@@ -115,6 +115,15 @@ impl Engine {
         }
     }
 
+    /// Gives a GPU up.
+    pub(crate) fn lose(&self) {
+        match self {
+            Engine::Cpu(_) => {}
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(engine) => engine.destroy(),
+        }
+    }
+
     /// How many batches may be in flight at once.
     pub(crate) fn depth(&self) -> usize {
         match self {

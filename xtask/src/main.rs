@@ -11,6 +11,7 @@ mod portability;
 mod process;
 mod python;
 mod quickstart;
+mod serve;
 mod steps;
 mod test;
 mod torture;
@@ -34,6 +35,7 @@ usage: cargo xtask COMMAND
   bench-web    embeds the same texts with this and with transformers.js, in the same Chromium
   test-browser the last of it alone: the WebAssembly, the npm package and the page, in a browser
   test-python  the Python package alone, around the library that the tests build
+  test-serve   official clients, signals, certificates and the page's examples against `frostbert serve`
   python       the Python package: builds the wheel, makes an environment, tests it; --all: with what needs torch
   layers       checks who imports whom: the library's floors, and circles in every crate
   goldens      writes docs/fidelity.md: how far both engines are from transformers, golden by golden
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         ["test"] => test::run(),
         ["test-browser"] => test::run_browser(),
         ["test-python"] => test::run_python(),
+        ["test-serve"] => test::run_serve(),
         ["goldens"] => goldens::run(),
         ["layers"] => layers::run(),
         ["python"] => python::run(false),

@@ -19,8 +19,11 @@ fn built_name() -> String {
 pub fn run(all: bool) -> Result<()> {
     fetch::run()?;
     let not_tested = NotTested::new()?;
-    let environment =
-        Environment::install(if all { "requirements-all.txt" } else { "requirements-test.txt" })?;
+    let environment = Environment::install(if all {
+        "python/requirements-all.txt"
+    } else {
+        "python/requirements-test.txt"
+    })?;
     let wheels = root().join("target/python/wheels");
     clear(&wheels)?;
     let mut maturin = environment.python(["-m", "maturin", "build", "--release", "--locked", "--quiet"]);
@@ -42,7 +45,7 @@ pub fn run(all: bool) -> Result<()> {
 /// The step of `cargo xtask test`: the package around the library that the other tests' build made, so that nothing is compiled
 /// twice.
 pub fn test(not_tested: &NotTested, each: impl FnMut(&str)) -> Result<()> {
-    let environment = Environment::install("requirements-test.txt")?;
+    let environment = Environment::install("python/requirements-test.txt")?;
     // With the tests' features of dependencies, as everything before was built.
     show(&mut cargo("build --workspace --exclude frostbert-web --all-features --lib --tests"))?;
     let package = root().join("target/python/package");
@@ -56,17 +59,20 @@ pub fn test(not_tested: &NotTested, each: impl FnMut(&str)) -> Result<()> {
 }
 
 /// A Python with the packages of a requirements file.
-struct Environment {
+pub struct Environment {
     python: PathBuf,
 }
 
 impl Environment {
-    /// Makes the environment, unless it is there with the same packages.
-    fn install(requirements: &str) -> Result<Self> {
-        let folder = root().join("target/python").join(requirements.trim_end_matches(".txt"));
+    /// Makes the environment, unless it is there with the same packages. `requirements` is a file of the workspace.
+    pub fn install(requirements: &str) -> Result<Self> {
+        let file = root().join(requirements);
+        let name: Vec<&str> =
+            requirements.trim_end_matches(".txt").split('/').filter(|part| *part != "python").collect();
+        let folder = root().join("target/python").join(name.join("-"));
         let python = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
         let environment = Environment { python: folder.join(python) };
-        let wanted = read(&root().join("python").join(requirements))?;
+        let wanted = read(&file)?;
         let stamp = folder.join("installed.txt");
         if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
             return Ok(environment);
@@ -74,13 +80,13 @@ impl Environment {
         clear(&folder)?;
         // Without pip: Debian's Python brings it in a package of its own, and the machine's pip can install into any Python.
         show(command(install::python()?, ["-m", "venv", "--without-pip"]).arg(&folder))?;
-        let file = root().join("python").join(requirements);
         environment.pip(|pip| pip.arg("--requirement").arg(file))?;
         fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))?;
         Ok(environment)
     }
 
-    fn python<const N: usize>(&self, arguments: [&str; N]) -> Command {
+    /// This Python, with arguments.
+    pub fn python<const N: usize>(&self, arguments: [&str; N]) -> Command {
         command(&self.python, arguments)
     }
 

@@ -4,7 +4,7 @@ use crate::not_tested::NotTested;
 use crate::process::{cargo, show, watch};
 use crate::steps::Steps;
 use crate::web::Web;
-use crate::{Result, fetch, install, layers, package, python, root};
+use crate::{Result, fetch, install, layers, package, python, root, serve};
 
 /// The browser's target.
 const WASM: &str = "wasm32-unknown-unknown";
@@ -83,6 +83,10 @@ pub fn run() -> Result<()> {
         python::test(&not_tested, |line| tally.read(line))
             .map_err(|error| format!("{error}\n  {}", tally.line()))
     })?;
+    steps.run("clients of the server", || {
+        serve::test(&not_tested, |line| tally.read(line))
+            .map_err(|error| format!("{error}\n  {}", tally.line()))
+    })?;
     browser(&mut steps, &mut tally)?;
     steps.summary("ok");
     if tally.passed == 0 {
@@ -110,6 +114,19 @@ pub fn run_python() -> Result<()> {
     steps.run("fetch the model and data that tests use", fetch::run)?;
     steps.run("the Python package", || {
         python::test(&not_tested, |line| tally.read(line))
+            .map_err(|error| format!("{error}\n  {}", tally.line()))
+    })?;
+    steps.summary("ok");
+    not_tested.show();
+    Ok(())
+}
+
+/// `cargo xtask test-serve`: only the server as its clients see it.
+pub fn run_serve() -> Result<()> {
+    let (mut steps, mut tally, not_tested) = (Steps::new(), Tally::default(), NotTested::new()?);
+    steps.run("fetch the model and data that tests use", fetch::run)?;
+    steps.run("clients of the server", || {
+        serve::test(&not_tested, |line| tally.read(line))
             .map_err(|error| format!("{error}\n  {}", tally.line()))
     })?;
     steps.summary("ok");

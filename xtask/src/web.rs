@@ -31,7 +31,7 @@ impl Web {
     }
 
     /// The machine's own Node where it will do, else one in the cache folder.
-    fn with_node() -> Result<Self> {
+    pub fn with_node() -> Result<Self> {
         let version = output(&mut command("node", ["--version"])).unwrap_or_default();
         if new_enough(&version) && succeeds(&mut command("npm", ["--version"])) {
             println!("node {}", version.trim());
@@ -45,6 +45,11 @@ impl Web {
         let version = output(&mut web.run("node", ["--version"]))?;
         println!("node from the package {NODE_WHEEL}: {}", version.trim());
         Ok(web)
+    }
+
+    /// The search path to Node, where it is not the machine's own.
+    pub fn path(&self) -> Option<&OsString> {
+        self.path.as_ref()
     }
 
     fn run<const N: usize>(&self, program: &str, arguments: [&str; N]) -> Command {

@@ -92,21 +92,26 @@ async fn predictions(
     let done = call.compute(loaded, Job::Embed(classifier.options().clone()), texts).await?;
     let answers =
         classifier.predict_embeddings(gathered(done.rows), abstain).map_err(|error| ApiError::of(&error))?;
-    let names = classifier.head().names();
-    for answer in &answers {
+    count_labels(call, name, classifier, &answers);
+    Ok(answers)
+}
+
+/// Counts a head's answers by label.
+fn count_labels(call: &Call, name: &str, classifier: &Classifier, answers: &[Prediction]) {
+    let (metrics, names) = (&call.state.metrics, classifier.head().names());
+    for answer in answers {
         let confidence = answer.probabilities.iter().copied().fold(0.0, f64::max);
         match &answer.decision {
-            Decision::Class { class, .. } => call.state.metrics.label(name, &names[*class], confidence),
-            Decision::Abstained { .. } => call.state.metrics.label(name, "(undecided)", confidence),
+            Decision::Class { class, .. } => metrics.label(name, &names[*class], confidence),
+            Decision::Abstained { .. } => metrics.label(name, "(undecided)", confidence),
             Decision::Labels(labels) => {
                 for label in labels {
-                    call.state.metrics.label(name, &names[*label], answer.probabilities[*label]);
+                    metrics.label(name, &names[*label], answer.probabilities[*label]);
                 }
             }
             Decision::Value(_) => {}
         }
     }
-    Ok(answers)
 }
 
 /// Labels and scores of each text, the highest first.
@@ -343,6 +348,9 @@ async fn classified_after(
     };
     let answers = classifier.predict_embeddings(known[at].embeddings.clone(), abstain);
     let answers = answers.map_err(|error| ApiError::of(&error))?;
+    count_labels(call, &name, &classifier, &answers);
+    call.state.metrics.asked(What::Predict, texts.len());
+    call.state.metrics.answered(What::Predict, answers.iter().map(|answer| answer.tokens as usize));
     let explanations = explanations(call, &classifier, &loaded, texts, explain).await?;
     Ok(OursAnswer { model: name, results: results(&classifier, answers, explanations) })
 }

@@ -1,8 +1,9 @@
 //! Documents by relevance to a query, in the words of text-embeddings-inference, Jina and Cohere.
 
 use axum::response::Response;
-use frostbert::Text;
 use frostbert::model::HeadKind;
+use frostbert::text::Truncate;
+use frostbert::{EmbedOptions, Prompt, Text};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -11,6 +12,7 @@ use super::openai::Usage;
 use crate::app::{Call, json};
 use crate::error::{ApiError, ApiResult, Kind};
 use crate::metrics::What;
+use crate::registry::Loaded;
 use crate::worker::{Job, Row};
 
 /// A document's relevance.
@@ -119,65 +121,127 @@ struct DocumentsRequest {
     model: Option<String>,
     top_n: Option<usize>,
     return_documents: Option<bool>,
-    /// Cohere's second API: longer documents are cut.
+    /// Cohere's: longer documents are cut.
     max_tokens_per_doc: Option<usize>,
+    /// Cohere's first API: fields of documents to rank by.
+    rank_fields: Option<Vec<String>>,
 }
 
-impl DocumentsRequest {
-    fn take(self) -> (Vec<String>, String, Option<String>, usize, bool) {
-        let top = self.top_n.unwrap_or(usize::MAX);
-        let text = |document| match document {
-            Document::Text(text) | Document::Object { text } => text,
-        };
-        let documents = self.documents.into_iter().map(text).collect();
-        (documents, self.query, self.model, top, self.return_documents.unwrap_or(false))
+/// Documents in the order of their relevance, and what the answer says beside them.
+struct Answered {
+    documents: Vec<String>,
+    model: String,
+    ranked: Vec<Ranked>,
+    top: usize,
+    with_text: bool,
+    warnings: Vec<String>,
+}
+
+async fn answered(call: &Call) -> ApiResult<Answered> {
+    let request: DocumentsRequest = call.json()?;
+    if request.rank_fields.is_some_and(|fields| fields != ["text"]) {
+        return Err(ApiError::validation("rank_fields: of documents only the field \"text\" is read"));
     }
+    let text = |document| match document {
+        Document::Text(text) | Document::Object { text } => text,
+    };
+    let documents: Vec<String> = request.documents.into_iter().map(text).collect();
+    let mut warnings = Vec::new();
+    let mut short = None;
+    match request.max_tokens_per_doc {
+        Some(0) => return Err(ApiError::validation("max_tokens_per_doc must be at least 1")),
+        Some(most) => {
+            let (_, loaded) = call.model(request.model.as_deref()).await?;
+            let (shortened, count) = shortened(&loaded, &documents, most).await?;
+            if count > 0 {
+                call.count_truncated(count);
+                warnings.push(format!("{count} documents were cut to max_tokens_per_doc = {most}"));
+            }
+            short = Some(shortened);
+        }
+        None => {}
+    }
+    let compared = short.as_ref().unwrap_or(&documents);
+    let (model, ranked) =
+        rank(call, request.model.as_deref(), &request.query, compared, &Reading::default()).await?;
+    Ok(Answered {
+        model,
+        ranked,
+        top: request.top_n.unwrap_or(usize::MAX),
+        with_text: request.return_documents.unwrap_or(false),
+        documents,
+        warnings,
+    })
+}
+
+/// Documents without what is behind their first `most` tokens, and how many had more.
+async fn shortened(loaded: &Loaded, documents: &[String], most: usize) -> ApiResult<(Vec<String>, u64)> {
+    let (encoder, mut documents) = (loaded.encoder(), documents.to_vec());
+    let cut = tokio::task::spawn_blocking(move || -> frostbert::Result<(Vec<String>, u64)> {
+        // All of a document, however long.
+        let options = EmbedOptions {
+            prompt: Prompt::None,
+            truncate: Truncate::Window { overlap: 0 },
+            ..EmbedOptions::default()
+        };
+        let encodings = encoder.encode(documents.iter().map(String::as_str), &options)?;
+        let mut count = 0;
+        for (document, encoding) in documents.iter_mut().zip(&encodings) {
+            let tokens = encoding.offsets.iter().zip(&encoding.special_tokens_mask);
+            let mut ends = tokens.filter(|(_, special)| !**special).map(|((_, end), _)| *end).skip(most - 1);
+            let last = ends.next();
+            if let Some(end) = last.filter(|end| ends.next().is_some() && document.is_char_boundary(*end)) {
+                document.truncate(end);
+                count += 1;
+            }
+        }
+        Ok((documents, count))
+    });
+    cut.await
+        .map_err(|_| ApiError::new(Kind::Internal, "tokenising failed; this is a defect of the server"))?
+        .map_err(|error| ApiError::of(&error))
+}
+
+/// `meta` of both of Cohere's answers.
+fn meta(version: &str, warnings: &[String]) -> Value {
+    let mut meta = json!({ "api_version": { "version": version }, "billed_units": { "search_units": 1 } });
+    if !warnings.is_empty() {
+        meta["warnings"] = json!(warnings);
+    }
+    meta
 }
 
 pub(super) async fn jina(call: Call) -> ApiResult<Response> {
-    let request: DocumentsRequest = call.json()?;
-    let (documents, query, model, top, with_text) = request.take();
-    let (model, ranked) = rank(&call, model.as_deref(), &query, &documents, &Reading::default()).await?;
+    let answered = answered(&call).await?;
     let entry = |ranked: &Ranked| {
         let mut entry = json!({ "index": ranked.index, "relevance_score": ranked.score });
-        if with_text {
-            entry["document"] = json!({ "text": documents[ranked.index] });
+        if answered.with_text {
+            entry["document"] = json!({ "text": answered.documents[ranked.index] });
         }
         entry
     };
-    let results: Vec<Value> = ranked.iter().take(top).map(entry).collect();
+    let results: Vec<Value> = answered.ranked.iter().take(answered.top).map(entry).collect();
     let tokens = call.tokens();
     let answer = json!({
         "id": call.id,
-        "model": model,
+        "model": answered.model,
         "object": "list",
         "usage": Usage { prompt_tokens: tokens, total_tokens: tokens },
         "results": results,
-        "meta": { "api_version": { "version": "1" }, "billed_units": { "search_units": 1 } },
+        "meta": meta("1", &answered.warnings),
     });
-    json(answer, ranked.len()).await
+    json(answer, answered.ranked.len()).await
 }
 
 pub(super) async fn cohere(call: Call) -> ApiResult<Response> {
-    let request: DocumentsRequest = call.json()?;
-    if request.max_tokens_per_doc == Some(0) {
-        return Err(ApiError::validation("max_tokens_per_doc must be at least 1"));
-    }
-    let (documents, query, model, top, _) = request.take();
-    let (_, ranked) = rank(&call, model.as_deref(), &query, &documents, &Reading::default()).await?;
-    let results: Vec<Value> = ranked
+    let answered = answered(&call).await?;
+    let results: Vec<Value> = answered
+        .ranked
         .iter()
-        .take(top)
+        .take(answered.top)
         .map(|ranked| json!({ "index": ranked.index, "relevance_score": ranked.score }))
         .collect();
-    let answer = json!({
-        "id": call.id,
-        "results": results,
-        "meta": {
-            "api_version": { "version": "2" },
-            "billed_units": { "search_units": 1 },
-            "tokens": { "input_tokens": call.tokens() },
-        },
-    });
-    json(answer, ranked.len()).await
+    let mut meta = meta("2", &answered.warnings);
+    meta["tokens"] = json!({ "input_tokens": call.tokens() });
+    json(json!({ "id": call.id, "results": results, "meta": meta }), answered.ranked.len()).await
 }
