@@ -6,28 +6,24 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use axum::BoxError;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, on};
-use axum::{BoxError, Router};
 use frostbert::{Error, Result};
 use http_body_util::BodyExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use crate::auth::Keys;
 use crate::config::Config;
 use crate::error::{ApiError, ApiResult, Dialect, Kind};
+use crate::job::Job;
 use crate::metrics::Metrics;
 use crate::queue::Done;
 use crate::registry::{Loaded, Model, Registry, ServedHead, Target};
-use crate::routes::ROUTES;
-use crate::worker::Job;
 
 /// Where a request comes from: put into its extensions by the listener, and by those who mount the [router](App::router)
 /// behind one of their own. Clients without a key are told apart by it.
@@ -135,62 +131,6 @@ impl App {
         Ok(App { state: Arc::new(state) })
     }
 
-    /// The routes, to be served or mounted.
-    pub fn router(&self) -> Router {
-        let mut router = Router::new();
-        for route in ROUTES {
-            let filter = if route.method == "GET" { MethodFilter::GET } else { MethodFilter::POST };
-            let state = self.state.clone();
-            router = router.route(
-                route.path,
-                on(filter, move |request: Request| {
-                    let state = state.clone();
-                    async move { dispatch(state, route, request).await }
-                }),
-            );
-        }
-        let (panics, missing) = (self.state.clone(), self.state.clone());
-        router
-            .fallback(move || {
-                let state = missing.clone();
-                async move {
-                    state.metrics.failure(Kind::NotFound);
-                    ApiError::new(Kind::NotFound, "there is no such route; GET /docs lists them")
-                        .response(Dialect::Tei, "")
-                }
-            })
-            .method_not_allowed_fallback(|| async {
-                ApiError::new(Kind::Method, "this route takes another method; GET /docs lists them")
-                    .response(Dialect::Tei, "")
-            })
-            .layer(CatchPanicLayer::custom(move |_: Box<dyn std::any::Any + Send>| {
-                panics.metrics.panics.inc();
-                ApiError::new(Kind::Internal, "the request failed; this is a defect of the server")
-                    .response(Dialect::Tei, "")
-            }))
-            .layer(self.cors())
-    }
-
-    /// For browsers: with a key, a request is preceded by a question whether `authorization` may be sent.
-    fn cors(&self) -> CorsLayer {
-        let origins = &self.state.registry.config.cors_allow_origin;
-        let exposed = ["x-request-id", "x-truncated", "retry-after", "x-compute-tokens", "x-total-time"];
-        let layer = CorsLayer::new()
-            .allow_methods([Method::GET, Method::POST])
-            .allow_headers([
-                header::AUTHORIZATION,
-                header::CONTENT_TYPE,
-                HeaderName::from_static("x-request-id"),
-            ])
-            .expose_headers(exposed.map(HeaderName::from_static))
-            .max_age(Duration::from_secs(600));
-        if origins.iter().any(|origin| origin == "*") {
-            return layer.allow_origin(Any);
-        }
-        let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
-        layer.allow_origin(AllowOrigin::list(origins))
-    }
-
     /// Says at /health that no more requests should be sent here.
     pub fn drain(&self) {
         self.state.draining.store(true, Ordering::Relaxed);
@@ -251,7 +191,7 @@ pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs())
 }
 
-async fn dispatch(state: Arc<State>, route: &'static Route, request: Request) -> Response {
+pub(crate) async fn dispatch(state: Arc<State>, route: &'static Route, request: Request) -> Response {
     let started = Instant::now();
     let given = request.headers().get("x-request-id").and_then(|id| id.to_str().ok());
     let fits =

@@ -9,7 +9,7 @@ use frostbert::Text;
 use tokio::sync::oneshot;
 
 use crate::error::{ApiError, ApiResult, Kind};
-use crate::worker::{Job, Row};
+use crate::job::{Job, Row};
 
 /// A request's texts on their way through an encoder.
 pub(crate) struct Work {

@@ -83,11 +83,13 @@ mod tests {
             fs::write(folder.join("model/config.json"), "{}").unwrap();
             (File::create(folder.join(LOCK)).unwrap(), folder)
         };
-        let (killed, in_use, other) = (left(".frostbert-export-a"), left(".frostbert-export-b"), left("export-c"));
+        let (killed, in_use, other) =
+            (left(".frostbert-export-a"), left(".frostbert-export-b"), left("export-c"));
         drop(killed.0);
         in_use.0.try_lock().unwrap();
         drop(other.0);
-        let fill = |folder: &Path| fs::write(folder.join("x"), "y").map_err(|error| Error::io(error.to_string()));
+        let fill =
+            |folder: &Path| fs::write(folder.join("x"), "y").map_err(|error| Error::io(error.to_string()));
         write_folder(&work.path().join("out"), fill).unwrap();
         assert!(!killed.1.exists() && in_use.1.exists() && other.1.exists());
         let written: Vec<_> = fs::read_dir(work.path().join("out")).unwrap().collect();

@@ -50,7 +50,8 @@ fn is_within(module: &str, outer: &str) -> bool {
 
 /// Every path that the `use` declarations of a file name, braces taken apart.
 fn uses(text: &str) -> Vec<String> {
-    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or(text);
+    // Unit tests stand at the end of a file.
+    let code = text.split("\nmod tests").next().unwrap_or(text);
     let mut paths = Vec::new();
     let mut declaration: Option<String> = None;
     for line in code.lines().map(str::trim) {

@@ -14,9 +14,9 @@ use super::openai::Usage;
 use super::{inputs::Inputs, tei};
 use crate::app::{Call, json};
 use crate::error::{ApiError, ApiResult, Kind};
+use crate::job::{Job, Row};
 use crate::metrics::What;
 use crate::registry::{Loaded, Model, ServedHead, Target};
-use crate::worker::{Job, Row};
 
 /// A label and its score.
 #[derive(Clone, Debug, Serialize)]

@@ -11,9 +11,9 @@ use super::inputs::Reading;
 use super::openai::Usage;
 use crate::app::{Call, json};
 use crate::error::{ApiError, ApiResult, Kind};
+use crate::job::{Job, Row};
 use crate::metrics::What;
 use crate::registry::Loaded;
-use crate::worker::{Job, Row};
 
 /// A document's relevance.
 struct Ranked {

@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json};
 use super::inputs::{Inputs, Reading, check_dimensions};
 use crate::app::{Call, json};
 use crate::error::{ApiError, ApiResult, Kind};
+use crate::job::{Job, Row};
 use crate::metrics::What;
 use crate::registry::Loaded;
-use crate::worker::{Job, Row};
 
 #[derive(Deserialize)]
 struct EmbedRequest {
