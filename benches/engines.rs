@@ -25,6 +25,7 @@ fn main() -> frostbert::Result<()> {
     let embeddings = EmbeddingRequest {
         layers: vec![config.layers],
         mix: LayerMix::Concat,
+        layer_weights: None,
         pooling: vec![Pooling::Mean],
         modules: vec![],
         dimensions: None,
