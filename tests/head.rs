@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use frostbert::head::{
-    CalibrationKind, ClassWeight, Decision, EncoderBinding, Folds, Head, Matrix, Metrics, SelectBy, Strength,
-    Targets, TrainData, TrainOptions, Training,
+    CalibrationKind, ClassWeight, Decision, EncoderBinding, Folds, Head, Kind, Matrix, Metrics, Problem,
+    SelectBy, Strength, Targets, TrainData, TrainOptions, Training,
 };
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -107,13 +107,72 @@ fn standardised_heads_do_not_care_about_units() {
 #[test]
 fn weights_count_as_copies_of_rows() {
     let data = problem(90, 4, 3, 1.0, 2);
-    let copies: Vec<u32> = (0..90).flat_map(|row| vec![row; 1 + row as usize % 3]).collect();
+    let count = |row: usize| (row * 7 + row / 5) % 4;
+    let copies: Vec<u32> = (0..90).flat_map(|row| vec![row; count(row as usize)]).collect();
+    let values: Vec<f64> =
+        (0..90).map(|row| f64::from(data.embeddings.row(row)[0]) * 3.0 + (row % 7) as f64).collect();
+    let marks: Vec<bool> = values.iter().flat_map(|value| [*value > 4.0, *value < 3.0]).collect();
+    let problems = [
+        data.targets.clone(),
+        Targets::MultiLabel { marks, names: names(2) },
+        Targets::values(values, "stars"),
+    ];
+    for targets in problems {
+        let data = TrainData { targets, ..data.clone() };
+        let weighted =
+            TrainData { weights: Some((0..90).map(|row| count(row) as f64).collect()), ..data.clone() };
+        let copied = data.select_rows(&copies);
+        for kind in [Kind::Linear, Kind::ElasticNet { l1_ratio: 0.5 }, Kind::NearestCentroid] {
+            if kind == Kind::NearestCentroid && data.targets.problem() == Problem::Regression {
+                continue;
+            }
+            for standardise in [false, true] {
+                for class_weight in [ClassWeight::None, ClassWeight::Balanced] {
+                    let options = TrainOptions {
+                        kind: kind.clone(),
+                        standardise,
+                        class_weight,
+                        tolerance: 1e-10,
+                        ..fixed(0.5)
+                    };
+                    let (a, b) = (train(&copied, &options).head, train(&weighted, &options).head);
+                    let (a, b) = (a.coefficients().unwrap(), b.coefficients().unwrap());
+                    let off = (a.0.iter().chain(&a.1).zip(b.0.iter().chain(&b.1)))
+                        .map(|(a, b)| (a - b).abs())
+                        .fold(0.0, f64::max);
+                    assert!(off <= 1e-6, "{off}: {options:?} of {:?}", data.targets.problem());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_class_that_weighs_nothing_is_survived() {
+    let data = problem(90, 4, 3, 1.0, 2);
+    let weights = (0..90).map(|row| f64::from(u8::from(row % 3 > 0))).collect();
+    let data = TrainData { weights: Some(weights), ..data };
+    let options = TrainOptions { standardise: true, class_weight: ClassWeight::Balanced, ..fixed(1.0) };
+    let p = train(&data, &options).head.predict_proba(&data.embeddings).unwrap();
+    assert!(p.iter().all(|p| p.is_finite()) && p.chunks(3).all(|p| p[0] < 0.1));
+}
+
+#[test]
+fn neighbours_take_no_weights() {
+    let data = problem(90, 4, 3, 1.0, 2);
     let weighted =
-        TrainData { weights: Some((0..90).map(|row| 1.0 + f64::from(row % 3)).collect()), ..data.clone() };
-    let options = TrainOptions { tolerance: 1e-9, ..fixed(1.0) };
-    let (a, b) = (train(&data.select_rows(&copies), &options).head, train(&weighted, &options).head);
-    let (a, b) = (a.coefficients().unwrap().0, b.coefficients().unwrap().0);
-    assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= 1e-8));
+        |of: fn(usize) -> f64| TrainData { weights: Some((0..90).map(of).collect()), ..data.clone() };
+    let options = TrainOptions { kind: Kind::Neighbours { k: 5 }, cross_validate: false, ..fixed(1.0) };
+    let error = Head::train(&weighted(|row| row as f64), &options, &mut |_| {}).unwrap_err();
+    assert!(error.is_input() && error.to_string().contains("one vote"), "{error}");
+    train(&weighted(|_| 2.0), &options);
+    let options = TrainOptions { kind: Kind::Auto, ..TrainOptions::default() };
+    let compared = |data: &TrainData| {
+        let names =
+            train(data, &options).choice.unwrap().scores.iter().map(|score| score.0).collect::<Vec<_>>();
+        names.contains(&Kind::Neighbours { k: 1 }.name())
+    };
+    assert!(compared(&data) && !compared(&weighted(|row| 1.0 + row as f64)));
 }
 
 #[test]

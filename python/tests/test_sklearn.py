@@ -21,6 +21,7 @@ from frostbert import Encoder, FrostbertVectorizer, HeadClassifier, HeadRegresso
 
 @parametrize_with_checks([
     HeadClassifier(), HeadClassifier(class_weight="balanced"), HeadRegressor(),
+    HeadClassifier(standardize=True), HeadClassifier(standardize=True, class_weight="balanced"), HeadRegressor(standardize=True),
 ])
 def test_scikit_learns_checks(estimator, check) -> None:
     check(estimator)

@@ -17,6 +17,12 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+
+try:
+    import sklearn  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("frostbert's estimators stand on scikit-learn: pip install 'scikit-learn>=1.6'", name="sklearn") from error
+
 from sklearn.base import (
     BaseEstimator,
     ClassifierMixin,
@@ -31,7 +37,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, colu
 
 from . import _native
 from ._texts import as_list
-from .encoder import Encoder, _characters
+from .encoder import Encoder, _characters, _choice, _count, _flag, _number
 from .errors import InputError
 from .explanation import Explanation
 
@@ -124,8 +130,10 @@ class FrostbertVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             _texts(X), prompt=self.prompt, prompt_name=self.prompt_name, normalize_embeddings=self.normalize
         )
 
-    def fit_transform(self, X: Any, y: Any = None, **params: Any) -> np.ndarray:
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> np.ndarray:
         """:meth:`transform`."""
+        if fit_params:
+            raise TypeError(f"fit_transform takes no {', '.join(sorted(fit_params))}: there is nothing to learn")
         return self.fit(X).transform(X)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -159,47 +167,73 @@ def _texts(X: Any) -> list[Any]:
 class _Settings(BaseEstimator):
     """What all heads are told, and how that reaches the library."""
 
-    def _head_options(self, regression: bool = False) -> str:
+    kind: str
+    C: float | Literal["auto"]
+    standardize: bool
+    calibrate: Literal["temperature", "vector"] | None
+    l1_ratio: float
+    n_neighbors: int
+    mlp: dict[str, Any] | None
+    select_by: Literal["log-loss", "accuracy"]
+    folds: int
+    repeats: int
+    tol: float
+    random_state: Any
+
+    def _head_options(self) -> str:
+        if not (self.mlp is None or isinstance(self.mlp, dict)):
+            raise TypeError(f"mlp: expected a dict of options, found {self.mlp!r}")
         kinds: dict[str, Any] = {
             "linear": "linear",
-            "elastic": {"elastic-net": {"l1_ratio": self.l1_ratio}},
+            "elastic": {"elastic-net": {"l1_ratio": _number("l1_ratio", self.l1_ratio)}},
             "mlp": {"mlp": dict(self.mlp or {})},
             "centroid": "nearest-centroid",
-            "neighbours": {"neighbours": {"k": self.n_neighbors}},
+            "neighbours": {"neighbours": {"k": _whole("n_neighbors", self.n_neighbors)}},
             "auto": "auto",
         }
-        if self.kind not in kinds:
-            raise InputError(f"kind: expected one of {', '.join(kinds)}, found {self.kind!r}")
+        _choice("kind", self.kind, list(kinds))
         if self.mlp is not None and self.kind != "mlp":
             raise InputError(f"mlp: these options go with kind='mlp', found kind={self.kind!r}")
         unknown = set(self.mlp or {}) - _MLP
         if unknown:
             raise InputError(f"mlp: no such option: {', '.join(sorted(map(str, unknown)))}; known are {', '.join(sorted(_MLP))}")
-        if self.C != "auto" and (isinstance(self.C, (bool, str)) or not np.isreal(self.C)):
+        automatic = isinstance(self.C, str) and self.C == "auto"
+        if not automatic and (isinstance(self.C, (bool, np.bool_)) or not isinstance(self.C, (int, float, np.integer, np.floating))):
             raise InputError(f"C: expected 'auto' or a number above 0, found {self.C!r}")
-        if self.calibrate not in (None, "temperature", "vector"):
-            raise InputError(f"calibrate: expected None, 'temperature' or 'vector', found {self.calibrate!r}")
+        if self.calibrate is not None:
+            _choice("calibrate", self.calibrate, ("temperature", "vector"))
         seed = self.random_state
-        if not isinstance(seed, (int, np.integer)):
+        if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)):
             seed = 0 if seed is None else check_random_state(seed).randint(2**31)
+        if not 0 <= seed < 2**64:
+            raise InputError(f"random_state: expected 0 or more and below 2**64, found {seed}")
         weight = getattr(self, "class_weight", None)
-        if not (weight is None or weight == "balanced" or isinstance(weight, dict)):
+        if not (weight is None or isinstance(weight, dict) or (isinstance(weight, str) and weight == "balanced")):
             raise InputError(f"class_weight: expected None, 'balanced' or a dict, found {weight!r}")
         options = {
             "kind": kinds[self.kind],
-            "c": "auto" if self.C == "auto" else {"fixed": float(self.C)},
-            "select_by": self.select_by,
+            "c": "auto" if automatic else {"fixed": _number("C", self.C)},
+            "select_by": _choice("select_by", self.select_by, ("log-loss", "accuracy")),
             "class_weight": "balanced" if isinstance(weight, str) else "none",
-            "standardise": bool(self.standardize),
+            "standardise": _flag("standardize", self.standardize),
             "cross_validate": self._measures(),
-            "folds": {"folds": int(self.folds), "repeats": int(self.repeats), "seed": int(seed)},
+            "folds": {"folds": _whole("folds", self.folds), "repeats": _whole("repeats", self.repeats), "seed": int(seed)},
             "calibration": self.calibrate or "none",
-            "tolerance": float(self.tol),
+            "tolerance": _number("tol", self.tol),
         }
-        return json.dumps(options)
+        try:
+            return json.dumps(options)
+        except TypeError:
+            raise TypeError(f"mlp: expected numbers, a list of numbers and names, found {self.mlp!r}") from None
 
     def _measures(self) -> bool:
         return False
+
+
+def _whole(what: str, value: Any) -> int:
+    if value is None:
+        raise TypeError(f"{what}: expected a whole number, found None")
+    return int(_count(what, value))
 
 
 _MLP = {
@@ -313,20 +347,13 @@ class HeadClassifier(ClassifierMixin, _Head):
         if isinstance(self.class_weight, dict):
             of_class = compute_sample_weight(self.class_weight, y)
             X, y, weights = _weighted(X, y, of_class if weights is None else of_class * weights)
-        options = self._head_options()
-        if isinstance(self.class_weight, str) and weights is not None:
-            # The library counts rows; here a row of weight two is to count as two.
-            of_row = np.unique(y, return_inverse=True)[1]
-            sums = np.bincount(of_row, weights)
-            weights = weights * (weights.sum() / (len(sums) * sums))[of_row]
-            options = json.dumps(json.loads(options) | {"class_weight": "none"})
         self.classes_, labels = np.unique(y, return_inverse=True)
         names = [str(name) for name in self.classes_]
         if len(set(names)) < len(names):
             raise InputError(f"labels of different types have the same name: {names}; use labels of one type")
         if len(names) < 2:
             raise InputError(f"expected labels of at least two classes, found one class: {', '.join(names)}")
-        self._fit_head(np.ascontiguousarray(X), ("encoded", labels.astype(np.uint32).tolist(), names), weights, options)
+        self._fit_head(np.ascontiguousarray(X), ("encoded", labels.astype(np.uint32).tolist(), names), weights, self._head_options())
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -476,10 +503,10 @@ class TextClassifier(ClassifierMixin, _Settings):
             "embed": json.dumps(embed),
             "head": json.loads(options),
             "choose_layers": choose,
-            "hold_out": float(self.test_fraction),
-            "baselines": bool(self.details),
-            "details": bool(self.details),
-            "cache": bool(self.cache),
+            "hold_out": _number("test_fraction", self.test_fraction),
+            "baselines": _flag("details", self.details),
+            "details": _flag("details", self.details),
+            "cache": _flag("cache", self.cache),
         }
         numbers = None if groups is None else np.unique(as_list(groups, "groups"), return_inverse=True)[1].tolist()
         if numbers is not None and len(numbers) != len(texts):
@@ -553,7 +580,7 @@ class TextClassifier(ClassifierMixin, _Settings):
 
     def _rows(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "head_")
-        return self._encoder_used._embed(_texts(X), {}, self.show_progress_bar, self.head_, bool(self.cache))
+        return self._encoder_used._embed(_texts(X), {}, self.show_progress_bar, self.head_, _flag("cache", self.cache))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities ``[texts, classes]``, in the order of ``classes_``."""
@@ -618,7 +645,7 @@ class TextClassifier(ClassifierMixin, _Settings):
 
     def summary(self, width: int = 100) -> str:
         """The measures as tables of text."""
-        return self._training().text(width)
+        return self._training().text(_whole("width", width))
 
     def label_issues(self) -> str:
         """Rows whose label is likely wrong, by out-of-fold predictions, as CSV."""
@@ -661,7 +688,11 @@ class TextClassifier(ClassifierMixin, _Settings):
         state.pop("_trained", None)
         return state
 
-    def _repr_html_(self) -> str:
+    @property
+    def _repr_html_(self) -> Any:
+        return self._shown
+
+    def _shown(self) -> str:
         import html
 
         if not hasattr(self, "head_"):
@@ -675,7 +706,7 @@ class TextClassifier(ClassifierMixin, _Settings):
         )
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+        return {"text/plain": repr(self), "text/html": self._shown()}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

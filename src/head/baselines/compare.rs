@@ -95,12 +95,14 @@ pub fn baselines<S: AsRef<str>>(
     Ok(all)
 }
 
-/// Predicts each class as often as it occurs, each label likewise, and of numbers the mean.
+/// Predicts each class as often as it occurs, each label likewise, and of numbers the mean; by the rows' weights.
 fn prior(data: &TrainData, split: &Split) -> Metrics {
     let loss = joint_loss(&data.targets);
-    let known = split.train.iter();
+    let (known, weights) = (split.train.iter(), known_weights(data, split));
+    let total: f64 = weights.iter().sum();
     let share = |output: usize| {
-        known.clone().map(|&row| loss.target(row as usize, output)).sum::<f64>() / split.train.len() as f64
+        let target = |(&row, weight): (&u32, &f64)| weight * loss.target(row as usize, output);
+        known.clone().zip(&weights).map(target).sum::<f64>() / total
     };
     let mut row: Vec<f64> = (0..loss.outputs()).map(share).collect();
     if let Targets::Classes { names, .. } = &data.targets
@@ -110,6 +112,13 @@ fn prior(data: &TrainData, split: &Split) -> Metrics {
     }
     let predictions: Vec<f64> = row.iter().copied().cycle().take(row.len() * split.test.len()).collect();
     Metrics::of(&data.targets.select_rows(&split.test), &predictions, None)
+}
+
+/// Weights of the rows that a fold learns from, one each where none weighs anything.
+fn known_weights(data: &TrainData, split: &Split) -> Vec<f64> {
+    let own = data.weights.as_ref().map(|all| split.train.iter().map(|&row| all[row as usize]).collect());
+    own.filter(|own: &Vec<f64>| own.iter().any(|weight| *weight > 0.0))
+        .unwrap_or_else(|| vec![1.0; split.train.len()])
 }
 
 /// A linear model of the words, with the best of a few values of `C`.
@@ -131,9 +140,10 @@ fn words<S: AsRef<str>>(
     let folds: Vec<Vec<(Option<f64>, Vec<f64>)>> = platform::map(splits.len(), |fold| {
         let split = &splits[fold];
         let seen = Seen::among(data, &split.train);
+        let weights = known_weights(data, split);
         let mut last: Option<TfIdf> = None;
         let fit = |&c: &f64| {
-            let model = TfIdf::fit(&counts, &split.train, &loss, c, last.as_ref());
+            let model = TfIdf::fit(&counts, &split.train, &weights, &loss, c, last.as_ref());
             let logits = model.logits(&counts, &split.test);
             last = Some(model);
             (score_of(data, &split.test, &logits, options.select_by, &seen), logits)

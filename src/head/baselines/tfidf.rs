@@ -74,19 +74,27 @@ pub(crate) struct TfIdf {
 }
 
 impl TfIdf {
-    /// Minimises `C * sum_i loss_i + 0.5 * ||W||²` over `rows`.
-    pub(crate) fn fit(counts: &Counts, rows: &[u32], loss: &Loss, c: f64, start: Option<&TfIdf>) -> Self {
+    /// Minimises `C * sum_i w_i * loss_i + 0.5 * ||W||²` over `rows`, whose weights are `weights`.
+    pub(crate) fn fit(
+        counts: &Counts,
+        rows: &[u32],
+        weights: &[f64],
+        loss: &Loss,
+        c: f64,
+        start: Option<&TfIdf>,
+    ) -> Self {
         let rarity = counts.rarity(rows);
         let features: Vec<Vec<(usize, f64)>> =
             rows.iter().map(|&row| counts.weighted(row, &rarity)).collect();
         let outputs = loss.outputs();
-        let objective = Sparse { features: &features, rows, loss, c, vocabulary: counts.vocabulary };
+        let objective = Sparse { features: &features, rows, weights, loss, c, vocabulary: counts.vocabulary };
         let start = start.map_or_else(
             || {
                 let mut start = vec![0.0; outputs * (counts.vocabulary + 1)];
+                let total: f64 = weights.iter().sum();
                 for output in 0..outputs {
-                    let mean = rows.iter().map(|&row| loss.target(row as usize, output)).sum::<f64>()
-                        / rows.len() as f64;
+                    let target = |(&row, weight): (&u32, &f64)| weight * loss.target(row as usize, output);
+                    let mean = rows.iter().zip(weights).map(target).sum::<f64>() / total;
                     start[outputs * counts.vocabulary + output] = loss.bias_of(mean, 0.5 / rows.len() as f64);
                 }
                 start
@@ -120,6 +128,7 @@ fn logit(parameters: &[f64], outputs: usize, output: usize, features: &[(usize, 
 struct Sparse<'a> {
     features: &'a [Vec<(usize, f64)>],
     rows: &'a [u32],
+    weights: &'a [f64],
     loss: &'a Loss<'a>,
     c: f64,
     vocabulary: usize,
@@ -133,13 +142,14 @@ impl Objective for Sparse<'_> {
         gradient[coefficients..].fill(0.0);
         let mut value = 0.5 * crate::head::numeric::dense::dot(&x[..coefficients], &x[..coefficients]);
         let mut logits = vec![0.0; outputs];
-        for (features, &row) in self.features.iter().zip(self.rows) {
+        for ((features, &row), weight) in self.features.iter().zip(self.rows).zip(self.weights) {
             for (output, z) in logits.iter_mut().enumerate() {
                 *z = logit(x, outputs, output, features);
             }
-            value += self.c * self.loss.row(row as usize, &mut logits);
+            let strength = self.c * weight;
+            value += strength * self.loss.row(row as usize, &mut logits);
             for (output, g) in logits.iter().enumerate() {
-                let pull = self.c * g;
+                let pull = strength * g;
                 gradient[coefficients + output] += pull;
                 let own = &mut gradient[output * self.vocabulary..(output + 1) * self.vocabulary];
                 features.iter().for_each(|&(word, value)| own[word] += pull * value);
@@ -151,7 +161,7 @@ impl Objective for Sparse<'_> {
     /// Words are rare, so the penalty is most of their curvature; the intercept has all of its rows'.
     fn precondition(&self, gradient: &mut [f64]) {
         let coefficients = self.loss.outputs() * self.vocabulary;
-        let strength = (0.25 * self.c * self.rows.len() as f64).max(1.0);
+        let strength = (0.25 * self.c * self.weights.iter().sum::<f64>()).max(1.0);
         gradient[coefficients..].iter_mut().for_each(|g| *g /= strength);
     }
 }
@@ -183,8 +193,14 @@ mod tests {
         let features: Vec<_> = rows.iter().map(|&row| counts.weighted(row, &rarity)).collect();
         let labels = [0, 1, 2, 2, 0];
         let loss = Loss::Softmax { labels: &labels, classes: 3 };
-        let objective =
-            Sparse { features: &features, rows: &rows, loss: &loss, c: 2.0, vocabulary: counts.vocabulary };
+        let objective = Sparse {
+            features: &features,
+            rows: &rows,
+            weights: &[1.0, 0.5, 2.0, 0.0, 1.5],
+            loss: &loss,
+            c: 2.0,
+            vocabulary: counts.vocabulary,
+        };
         let at: Vec<f64> =
             (0..3 * (counts.vocabulary + 1)).map(|i| ((i * 7 % 5) as f64) / 3.0 - 0.6).collect();
         let mut gradient = vec![0.0; at.len()];

@@ -140,12 +140,14 @@ impl Targets {
     }
 
     /// Mean and spread of the numbers to predict among the rows named: an MLP's learning rate is made for targets of size
-    /// one. Classes and labels are that already.
-    pub(crate) fn size(&self, rows: &[u32]) -> (f64, f64) {
+    /// one. Classes and labels are that already. `weights` are those of all rows.
+    pub(crate) fn size(&self, rows: &[u32], weights: Option<&[f64]>) -> (f64, f64) {
         let Targets::Values { values, .. } = self else { return (0.0, 1.0) };
-        let count = rows.len() as f64;
-        let mean = rows.iter().map(|&row| values[row as usize]).sum::<f64>() / count;
-        let square = |&row: &u32| (values[row as usize] - mean).powi(2);
+        let weights = weights.filter(|weights| rows.iter().any(|&row| weights[row as usize] > 0.0));
+        let weight = |row: u32| weights.map_or(1.0, |weights| weights[row as usize]);
+        let count: f64 = rows.iter().map(|&row| weight(row)).sum();
+        let mean = rows.iter().map(|&row| weight(row) * values[row as usize]).sum::<f64>() / count;
+        let square = |&row: &u32| weight(row) * (values[row as usize] - mean).powi(2);
         let spread = rows.iter().map(square).sum::<f64>() / count;
         (mean, if spread > 0.0 { spread.sqrt() } else { 1.0 })
     }
@@ -212,7 +214,8 @@ pub struct TrainData<'a> {
     pub embeddings: Matrix<'a>,
     /// What each row should give.
     pub targets: Targets,
-    /// Weight of each row's loss; none means one each.
+    /// Weight of each row: one of weight two counts as two rows, in the loss, the standardisation, balanced classes, the score that
+    /// chooses `C`, calibration and thresholds. Measures count every row once. None means one each.
     pub weights: Option<Vec<f64>>,
     /// Group of each row: rows of one group never part in a split (the same author, document, patient).
     pub groups: Option<Vec<u32>>,
@@ -245,6 +248,11 @@ impl<'a> TrainData<'a> {
         let mut data = self.view();
         let unit = data.weights.as_mut().map_or(1.0, |weights| unit_weights(weights));
         (data, unit)
+    }
+
+    /// Whether some row counts more than another.
+    pub(crate) fn weights_differ(&self) -> bool {
+        self.weights.as_ref().is_some_and(|weights| weights.windows(2).any(|pair| pair[0] != pair[1]))
     }
 
     /// Mean weight of the rows that count.

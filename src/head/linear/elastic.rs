@@ -259,7 +259,7 @@ mod tests {
         let weights: Vec<f64> = (0..150).map(|row| 0.5 + f64::from(row % 2)).collect();
         let binary: Vec<u32> = signal.iter().map(|s| u32::from(*s > 0.0)).collect();
         let labels: Vec<u32> = signal.iter().map(|s| u32::from(*s > -1.0) + u32::from(*s > 0.8)).collect();
-        let standardisation = &Standardisation::fit(&x, &rows);
+        let standardisation = &Standardisation::fit(&x, &rows, None);
         for (name, loss) in [
             ("squared", Loss::Squared { values: &signal }),
             ("logistic", Loss::Logistic { labels: &binary }),
@@ -288,7 +288,7 @@ mod tests {
         let rows: Vec<u32> = (0..150).collect();
         let weights = vec![1.0; 150];
         let binary: Vec<u32> = signal.iter().map(|s| u32::from(*s > 0.0)).collect();
-        let standardisation = Standardisation::centring(&x, &rows);
+        let standardisation = Standardisation::centring(&x, &rows, None);
         let loss = Loss::Logistic { labels: &binary };
         let design =
             Design { x: &x, rows: &rows, weights: &weights, loss, standardisation: &standardisation };

@@ -190,7 +190,9 @@ mod tests {
         let binary: Vec<u32> = (0..n as u32).map(|row| row * row % 7 % 2).collect();
         let marks: Vec<bool> = (0..2 * n).map(|at| at * at % 5 < 2).collect();
         let numbers: Vec<f64> = (0..n).map(|row| (row as f64).sin()).collect();
-        for standardisation in [Standardisation::fit(&x, &rows), Standardisation::centring(&x, &rows)] {
+        for standardisation in
+            [Standardisation::fit(&x, &rows, None), Standardisation::centring(&x, &rows, None)]
+        {
             for (name, loss) in [
                 ("softmax", Loss::Softmax { labels: &labels, classes: 3 }),
                 ("logistic", Loss::Logistic { labels: &binary }),

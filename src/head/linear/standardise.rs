@@ -16,18 +16,21 @@ pub(crate) struct Standardisation {
 const PIECE: usize = 1024;
 
 impl Standardisation {
-    /// Means and population standard deviations over the rows named, as scikit-learn's `StandardScaler`.
-    pub(crate) fn fit(x: &Matrix, rows: &[u32]) -> Self {
-        let Standardisation { mean, .. } = Self::centring(x, rows);
-        let squares = sum(x, rows, |j, value| {
+    /// Means and population standard deviations over the rows named, as scikit-learn's `StandardScaler`; with a weight for each row
+    /// of `x`, a row of weight two counts as two rows.
+    pub(crate) fn fit(x: &Matrix, rows: &[u32], weights: Option<&[f64]>) -> Self {
+        let Standardisation { mean, .. } = Self::centring(x, rows, weights);
+        let weights = telling(rows, weights);
+        let squares = sum(x, rows, weights, |j, value| {
             let off = value - mean[j];
             off * off
         });
+        let total = total(rows, weights);
         let scale = squares
             .iter()
             .zip(&mean)
             .map(|(sum, mean)| {
-                let deviation = (sum / rows.len() as f64).sqrt();
+                let deviation = (sum / total).sqrt();
                 // A column that varies by rounding alone would be blown up to noise.
                 if deviation > 1e-7 * mean.abs() && deviation > f64::MIN_POSITIVE { deviation } else { 1.0 }
             })
@@ -36,9 +39,11 @@ impl Standardisation {
     }
 
     /// Means alone; the scale stays one.
-    pub(crate) fn centring(x: &Matrix, rows: &[u32]) -> Self {
-        let mut mean = sum(x, rows, |_, value| value);
-        mean.iter_mut().for_each(|sum| *sum /= rows.len() as f64);
+    pub(crate) fn centring(x: &Matrix, rows: &[u32], weights: Option<&[f64]>) -> Self {
+        let weights = telling(rows, weights);
+        let mut mean = sum(x, rows, weights, |_, value| value);
+        let total = total(rows, weights);
+        mean.iter_mut().for_each(|sum| *sum /= total);
         Standardisation { scale: vec![1.0; mean.len()], mean }
     }
 
@@ -69,21 +74,40 @@ impl Standardisation {
 }
 
 /// Variance of all columns together.
-pub(crate) fn total_variance(x: &Matrix) -> f64 {
+pub(crate) fn total_variance(x: &Matrix, weights: Option<&[f64]>) -> f64 {
     let rows: Vec<u32> = (0..x.rows() as u32).collect();
-    let mean = Standardisation::centring(x, &rows).mean;
-    let squares = sum(x, &rows, |j, value| (value - mean[j]).powi(2));
-    squares.iter().sum::<f64>() / rows.len() as f64
+    let mean = Standardisation::centring(x, &rows, weights).mean;
+    let squares = sum(x, &rows, weights, |j, value| (value - mean[j]).powi(2));
+    squares.iter().sum::<f64>() / total(&rows, weights)
 }
 
-/// Column sums of a function of the values.
-fn sum(x: &Matrix, rows: &[u32], of: impl Fn(usize, f64) -> f64 + Sync + Send) -> Vec<f64> {
+/// The weights, unless the rows named have none at all: a fold may hold nothing else.
+fn telling<'a>(rows: &[u32], weights: Option<&'a [f64]>) -> Option<&'a [f64]> {
+    weights.filter(|weights| rows.iter().any(|&row| weights[row as usize] > 0.0))
+}
+
+/// Sum of the weights.
+fn total(rows: &[u32], weights: Option<&[f64]>) -> f64 {
+    match weights {
+        None => rows.len() as f64,
+        Some(weights) => rows.iter().map(|&row| weights[row as usize]).sum(),
+    }
+}
+
+/// Column sums of weight times a function of the values.
+fn sum(
+    x: &Matrix,
+    rows: &[u32],
+    weights: Option<&[f64]>,
+    of: impl Fn(usize, f64) -> f64 + Sync + Send,
+) -> Vec<f64> {
     let pieces: Vec<&[u32]> = rows.chunks(PIECE).collect();
     let parts = platform::map(pieces.len(), |piece| {
         let mut sums = vec![0.0; x.columns()];
         for &row in pieces[piece] {
+            let weight = weights.map_or(1.0, |weights| weights[row as usize]);
             for (j, (sum, &value)) in sums.iter_mut().zip(x.row(row as usize)).enumerate() {
-                *sum += of(j, f64::from(value));
+                *sum += weight * of(j, f64::from(value));
             }
         }
         sums
@@ -105,7 +129,7 @@ mod tests {
             (0..3000).flat_map(|i| [i as f32 * 0.5 + 7.0, 3.25, ((i * i) % 101) as f32]).collect();
         let x = Matrix::new(3000, 3, x).unwrap();
         let rows: Vec<u32> = (0..3000).filter(|row| row % 3 != 0).collect();
-        let standardisation = Standardisation::fit(&x, &rows);
+        let standardisation = Standardisation::fit(&x, &rows, None);
         for j in [0, 2] {
             let values: Vec<f64> = rows
                 .iter()
@@ -118,5 +142,29 @@ mod tests {
             assert!(mean.abs() <= 1e-12 && (variance - 1.0).abs() <= 1e-12, "column {j}: {mean} {variance}");
         }
         assert_eq!((standardisation.mean[1], standardisation.scale[1]), (3.25, 1.0), "a constant column");
+    }
+
+    #[test]
+    fn a_weight_counts_as_repeated_rows() {
+        let x: Vec<f32> = (0..40).flat_map(|i| [i as f32 * 0.5 - 3.0, ((i * i) % 17) as f32]).collect();
+        let x = Matrix::new(40, 2, x).unwrap();
+        let weights: Vec<f64> = (0..40).map(|row| f64::from(row % 4)).collect();
+        let all: Vec<u32> = (0..40).collect();
+        let repeated: Vec<u32> = all.iter().flat_map(|&row| vec![row; row as usize % 4]).collect();
+        let weighted = Standardisation::fit(&x, &all, Some(&weights));
+        let wanted = Standardisation::fit(&x, &repeated, None);
+        let near = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-12 * b.abs());
+        assert!(near(&weighted.mean, &wanted.mean) && near(&weighted.scale, &wanted.scale));
+        assert_ne!(weighted, Standardisation::fit(&x, &all, None));
+        assert_eq!(
+            Standardisation::fit(&x, &all, Some(&[1.0; 40])),
+            Standardisation::fit(&x, &all, None),
+            "weights of one keep the bits"
+        );
+        assert_eq!(
+            Standardisation::fit(&x, &[0, 4, 8], Some(&weights)),
+            Standardisation::fit(&x, &[0, 4, 8], None),
+            "rows that all weigh nothing"
+        );
     }
 }

@@ -55,17 +55,19 @@ impl Calibration {
                 labels.len()
             )));
         }
-        Ok(Self::fit(kind, logits, &Loss::Softmax { labels, classes }))
+        Ok(Self::fit(kind, logits, &Loss::Softmax { labels, classes }, None))
     }
 
-    /// Minimises the loss over logits `[rows, outputs]` that the head did not see while it learnt.
-    pub(crate) fn fit(kind: CalibrationKind, logits: &[f64], loss: &Loss) -> Self {
+    /// Minimises the loss over logits `[rows, outputs]` that the head did not see while it learnt, each row by its weight.
+    pub(crate) fn fit(kind: CalibrationKind, logits: &[f64], loss: &Loss, weights: Option<&[f64]>) -> Self {
+        // Rows that all weigh nothing say as much as others.
+        let weights = weights.filter(|weights| weights.iter().any(|weight| *weight > 0.0));
         let outputs = loss.outputs();
         let rows = logits.len() / outputs;
         match kind {
             CalibrationKind::None => Self::identity(outputs),
             CalibrationKind::Temperature => {
-                let scale = best_scale(rows, logits, loss);
+                let scale = best_scale(rows, logits, loss, weights);
                 Calibration { kind, scale: vec![scale; outputs], bias: vec![0.0; outputs] }
             }
             CalibrationKind::Vector => {
@@ -73,7 +75,8 @@ impl Calibration {
                     (0..2 * outputs).map(|at| if at < outputs { 1.0 } else { 0.0 }).collect();
                 // Numbers to predict have any size, logits of classes are of size one already.
                 let unit = if let Loss::Squared { .. } = loss { root_mean_square(logits) } else { 1.0 };
-                let objective = VectorScaling { rows, logits, loss, outputs, unit };
+                let total = weights.map_or(rows as f64, |weights| weights.iter().sum());
+                let objective = VectorScaling { total, logits, loss, weights, outputs, unit };
                 // Separable logits have no optimum: a bounded number of steps stops there with bounded factors.
                 let minimum = lbfgs::minimise(&objective, start, Stop { gradient: 1e-8, iterations: 300 });
                 let (scale, bias) = minimum.x.split_at(outputs);
@@ -85,7 +88,7 @@ impl Calibration {
 
 /// The factor `1 / T` of least loss, by bisection: the loss is convex in it. It lies between 1/100 and 100, or beyond while logits
 /// are so large or small that they need it.
-fn best_scale(rows: usize, logits: &[f64], loss: &Loss) -> f64 {
+fn best_scale(rows: usize, logits: &[f64], loss: &Loss, weights: Option<&[f64]>) -> f64 {
     let outputs = loss.outputs();
     let mut scaled = vec![0.0; outputs];
     let mut slope = |scale: f64| -> f64 {
@@ -93,7 +96,8 @@ fn best_scale(rows: usize, logits: &[f64], loss: &Loss) -> f64 {
         for (row, logits) in logits.chunks_exact(outputs).enumerate().take(rows) {
             scaled.iter_mut().zip(logits).for_each(|(s, z)| *s = scale * z);
             loss.row(row, &mut scaled);
-            sum += scaled.iter().zip(logits).map(|(g, z)| g * z).sum::<f64>();
+            let weight = weights.map_or(1.0, |weights| weights[row]);
+            sum += weight * scaled.iter().zip(logits).map(|(g, z)| g * z).sum::<f64>();
         }
         sum
     };
@@ -124,9 +128,11 @@ fn root_mean_square(values: &[f64]) -> f64 {
 /// Mean loss as a function of factors and shifts, with a little pull towards the identity so that a logit that
 /// decides nothing keeps its factor.
 struct VectorScaling<'a> {
-    rows: usize,
+    /// Sum of the weights.
+    total: f64,
     logits: &'a [f64],
     loss: &'a Loss<'a>,
+    weights: Option<&'a [f64]>,
     outputs: usize,
     /// What shifts are counted in, and the loss in the square of.
     unit: f64,
@@ -143,11 +149,12 @@ impl Objective for VectorScaling<'_> {
             for j in 0..self.outputs {
                 scaled[j] = scale[j] * logits[j] + bias[j] * self.unit;
             }
-            value += self.loss.row(row, &mut scaled) / self.rows as f64 / self.unit / self.unit;
+            let weight = self.weights.map_or(1.0, |weights| weights[row]);
+            value += weight * self.loss.row(row, &mut scaled) / self.total / self.unit / self.unit;
             for j in 0..self.outputs {
-                let slope = scaled[j] / self.unit;
-                gradient[j] += slope * (logits[j] / self.unit) / self.rows as f64;
-                gradient[self.outputs + j] += slope / self.rows as f64;
+                let slope = weight * scaled[j] / self.unit;
+                gradient[j] += slope * (logits[j] / self.unit) / self.total;
+                gradient[self.outputs + j] += slope / self.total;
             }
         }
         for (at, (g, x)) in gradient.iter_mut().zip(x).enumerate() {
@@ -183,12 +190,12 @@ mod tests {
     fn temperature_and_vector_scaling_recover_what_was_applied() {
         let (logits, labels) = rows([0.4; 3], [0.0; 3]);
         let loss = Loss::Softmax { labels: &labels, classes: 3 };
-        let fitted = Calibration::fit(CalibrationKind::Temperature, &logits, &loss);
+        let fitted = Calibration::fit(CalibrationKind::Temperature, &logits, &loss, None);
         let temperature = fitted.temperature().unwrap();
         assert!((temperature - 2.5).abs() <= 0.05, "{temperature}");
         let (logits, labels) = rows([0.5, 1.2, 0.8], [0.3, 0.0, -0.3]);
         let loss = Loss::Softmax { labels: &labels, classes: 3 };
-        let fitted = Calibration::fit(CalibrationKind::Vector, &logits, &loss);
+        let fitted = Calibration::fit(CalibrationKind::Vector, &logits, &loss, None);
         for (got, want) in fitted.scale.iter().zip([0.5, 1.2, 0.8]) {
             assert!((got - want).abs() <= 0.05, "{fitted:?}");
         }
@@ -196,10 +203,35 @@ mod tests {
     }
 
     #[test]
+    fn a_weight_counts_as_repeated_rows() {
+        let (logits, labels) = rows([0.5, 1.2, 0.8], [0.3, 0.0, -0.3]);
+        let weights: Vec<f64> = (0..labels.len()).map(|row| ((row * 7) % 3) as f64).collect();
+        let (mut many, mut of_many) = (vec![], vec![]);
+        for (row, (own, &label)) in logits.chunks_exact(3).zip(&labels).enumerate() {
+            for _ in 0..(row * 7) % 3 {
+                many.extend_from_slice(own);
+                of_many.push(label);
+            }
+        }
+        let loss = Loss::Softmax { labels: &labels, classes: 3 };
+        let repeated = Loss::Softmax { labels: &of_many, classes: 3 };
+        for kind in [CalibrationKind::Temperature, CalibrationKind::Vector] {
+            let weighted = Calibration::fit(kind, &logits, &loss, Some(&weights));
+            let wanted = Calibration::fit(kind, &many, &repeated, None);
+            let near = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-6);
+            assert!(
+                near(&weighted.scale, &wanted.scale) && near(&weighted.bias, &wanted.bias),
+                "{weighted:?} {wanted:?}"
+            );
+            assert_ne!(weighted, Calibration::fit(kind, &logits, &loss, None));
+        }
+    }
+
+    #[test]
     fn the_unit_of_logits_and_numbers_does_not_matter() {
         let (logits, labels) = rows([0.4; 3], [0.0; 3]);
         let loss = Loss::Softmax { labels: &labels, classes: 3 };
-        let wanted = Calibration::fit(CalibrationKind::Temperature, &logits, &loss).scale[0];
+        let wanted = Calibration::fit(CalibrationKind::Temperature, &logits, &loss, None).scale[0];
         let guesses: Vec<f64> = (0..60).map(|row| f64::from(row % 13) - 4.0).collect();
         let truth: Vec<f64> =
             guesses.iter().zip(0..).map(|(z, row)| 0.7 * z + 0.2 + f64::from(row % 3)).collect();
@@ -207,14 +239,14 @@ mod tests {
             let scaled = |values: &[f64]| values.iter().map(|v| v * unit).collect::<Vec<f64>>();
             let (guesses, truth) = (scaled(&guesses), scaled(&truth));
             let fitted =
-                Calibration::fit(CalibrationKind::Vector, &guesses, &Loss::Squared { values: &truth });
+                Calibration::fit(CalibrationKind::Vector, &guesses, &Loss::Squared { values: &truth }, None);
             [fitted.scale[0], fitted.bias[0] / unit]
         };
         let numbers = of_numbers(1.0);
         assert!((numbers[0] - 0.7).abs() <= 0.05, "{numbers:?}");
         for unit in [1e-9, 1e-6, 1e-3, 1e3, 1e6, 1e9] {
             let other: Vec<f64> = logits.iter().map(|z| z * unit).collect();
-            let found = Calibration::fit(CalibrationKind::Temperature, &other, &loss).scale[0] * unit;
+            let found = Calibration::fit(CalibrationKind::Temperature, &other, &loss, None).scale[0] * unit;
             assert!((found / wanted - 1.0).abs() <= 1e-9, "{unit}: {found} {wanted}");
             for (found, wanted) in of_numbers(unit).iter().zip(&numbers) {
                 assert!((found - wanted).abs() <= 1e-6, "{unit}: {found} {wanted}");

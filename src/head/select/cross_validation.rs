@@ -55,16 +55,24 @@ impl RegularizationPath {
         }
         if !known_rows.is_empty() {
             let targets = data.targets.select_rows(&known_rows);
-            head.calibration = Calibration::fit(kind, &known_logits, &joint_loss(&targets));
+            let weights = weights_of(data, &known_rows);
+            head.calibration =
+                Calibration::fit(kind, &known_logits, &joint_loss(&targets), weights.as_deref());
         }
         head.calibration.apply(&mut logits);
         let mut predictions = expand(&logits, problem, names);
         to_probabilities(&mut predictions, problem, names);
         let targets = data.targets.select_rows(&all_rows);
         if let Targets::MultiLabel { marks, .. } = &targets {
+            // Rows of weight zero say nothing.
+            let counted: Vec<u32> = (0..data.rows() as u32)
+                .filter(|&row| data.weights.as_ref().is_none_or(|weights| weights[row as usize] > 0.0))
+                .collect();
+            let with = data.targets.select_rows(&counted).counts();
             let counts: Vec<(usize, usize)> =
-                data.targets.counts().into_iter().map(|with| (with, data.rows() - with)).collect();
-            head.thresholds = thresholds::choose(marks, &predictions, &counts);
+                with.into_iter().map(|with| (with, counted.len() - with)).collect();
+            let weights = weights_of(data, &all_rows);
+            head.thresholds = thresholds::choose(marks, &predictions, weights.as_deref(), &counts);
             for (name, &(with, without)) in head.names.iter().zip(&counts) {
                 let (rows, enough) = (with.min(without), thresholds::ENOUGH);
                 if rows < enough {
@@ -98,6 +106,11 @@ impl RegularizationPath {
             warnings,
         }
     }
+}
+
+/// Weights of the rows named.
+fn weights_of(data: &TrainData, rows: &[u32]) -> Option<Vec<f64>> {
+    data.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row as usize]).collect())
 }
 
 /// Mean and interval of each measure that every fold has.

@@ -65,6 +65,12 @@ impl Fitted {
             }
             Kind::NearestCentroid => Self::centroid(data, rows, options),
             Kind::Neighbours { k } => {
+                if data.weights_differ() {
+                    return Err(Error::input(
+                        "each of the nearest neighbours has one vote: they take no sample weights; use another kind of head, or \
+                         leave the weights out",
+                    ));
+                }
                 let (x, standardisation) = features(data, rows, options.standardise);
                 let targets = data.targets.select_rows(rows);
                 let all: Vec<u32> = (0..rows.len() as u32).collect();
@@ -158,7 +164,7 @@ impl Fitted {
         let mut linear = nearest_centroid(&x, &all, &weights, &loss);
         // The clouds are not of variance one: one factor makes the best of that.
         let logits = Model::Linear(linear.clone()).logits(None, &x, &all);
-        let scale = Calibration::fit(CalibrationKind::Temperature, &logits, &loss).scale[0];
+        let scale = Calibration::fit(CalibrationKind::Temperature, &logits, &loss, Some(&weights)).scale[0];
         linear.coefficients.iter_mut().chain(&mut linear.intercepts).for_each(|value| *value *= scale);
         Ok(Self::exact(ModelKind::NearestCentroid, Model::Linear(linear), standardisation))
     }
@@ -172,7 +178,7 @@ impl Fitted {
         epoch: impl FnMut(usize, Option<f64>),
     ) -> Result<Self> {
         mlp_train::check_weights(&data.targets, options)?;
-        let (mean, scale) = data.targets.size(rows);
+        let (mean, scale) = data.targets.size(rows, data.weights.as_deref());
         let targets = data.targets.select_rows(rows).scaled(mean, scale);
         let all_weights = row_weights(data, rows, &joint_loss(&data.targets), options.class_weight);
         let weights: Vec<f64> = rows.iter().map(|&row| all_weights[row as usize]).collect();
@@ -182,7 +188,7 @@ impl Fitted {
         let (strata, seed) = (targets.strata(), options.folds.seed);
         let split = mlp_train::validation_split(&all, &strata, groups.as_deref(), mlp, seed);
         let sample: Vec<u32> = mlp_train::sample(&split, seed).iter().map(|&at| rows[at as usize]).collect();
-        let standardisation = Standardisation::fit(&data.embeddings, &sample);
+        let standardisation = Standardisation::fit(&data.embeddings, &sample, data.weights.as_deref());
         let task = mlp_train::Task {
             x: &standardisation.apply(&data.embeddings, rows),
             rows: &all,
@@ -210,7 +216,7 @@ fn features(
     standardise: bool,
 ) -> (crate::head::Matrix<'static>, Option<Standardisation>) {
     if standardise {
-        let standardisation = Standardisation::fit(&data.embeddings, rows);
+        let standardisation = Standardisation::fit(&data.embeddings, rows, data.weights.as_deref());
         (standardisation.apply(&data.embeddings, rows), Some(standardisation))
     } else {
         (data.embeddings.select_rows(rows), None)
@@ -219,10 +225,11 @@ fn features(
 
 /// What linear fits take features through: the mean goes in any case.
 fn scaling(data: &TrainData, rows: &[u32], options: &TrainOptions) -> Standardisation {
+    let weights = data.weights.as_deref();
     if options.standardise {
-        Standardisation::fit(&data.embeddings, rows)
+        Standardisation::fit(&data.embeddings, rows, weights)
     } else {
-        Standardisation::centring(&data.embeddings, rows)
+        Standardisation::centring(&data.embeddings, rows, weights)
     }
 }
 
@@ -258,7 +265,7 @@ pub(crate) fn joint_loss(targets: &Targets) -> Loss<'_> {
     }
 }
 
-/// Weight of each row of the data: its own times its class's, as counted among `rows`.
+/// Weight of each row of the data: its own times its class's, as counted among `rows`, where a row of weight two counts as two.
 pub(crate) fn row_weights(
     data: &TrainData,
     rows: &[u32],
@@ -273,11 +280,12 @@ pub(crate) fn row_weights(
         Loss::Softmax { labels, .. } | Loss::Logistic { labels } => labels[row as usize] as usize,
         _ => usize::from(loss.target(row as usize, 0) > 0.0),
     };
-    let mut counts = vec![0usize; loss.outputs().max(2)];
-    rows.iter().for_each(|&row| counts[class(row)] += 1);
-    let present = counts.iter().filter(|&&count| count > 0).count();
-    for &row in rows {
-        weights[row as usize] *= rows.len() as f64 / (present * counts[class(row)]) as f64;
+    let mut sums = vec![0.0; loss.outputs().max(2)];
+    rows.iter().for_each(|&row| sums[class(row)] += weights[row as usize]);
+    let total: f64 = rows.iter().map(|&row| weights[row as usize]).sum();
+    let present = sums.iter().filter(|&&sum| sum > 0.0).count() as f64;
+    for &row in rows.iter().filter(|&&row| sums[class(row)] > 0.0) {
+        weights[row as usize] *= total / (present * sums[class(row)]);
     }
     weights
 }

@@ -105,7 +105,7 @@ pub(crate) fn compare_layers(
         )));
     }
     let rows: Vec<u32> = (0..data.rows() as u32).collect();
-    let scaling = Standardisation::fit(&data.embeddings, &rows);
+    let scaling = Standardisation::fit(&data.embeddings, &rows, data.weights.as_deref());
     let ones = vec![1.0; data.rows()];
     // One matrix of moments holds those of every candidate, while it is not too large itself.
     let moments = (columns <= Curvature::MOST_COLUMNS)

@@ -226,7 +226,7 @@ impl Grid<'_> {
                 } else if options.standardise {
                     1.0
                 } else {
-                    total_variance(&data.embeddings)
+                    total_variance(&data.embeddings, data.weights.as_deref())
                 };
                 moved(&TrainOptions::GRID, size)
             }

@@ -104,10 +104,13 @@ impl Head {
         let seed = options.folds.seed;
         let split = rows.split(mlp, seed);
         let standardisation = {
-            let x = matrix(source, &mlp_train::sample(&split, seed))?;
-            Standardisation::fit(&x, &all(x.rows()))
+            let sample = mlp_train::sample(&split, seed);
+            let weights: Option<Vec<f64>> =
+                rows.weights.as_ref().map(|all| sample.iter().map(|&row| all[row as usize]).collect());
+            let x = matrix(source, &sample)?;
+            Standardisation::fit(&x, &all(x.rows()), weights.as_deref())
         };
-        let (mean, scale) = rows.targets.size(&rows.train);
+        let (mean, scale) = rows.targets.size(&rows.train, rows.weights.as_deref());
         let targets = rows.targets.clone().scaled(mean, scale);
         let data = TrainData {
             embeddings: Matrix::from_parts(vec![], rows.targets.rows(), 0),

@@ -209,6 +209,10 @@ fn choose(
         }
         _ => {}
     }
+    if data.weights_differ() {
+        // Neighbours have a vote each, whatever they weigh.
+        kinds.retain(|kind| !matches!(kind, Kind::Neighbours { .. }));
+    }
     let mut tried = Vec::new();
     for kind in kinds {
         let options = TrainOptions { kind, ..options.clone() };
