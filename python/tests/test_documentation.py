@@ -33,6 +33,19 @@ def test_the_tour(names: dict[str, object]) -> None:
     assert tried > 10 and failed == 0
 
 
+@pytest.mark.parametrize("page", ["README.md", "python/README.md"])
+def test_the_five_lines(page: str, model: str, names: dict[str, object], tmp_path: pathlib.Path) -> None:
+    import pandas
+
+    pandas.DataFrame({"text": names["TEXTS"], "label": names["LABELS"]}).to_csv(tmp_path / "reviews.csv")
+    blocks = (ROOT / page).read_text(encoding="utf-8").split("```python\n")[1:]
+    (code,) = (block.split("```")[0] for block in blocks)
+    hub = "sentence-transformers/all-MiniLM-L6-v2"
+    assert "TextClassifier" in code and hub in code
+    exec(code.replace(f'"{hub}"', repr(model)), {})  # noqa: S102
+    assert (tmp_path / "head.safetensors").is_file()
+
+
 def test_the_notebook(model: str, reviews, tmp_path: pathlib.Path) -> None:
     import nbformat
     import pandas

@@ -113,6 +113,10 @@ impl Environment {
         let mut types =
             self.python(["-m", "mypy", "--config-file", "python/pyproject.toml", "python/python/frostbert"]);
         show(types.env("MYPY_CACHE_DIR", root().join("target/python/mypy")))?;
+        // A second opinion; it brings its own node.
+        let mut types =
+            self.python(["-m", "basedpyright", "--project", "python/pyproject.toml", "--pythonpath"]);
+        show(types.arg(&self.python))?;
         let version = output(&mut self.python(["--version"]))?;
         println!("{}", version.trim());
         let mut pytest =

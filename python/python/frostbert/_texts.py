@@ -26,7 +26,8 @@ def as_list(texts: Any, what: str = "texts") -> list[Any]:
     for method in ("to_pylist", "tolist", "to_list"):  # pyarrow; NumPy and pandas; polars
         convert = getattr(texts, method, None)
         if callable(convert):
-            return list(convert())
+            found: Any = convert()
+            return list(found)
     if isinstance(texts, Iterable):
         return list(texts)
     raise TypeError(f"{what}: expected a list of str, found {type(texts).__name__}")

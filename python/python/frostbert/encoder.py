@@ -136,11 +136,12 @@ class Encoder:
         return self
 
     def _info(self) -> dict[str, Any]:
-        if self._facts is None:
+        facts = self._facts
+        if facts is None:
             native = self._native
             assert native is not None
-            self._facts = json.loads(native.info())
-        return self._facts
+            facts = self._facts = json.loads(native.info())
+        return facts
 
     @property
     def info(self) -> dict[str, Any]:
@@ -243,7 +244,7 @@ class Encoder:
 
             rows = torch.from_numpy(rows)
         elif not convert_to_numpy:
-            rows = list(rows)
+            rows = [*rows]
         return rows[0] if single else rows
 
     def encode_query(self, inputs: Any, prompt_name: str | None = None, prompt: str | None = None, **kwargs: Any) -> Any:
@@ -482,6 +483,15 @@ class Encoder:
         return f"<table><caption>frostbert.Encoder</caption>{cells}</table>"
 
 
+def opened(model: Any, options: Mapping[str, Any]) -> Encoder:
+    """For drop-ins: an encoder as it is, or one of this model and these options."""
+    if not isinstance(model, Encoder):
+        return Encoder(model, **options)
+    if options:
+        raise InputError(f"{', '.join(sorted(options))}: these options are for opening a model; this encoder is open already")
+    return model
+
+
 class _bar:
     """A bar of tqdm where it is wanted and there; gives what is to be called with the progress."""
 
@@ -569,6 +579,15 @@ def _flag(what: str, value: Any) -> bool:
     return bool(value)
 
 
+def _number(what: str, value: Any) -> float:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{what}: expected a number, found {value!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise InputError(f"{what}: {value} is out of range") from None
+
+
 def _count(what: str, value: Any, least: int = 1) -> Any:
     """A whole number, or None where that is given."""
     if value is None:
@@ -587,8 +606,11 @@ def _choice(what: str, value: Any, known: Sequence[str]) -> str:
 
 
 def _names(what: str, value: Any) -> list[str]:
-    names = [value] if isinstance(value, str) else list(value)
-    return [_text(what, name) for name in names]
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, Iterable):
+        raise TypeError(f"{what}: expected a str or a list of str, found {value!r}")
+    return [_text(what, name) for name in value]
 
 
 def _layers(value: Any) -> str:
@@ -597,8 +619,9 @@ def _layers(value: Any) -> str:
         return value
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         return str(int(value))
+    given: Any = value
     try:
-        numbers = list(value)
+        numbers = list(given)
     except TypeError:
         raise TypeError(f"layers: expected 'last', 'all', a number or a list of numbers, found {value!r}") from None
     for number in numbers:

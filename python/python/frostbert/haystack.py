@@ -7,7 +7,7 @@ from typing import Any
 
 from haystack import Document, component, default_from_dict, default_to_dict
 
-from .encoder import Encoder
+from .encoder import Encoder, _flag
 from .errors import InputError
 
 __all__ = ["FrostbertDocumentEmbedder", "FrostbertTextEmbedder"]
@@ -16,7 +16,7 @@ __all__ = ["FrostbertDocumentEmbedder", "FrostbertTextEmbedder"]
 class _Embedder:
     def __init__(self, model: str, normalize: bool = True, **options: Any) -> None:
         self.model = model
-        self.normalize = normalize
+        self.normalize = _flag("normalize", normalize)
         self.options = options
         self._encoder: Encoder | None = None
 

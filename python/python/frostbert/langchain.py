@@ -6,7 +6,7 @@ from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
-from .encoder import Encoder
+from .encoder import Encoder, _flag, opened
 
 __all__ = ["FrostbertEmbeddings"]
 
@@ -15,8 +15,8 @@ class FrostbertEmbeddings(Embeddings):
     """Documents and queries with the checkpoint's own prompts. Options are those of :class:`frostbert.Encoder`."""
 
     def __init__(self, model: str | Encoder, normalize: bool = True, **options: Any) -> None:
-        self.encoder = model if isinstance(model, Encoder) else Encoder(model, **options)
-        self.normalize = normalize
+        self.encoder = opened(model, options)
+        self.normalize = _flag("normalize", normalize)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """A row for each text."""

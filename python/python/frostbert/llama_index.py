@@ -8,7 +8,7 @@ from typing import Any
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from pydantic import PrivateAttr
 
-from .encoder import Encoder
+from .encoder import Encoder, opened
 
 __all__ = ["FrostbertEmbedding"]
 
@@ -20,8 +20,9 @@ class FrostbertEmbedding(BaseEmbedding):
     _encoder: Encoder = PrivateAttr()
 
     def __init__(self, model: str | Encoder, normalize: bool = True, embed_batch_size: int = 256, **options: Any) -> None:
-        encoder = model if isinstance(model, Encoder) else Encoder(model, **options)
-        super().__init__(model_name=encoder.model, normalize=normalize, embed_batch_size=embed_batch_size)
+        encoder = opened(model, options)
+        fields: dict[str, Any] = {"model_name": encoder.model, "normalize": normalize, "embed_batch_size": embed_batch_size}
+        super().__init__(**fields)
         self._encoder = encoder
 
     @classmethod
