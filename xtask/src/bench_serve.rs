@@ -42,7 +42,9 @@ fn options(words: &[&str]) -> Result<Options> {
             "--peer" => options.peer = Some(value.into()),
             "--model" => options.model = Some(value.into()),
             "--seconds" => options.seconds = value.parse::<f64>().map_err(wrong)?.clamp(0.1, 600.0),
-            "--soak" => options.soak = value.parse().map_err(|_| format!("--soak takes a number, found {value}"))?,
+            "--soak" => {
+                options.soak = value.parse().map_err(|_| format!("--soak takes a number, found {value}"))?
+            }
             _ => return Err(format!("no such option: {word}")),
         }
     }
@@ -64,7 +66,22 @@ pub fn run(words: &[&str]) -> Result<()> {
     let alone = embed(&program, &model, &texts)?;
     println!("frostbert embed: {alone:.0} texts/s");
     let server = Server::start(
-        command(&program, ["serve", "--device", "cpu", "--port", "0", "--no-access-log", "--model"]).arg(&model),
+        // 512 clients with 32 texts each wait for minutes on few cores, and none is to be refused.
+        command(
+            &program,
+            [
+                "serve",
+                "--device",
+                "cpu",
+                "--port",
+                "0",
+                "--no-access-log",
+                "--queue-timeout",
+                "600",
+                "--model",
+            ],
+        )
+        .arg(&model),
     )?;
     let ours = measure("frostbert serve", &server, &texts, options.seconds)?;
     drop(server);
@@ -72,7 +89,8 @@ pub fn run(words: &[&str]) -> Result<()> {
     println!("frostbert embed, after it: {again:.0} texts/s");
     let best = ours.iter().map(|row| row.rate).fold(0.0, f64::max);
     println!("most of the server / mean of embed: {:.2} (goal 0.90)", best / ((alone + again) / 2.0));
-    let latency = |connections: usize| ours.iter().find(|row| row.connections == connections && row.batch == 1);
+    let latency =
+        |connections: usize| ours.iter().find(|row| row.connections == connections && row.batch == 1);
     if let (Some(one), Some(eight)) = (latency(1), latency(8)) {
         let (p99, single) = (eight.quantile(0.99), one.alone);
         println!(
@@ -84,7 +102,9 @@ pub fn run(words: &[&str]) -> Result<()> {
         );
     }
     match &options.peer {
-        None => println!("NOT MEASURED: a Python server; name a Python with sentence-transformers, fastapi and uvicorn: --peer PYTHON"),
+        None => println!(
+            "NOT MEASURED: a Python server; name a Python with sentence-transformers, fastapi and uvicorn: --peer PYTHON"
+        ),
         Some(python) => {
             let peer = Server::start(command(python, ["benches/serve_peer.py"]).arg(&model))?;
             let theirs = measure("FastAPI with sentence-transformers", &peer, &texts, options.seconds)?;
@@ -143,8 +163,10 @@ struct Server {
 impl Server {
     /// Starts a server that says `listening on http://ADDRESS` on standard error.
     fn start(command: &mut Command) -> Result<Self> {
-        let mut child =
-            command.stderr(Stdio::piped()).spawn().map_err(|error| format!("cannot start the server: {error}"))?;
+        let mut child = command
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("cannot start the server: {error}"))?;
         let mut lines = BufReader::new(child.stderr.take().ok_or("the server has no standard error")?);
         let mut said = String::new();
         let address = loop {
@@ -202,7 +224,8 @@ impl Client {
             "POST /embed HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
-        self.exchange(format!("{head}{body}").as_bytes()).map_err(|error| format!("a request failed: {error}"))
+        self.exchange(format!("{head}{body}").as_bytes())
+            .map_err(|error| format!("a request failed: {error}"))
     }
 
     fn exchange(&mut self, request: &[u8]) -> std::io::Result<()> {
@@ -253,7 +276,9 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
 
 fn measure(name: &str, server: &Server, texts: &[String], time: f64) -> Result<Vec<Row>> {
     println!("\n{name}");
-    println!("| connections | texts a request | texts/s | p50, ms | p95, ms | p99, ms | requests due a second |");
+    println!(
+        "| connections | texts a request | texts/s | p50, ms | p95, ms | p99, ms | requests due a second |"
+    );
     println!("|---|---|---|---|---|---|---|");
     let mut rows = Vec::new();
     for batch in BATCHES {
@@ -262,7 +287,8 @@ fn measure(name: &str, server: &Server, texts: &[String], time: f64) -> Result<V
             load(server, texts, connections.min(8), batch, Pace::Closed(time.min(0.5)))?;
             let closed = load(server, texts, connections, batch, Pace::Closed(time))?;
             let rate = closed.latencies.len() as f64 / closed.took;
-            let open = load(server, texts, connections, batch, Pace::Open { rate: rate / 2.0, seconds: time })?;
+            let open =
+                load(server, texts, connections, batch, Pace::Open { rate: rate / 2.0, seconds: time })?;
             let row = Row {
                 connections,
                 batch,
@@ -335,7 +361,8 @@ fn load(server: &Server, texts: &[String], connections: usize, batch: usize, pac
         let work = &work;
         let mut threads = Vec::new();
         for client in &mut clients {
-            let thread = std::thread::Builder::new().stack_size(256 << 10).spawn_scoped(scope, move || work(client));
+            let thread =
+                std::thread::Builder::new().stack_size(256 << 10).spawn_scoped(scope, move || work(client));
             threads.push(thread.map_err(|error| format!("cannot start a client: {error}"))?);
         }
         for thread in threads {
@@ -355,7 +382,8 @@ fn soak(program: &Path, requests: usize) -> Result<()> {
     }
     let model = root().join("tests/fixtures/goldens/sentence-mean");
     let server = Server::start(
-        command(program, ["serve", "--device", "cpu", "--port", "0", "--no-access-log", "--model"]).arg(model),
+        command(program, ["serve", "--device", "cpu", "--port", "0", "--no-access-log", "--model"])
+            .arg(model),
     )?;
     let texts = texts();
     let started = Instant::now();

@@ -1,5 +1,6 @@
 //! The project's own commands. `cargo xtask` lists them.
 
+mod bench_serve;
 mod circles;
 mod fetch;
 mod goldens;
@@ -36,6 +37,8 @@ usage: cargo xtask COMMAND
   test-browser the last of it alone: the WebAssembly, the npm package and the page, in a browser
   test-python  the Python package alone, around the library that the tests build
   test-serve   official clients, signals, certificates and the page's examples against `frostbert serve`
+  bench-serve  the server under load, beside `frostbert embed` and a Python server: [--program FILE] [--peer PYTHON]
+               [--model FOLDER] [--seconds N] [--soak REQUESTS]
   python       the Python package: builds the wheel, makes an environment, tests it; --all: with what needs torch
   layers       checks who imports whom: the library's floors, and circles in every crate
   goldens      writes docs/fidelity.md: how far both engines are from transformers, golden by golden
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         ["test-browser"] => test::run_browser(),
         ["test-python"] => test::run_python(),
         ["test-serve"] => test::run_serve(),
+        ["bench-serve", ref rest @ ..] => bench_serve::run(rest),
         ["goldens"] => goldens::run(),
         ["layers"] => layers::run(),
         ["python"] => python::run(false),

@@ -6,11 +6,15 @@ import collections
 import json
 import os
 import random
+import select
 import socket
 
 from conftest import Server
 
 PIECES = [b"null", b"-1", b"1e999", b"NaN", b'"\\ud800"', b"[[[[", b"{}", b"\0", b"1.5", b"true", b'""', b"9" * 20, b"]"]
+
+# Seconds until a client whose head may promise more than it sends closes its side. Nothing fails by it.
+PATIENCE = 0.05
 
 
 def mutated(chance: random.Random, data: bytes) -> bytes:
@@ -60,8 +64,11 @@ def test_malformed_requests_do_no_harm(server: Server) -> None:
         with socket.create_connection((host, int(port)), timeout=60) as client:
             try:
                 client.sendall(request + body)
-                # A head that promises more than comes is not waited for.
-                client.shutdown(socket.SHUT_WR)
+                if in_head:
+                    # A head that promises more than comes, or keeps the connection, is not waited for. Others stay whole: the
+                    # server gives up requests of clients that close their side.
+                    select.select([client], [], [], PATIENCE)
+                    client.shutdown(socket.SHUT_WR)
                 answer = b""
                 while part := client.recv(65536):
                     answer += part
@@ -72,5 +79,7 @@ def test_malformed_requests_do_no_harm(server: Server) -> None:
         assert not status.startswith("5"), (number, path, request, body, answer[:500])
     print(dict(statuses))
     assert len(statuses) > 4, statuses
+    # Many arrive whole and are computed; whoever is right in spite of the mutation gets an answer.
+    assert statuses["200"] > count / 100, statuses
     assert server.metric("frostbert_panics_total") == 0
     assert server.process.poll() is None and server.ask("/health")[0] == 200
