@@ -29,7 +29,7 @@ WRONG: list[Any] = [
     [float("nan")], [[]], [object()], ["text", None], {"a": 1}, {1, 2}, np.zeros((2, 2)), np.array(["a", None], object), lambda: None,
 ]
 #: What may come of it.
-FITTING = (TypeError, ValueError, OSError, MemoryError)
+FITTING = (TypeError, ValueError, OSError, MemoryError, frostbert.FrostbertError)
 
 
 def public() -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -58,7 +58,8 @@ def members(found: type) -> dict[str, Callable[..., Any]]:
     for name in dir(found):
         plain = inspect.getattr_static(found, name)
         plain = plain.__func__ if isinstance(plain, (classmethod, staticmethod)) else plain
-        # What comes unchanged from another module's public class is called there.
+        if any(getattr(base, name, None) is getattr(found, name) for base in found.__mro__[1:] if base.__name__ in frostbert.__all__):
+            continue  # Comes unchanged from a public class, which has a case for it.
         ours = inspect.isfunction(plain) and (plain.__module__ == found.__module__ or plain.__module__.startswith("frostbert._"))
         if ours and (name == "__init__" or not name.startswith("_")):
             methods[name] = plain
@@ -132,7 +133,6 @@ RIGHT: dict[str, dict[str, Any]] = {
     "langchain.FrostbertEmbeddings.embed_query": {"text": "a"},
     "llama_index.FrostbertEmbedding.__init__": {"model": MODEL, "device": "cpu"},
     "llama_index.FrostbertEmbedding.class_name": {},
-    "setfit.FrostbertBody.__init__": {"model": MODEL, "device": "cpu"},
     "setfit.FrostbertBody.encode": {"inputs": TEXTS},
     "setfit.FrostbertBody.eval": {},
     "setfit.FrostbertBody.to": {},
@@ -218,6 +218,10 @@ def test_wrong_things(name: str, made: dict[str, Any]) -> None:
                 if not str(error) or "defect of frostbert" in str(error):
                     troubles.append(f"{given}={wrong!r}: {type(error).__name__}({error})")
             except BaseException as error:  # noqa: BLE001 - a panic is no Exception
+                if given == "convert_to_tensor" and wrong is True and isinstance(error, ImportError):
+                    continue  # There is no torch.
+                if type(error).__name__ == "DeserializationError":
+                    continue  # Haystack's own.
                 troubles.append(f"{given}={wrong!r}: {type(error).__mro__[:2]} {error}")
             else:
                 if wrong is WRONG[0] and (method, given) not in IGNORED or unknown:

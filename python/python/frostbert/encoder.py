@@ -218,6 +218,9 @@ class Encoder:
         _choice("precision", precision, _PRECISIONS)
         _count("batch_size", batch_size)
         self._only_here(device, pool, chunk_size)
+        normalize_embeddings = _flag("normalize_embeddings", normalize_embeddings)
+        convert_to_tensor = _flag("convert_to_tensor", convert_to_tensor)
+        convert_to_numpy = _flag("convert_to_numpy", convert_to_numpy)
         single = isinstance(inputs, str)
         texts = [inputs] if single else as_list(inputs, "inputs")
         options = self._prompted(prompt_name, prompt)
@@ -279,6 +282,7 @@ class Encoder:
             raise TypeError(f"inputs: expected texts in an order, found one {type(inputs).__name__}")
         texts = iter(inputs)
         self._prompted(prompt_name, prompt)
+        _flag("normalize_embeddings", normalize_embeddings)
 
         def chunks() -> Iterator[NDArray[np.float32]]:
             chunk: list[str] = []

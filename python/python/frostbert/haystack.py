@@ -41,6 +41,12 @@ class _Embedder:
         return {"model": self.model, "device": self.encoder.device["name"]}
 
 
+def _saved(data: Any) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise TypeError(f"data: expected the dict that to_dict gives, found {type(data).__name__}")
+    return data
+
+
 @component
 class FrostbertTextEmbedder(_Embedder):
     """A text (a query) to its embedding. Options are those of :class:`frostbert.Encoder`."""
@@ -51,7 +57,7 @@ class FrostbertTextEmbedder(_Embedder):
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Any:
         """From a pipeline's file."""
-        return default_from_dict(cls, data)
+        return default_from_dict(cls, _saved(data))
 
     @component.output_types(embedding=list[float], meta=dict[str, Any])
     def run(self, text: str) -> dict[str, Any]:
@@ -71,7 +77,7 @@ class FrostbertDocumentEmbedder(_Embedder):
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Any:
         """From a pipeline's file."""
-        return default_from_dict(cls, data)
+        return default_from_dict(cls, _saved(data))
 
     @component.output_types(documents=list[Document], meta=dict[str, Any])
     def run(self, documents: list[Document]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, colu
 
 from . import _native
 from ._texts import as_list
-from .encoder import Encoder, _characters, _choice, _count, _flag, _number
+from .encoder import Encoder, _characters, _choice, _count, _flag, _names, _number
 from .errors import InputError
 from .explanation import Explanation
 
@@ -531,6 +531,8 @@ class TextClassifier(ClassifierMixin, _Settings):
         """The library's targets, and which label each name stands for."""
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None")
+        if self.label_names is not None:
+            _names("label_names", self.label_names)
         if hasattr(y, "ndim") and y.ndim == 2 and y.shape[1] != 1:
             marks = np.asarray(y)
             given = self.label_names if self.label_names is not None else getattr(y, "columns", range(marks.shape[1]))
