@@ -138,7 +138,7 @@ pub enum Kind {
         k: usize,
     },
     /// The kind that cross-validates best: of the nearest centroid, linear, 15 neighbours and an MLP with default options;
-    /// a simpler one within a standard error of the best is taken.
+    /// a simpler one within a standard error of the best is taken. Neighbours are left out where sample weights differ.
     Auto,
 }
 

@@ -66,7 +66,8 @@ pub fn run(words: &[&str]) -> Result<()> {
     let alone = embed(&program, &model, &texts)?;
     println!("frostbert embed: {alone:.0} texts/s");
     let server = Server::start(
-        // 512 clients with 32 texts each wait for minutes on few cores, and none is to be refused.
+        // 512 clients with 32 texts each wait for minutes on few cores, and none is to be refused, not even while the last
+        // round of connections is still closing.
         command(
             &program,
             [
@@ -78,6 +79,8 @@ pub fn run(words: &[&str]) -> Result<()> {
                 "--no-access-log",
                 "--queue-timeout",
                 "600",
+                "--max-concurrent-requests",
+                "4096",
                 "--model",
             ],
         )
