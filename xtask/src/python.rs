@@ -72,7 +72,13 @@ impl Environment {
         let folder = root().join("target/python").join(name.join("-"));
         let python = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
         let environment = Environment { python: folder.join(python) };
-        let wanted = read(&file)?;
+        let mut wanted = read(&file)?;
+        // With what it takes over: a file that names another one does not change when that one does.
+        for line in wanted.clone().lines() {
+            if let Some(other) = line.strip_prefix("-r ") {
+                wanted += &read(&file.with_file_name(other.trim()))?;
+            }
+        }
         let stamp = folder.join("installed.txt");
         if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
             return Ok(environment);
