@@ -304,7 +304,7 @@ impl WebHead {
     pub fn info(&self) -> Result<String, JsValue> {
         let record = &self.head.record;
         json(&HeadInfo {
-            kind: self.head.kind(),
+            kind: self.head.kind().name(),
             problem: self.head.problem(),
             labels: self.head.names(),
             dim: self.head.dimension(),
