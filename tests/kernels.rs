@@ -7,7 +7,7 @@ mod support;
 use std::sync::OnceLock;
 
 use frostbert::engine::cpu::CpuEngine;
-use frostbert::engine::gpu::{AdapterSelector, GpuEngine, GpuOptions, PreparedPlan};
+use frostbert::engine::gpu::{AdapterSelector, GpuEngine, GpuOptions, GpuPlan};
 use frostbert::model::{Activation, Config, EmbeddingRequest, LayerMix, Pooling, WeightSource, WeightSpec};
 use frostbert::plan::kernels::{Class, Tile, WeightType};
 use frostbert::plan::{HeadOutput, Outputs, Plan, RandomWeights, Request, families};
@@ -72,11 +72,11 @@ impl WeightSource for HalfWeights {
     }
 }
 
-fn prepare(engine: &GpuEngine, plan: &Plan) -> PreparedPlan {
+fn prepare(engine: &GpuEngine, plan: &Plan) -> GpuPlan {
     engine.prepare(plan, &WEIGHTS).unwrap()
 }
 
-fn run(engine: &GpuEngine, prepared: &PreparedPlan, batch: &PackedBatch) -> Outputs {
+fn run(engine: &GpuEngine, prepared: &GpuPlan, batch: &PackedBatch) -> Outputs {
     engine.submit(prepared, batch).unwrap().outputs().unwrap()
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use frostbert::checkpoint::Download;
-use frostbert::data::Progress;
+use frostbert::data::ReadProgress;
 use frostbert::{EmbedOptions, EncodeProgress};
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
@@ -18,7 +18,7 @@ pub enum Total {
     /// So many.
     Known(u64),
     /// By what was read of the file so far: texts given, bytes read and, at most, so many.
-    ByBytes { given: Arc<AtomicU64>, read: Progress, limit: Option<u64> },
+    ByBytes { given: Arc<AtomicU64>, read: ReadProgress, limit: Option<u64> },
 }
 
 impl Total {

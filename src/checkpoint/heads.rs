@@ -6,7 +6,7 @@ use crate::model::{Config, Family};
 
 /// A head that is there.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Head {
+pub struct PretrainedHead {
     /// Which.
     pub kind: HeadKind,
     /// The tensor that shows it.
@@ -18,7 +18,7 @@ pub struct Head {
 /// The heads of a checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Heads {
-    heads: Vec<Head>,
+    heads: Vec<PretrainedHead>,
     /// Tensors outside the encoder that belong to no head known here, without `.weight` and `.bias`: those of a
     /// question-answering head, say.
     pub other: Vec<String>,
@@ -26,7 +26,7 @@ pub struct Heads {
 
 impl Heads {
     /// The head of this kind, if it is there.
-    pub fn get(&self, kind: HeadKind) -> Option<&Head> {
+    pub fn get(&self, kind: HeadKind) -> Option<&PretrainedHead> {
         self.heads.iter().find(|head| head.kind == kind)
     }
 
@@ -36,7 +36,7 @@ impl Heads {
     }
 
     /// All of them, in the order of [`HeadKind`].
-    pub fn iter(&self) -> impl Iterator<Item = &Head> {
+    pub fn iter(&self) -> impl Iterator<Item = &PretrainedHead> {
         self.heads.iter()
     }
 
@@ -45,7 +45,7 @@ impl Heads {
         let mut add = |kind: HeadKind, evidence: &str, outputs: Option<usize>| {
             let rows = weights.shape(evidence).and_then(|shape| shape.first().copied());
             if let Some(outputs) = rows.map(|rows| outputs.unwrap_or(rows)) {
-                heads.heads.push(Head { kind, evidence: evidence.to_owned(), outputs });
+                heads.heads.push(PretrainedHead { kind, evidence: evidence.to_owned(), outputs });
             }
         };
         let pooler = if config.family == Family::Albert { "pooler.weight" } else { "pooler.dense.weight" };

@@ -24,7 +24,7 @@ pub use files::FolderFiles;
 pub use files::{Bytes, Files, MemoryFiles};
 pub use fingerprint::Fingerprint;
 pub(crate) use heads::is_encoder;
-pub use heads::{Head, Heads};
+pub use heads::{Heads, PretrainedHead};
 #[cfg(not(target_arch = "wasm32"))]
 pub use hub::{Download, Hub, HubModel};
 pub use modules::Modules;

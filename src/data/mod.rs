@@ -9,7 +9,8 @@ mod read;
 mod write;
 
 pub use read::{
-    Cells, Filter, Format, Label, LabelKind, Progress, ReadOptions, Row, Rows, Selection, Table, TextColumns,
+    Cells, Filter, Format, Label, LabelKind, ReadOptions, ReadProgress, Row, Selection, Table, TableRows,
+    TextColumns,
 };
 #[cfg(not(target_arch = "wasm32"))]
 pub use write::{EmbeddingFormat, EmbeddingWriter, QuantizingWriter, Values};

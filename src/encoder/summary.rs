@@ -1,7 +1,7 @@
 //! What a checkpoint holds, in words: `frostbert inspect`.
 
 use crate::checkpoint::is_encoder;
-use crate::checkpoint::{Checkpoint, Head, Heads};
+use crate::checkpoint::{Checkpoint, Heads, PretrainedHead};
 use crate::model::HeadKind;
 use crate::model::{PooledModule, Pooling, WeightKind};
 use crate::plan::{Plan, Request, families};
@@ -320,7 +320,7 @@ impl fmt::Display for Summary {
 
 impl Summary {
     fn heads_line(&self) -> String {
-        let describe = |head: &Head| match head.kind {
+        let describe = |head: &PretrainedHead| match head.kind {
             HeadKind::Sequence | HeadKind::Token => {
                 let problem = self.problem_type.map(|problem| format!(", {problem}")).unwrap_or_default();
                 format!("{} ({}{problem})", head.kind.name(), shorten(&self.labels, 8))

@@ -41,9 +41,9 @@ pub(crate) enum Engine {
 
 /// A plan with its weights on the engine.
 pub(crate) enum Prepared {
-    Cpu(cpu::PreparedPlan),
+    Cpu(cpu::CpuPlan),
     #[cfg(feature = "gpu")]
-    Gpu(Box<gpu::PreparedPlan>),
+    Gpu(Box<gpu::GpuPlan>),
 }
 
 /// A batch that was handed to an engine.

@@ -11,6 +11,7 @@ use crate::model::{
     EmbeddingRequest, LayerMix, PooledModule, PooledNorm, Pooling, WeightKind, WeightPart, WeightSpec,
 };
 use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 
 /// Hands out ids and collects steps. One builder makes one plan.
 pub struct PlanBuilder<'a> {
@@ -36,15 +37,6 @@ pub struct PlanBuilder<'a> {
     pooled_layers: HashMap<usize, Vec<usize>>,
     /// The last layer (0 = embeddings) whose hidden state anything asked for needs.
     last_layer_needed: usize,
-}
-
-/// Whether the family must go on with the next layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// Something asked for still depends on later layers.
-    Continue,
-    /// Everything asked for of the hidden states is there.
-    Done,
 }
 
 /// The attention of one layer, as [`PlanBuilder::attention`] takes it.
@@ -274,14 +266,14 @@ impl<'a> PlanBuilder<'a> {
 
     /// Called by a family with the hidden state of every layer (0 = embeddings): reads it back or pools it as the
     /// request says, and tells whether to go on.
-    pub fn hidden_state(&mut self, layer: usize, hidden: BufferId) -> Progress {
+    pub fn hidden_state(&mut self, layer: usize, hidden: BufferId) -> ControlFlow<()> {
         if self.hidden_states.contains(&layer) {
             self.output(OutputKind::HiddenState(layer), hidden);
         }
         if let Some(embeddings) = &self.request.embeddings {
             self.pool_layer(embeddings, layer, hidden);
         }
-        if layer >= self.last_layer_needed() { Progress::Done } else { Progress::Continue }
+        if layer >= self.last_layer_needed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn pool_layer(&mut self, embeddings: &EmbeddingRequest, layer: usize, hidden: BufferId) {

@@ -17,7 +17,7 @@ use crate::plan::HeadOutput;
 
 /// One tensor of one golden.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Comparison {
+pub struct TensorComparison {
     /// `CASE/OUTPUT`.
     pub tensor: String,
     /// Largest absolute difference over real rows; NaN where the shapes differ or a value is no number.
@@ -39,7 +39,7 @@ struct Difference {
     rows_left_out: usize,
 }
 
-impl Comparison {
+impl TensorComparison {
     /// Whether the contract holds. NaN fails.
     pub fn holds(&self) -> bool {
         self.error <= self.allowed
@@ -49,7 +49,7 @@ impl Comparison {
         let Difference { error, largest, rows_left_out } = difference;
         // Four times PyTorch's float32 error, with a floor where that is tiny by luck.
         let allowed = (4.0 * torch_error).max(4e-6 * largest.max(1.0));
-        Comparison { tensor, error, torch_error, allowed, rows_left_out }
+        TensorComparison { tensor, error, torch_error, allowed, rows_left_out }
     }
 }
 
@@ -77,7 +77,10 @@ struct Expected {
 ///
 /// # Errors
 /// The folder is no golden, names an output that is not known here, or the encoder fails.
-pub fn golden(folder: &Path, build: impl FnOnce(Checkpoint) -> Result<Encoder>) -> Result<Vec<Comparison>> {
+pub fn golden(
+    folder: &Path,
+    build: impl FnOnce(Checkpoint) -> Result<Encoder>,
+) -> Result<Vec<TensorComparison>> {
     let read = |name: &str| {
         let path = folder.join(name);
         std::fs::read(&path).map_err(|error| {
@@ -120,7 +123,11 @@ pub fn golden(folder: &Path, build: impl FnOnce(Checkpoint) -> Result<Encoder>) 
                     folder.display()
                 ))
             })?;
-            comparisons.push(Comparison::new(key, torch_error, difference(&expected[&output], &actual)));
+            comparisons.push(TensorComparison::new(
+                key,
+                torch_error,
+                difference(&expected[&output], &actual),
+            ));
         }
     }
     if comparisons.len() != tensors.len() {
@@ -138,7 +145,7 @@ pub fn golden(folder: &Path, build: impl FnOnce(Checkpoint) -> Result<Encoder>) 
 ///
 /// # Errors
 /// As [`golden`].
-pub fn sentence_golden(folder: &Path, encoder: &Encoder) -> Result<Comparison> {
+pub fn sentence_golden(folder: &Path, encoder: &Encoder) -> Result<TensorComparison> {
     #[derive(Deserialize)]
     struct Sentences {
         texts: Vec<String>,
@@ -160,7 +167,13 @@ pub fn sentence_golden(folder: &Path, encoder: &Encoder) -> Result<Comparison> {
         f64::NAN
     };
     let tensor = "sentence_embedding".to_owned();
-    Ok(Comparison { tensor, error, torch_error: cases.torch_float32_error, allowed: 2e-6, rows_left_out: 0 })
+    Ok(TensorComparison {
+        tensor,
+        error,
+        torch_error: cases.torch_float32_error,
+        allowed: 2e-6,
+        rows_left_out: 0,
+    })
 }
 
 /// Values per text, row-major without padding.

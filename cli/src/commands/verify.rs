@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use frostbert::workflow::verify;
-use frostbert::workflow::verify::Comparison;
+use frostbert::workflow::verify::TensorComparison;
 use frostbert::{Device, Encoder, Error, Result};
 
 use super::{print, print_json};
@@ -35,7 +35,7 @@ pub struct Args {
 struct Golden {
     golden: String,
     device: String,
-    comparisons: Vec<Comparison>,
+    comparisons: Vec<TensorComparison>,
 }
 
 impl Golden {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Source;
-use super::input::{Progress, check_text, not_utf8, reading};
+use super::input::{ReadProgress, check_text, not_utf8, reading};
 use super::row::{Cell, Place};
 use crate::error::{Error, Result};
 
@@ -15,12 +15,12 @@ pub(super) struct Folder {
     files: std::vec::IntoIter<PathBuf>,
     columns: Vec<String>,
     row: u64,
-    progress: Progress,
+    progress: ReadProgress,
 }
 
 impl Folder {
     /// Lists the files; gives their sizes' sum too (bytes). The texts are read as rows are asked for.
-    pub(super) fn open(root: &Path, progress: Progress) -> Result<(Self, u64)> {
+    pub(super) fn open(root: &Path, progress: ReadProgress) -> Result<(Self, u64)> {
         let mut files = Vec::new();
         let mut total = 0;
         let mut folders = vec![root.to_owned()];

@@ -11,18 +11,18 @@ use crate::error::{Error, Result};
 ///
 /// Units: bytes.
 #[derive(Clone, Debug)]
-pub struct Progress {
+pub struct ReadProgress {
     read: Arc<AtomicU64>,
     total: Option<u64>,
 }
 
-impl Progress {
+impl ReadProgress {
     pub(super) fn new(total: Option<u64>) -> Self {
-        Progress { read: Arc::default(), total }
+        ReadProgress { read: Arc::default(), total }
     }
 
     pub(super) fn with_total(self, total: u64) -> Self {
-        Progress { total: Some(total), ..self }
+        ReadProgress { total: Some(total), ..self }
     }
 
     pub(super) fn add(&self, bytes: u64) {
@@ -49,7 +49,7 @@ impl Progress {
 pub(super) struct Input {
     name: String,
     reader: Reader,
-    progress: Progress,
+    progress: ReadProgress,
 }
 
 /// Text that starts with these bytes is something else; with what to do about it.
@@ -70,14 +70,14 @@ const HEAD: u64 = 64 << 10;
 
 impl Input {
     pub(super) fn new(name: String, reader: Reader, total: Option<u64>) -> Self {
-        Input { name, reader, progress: Progress::new(total) }
+        Input { name, reader, progress: ReadProgress::new(total) }
     }
 
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) fn progress(&self) -> &Progress {
+    pub(super) fn progress(&self) -> &ReadProgress {
         &self.progress
     }
 
@@ -132,7 +132,7 @@ pub(super) struct Sniffed {
 
 struct Counted<R> {
     reader: R,
-    progress: Progress,
+    progress: ReadProgress,
 }
 
 impl<R: Read> Read for Counted<R> {

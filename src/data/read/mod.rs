@@ -17,10 +17,10 @@ use std::path::Path;
 use std::str::FromStr;
 
 use crate::data::read::input::Input;
-pub use crate::data::read::input::Progress;
+pub use crate::data::read::input::ReadProgress;
 use crate::data::read::row::{Cell, Place};
 pub use crate::data::read::row::{Label, LabelKind, Row};
-pub use crate::data::read::select::{Filter, Rows, Selection, TextColumns};
+pub use crate::data::read::select::{Filter, Selection, TableRows, TextColumns};
 use crate::error::{Error, Result};
 
 /// How a table is laid out on disk.
@@ -116,7 +116,7 @@ impl Default for ReadOptions {
 pub struct Table {
     name: String,
     source: Box<dyn Source>,
-    progress: Progress,
+    progress: ReadProgress,
 }
 
 impl Table {
@@ -144,7 +144,7 @@ impl Table {
         let cannot = |error: std::io::Error| Error::io(format!("cannot open {name}")).with_source(error);
         let metadata = std::fs::metadata(path).map_err(cannot)?;
         if metadata.is_dir() {
-            let progress = Progress::new(None);
+            let progress = ReadProgress::new(None);
             let (source, total) = folder::Folder::open(path, progress.clone())?;
             return Ok(Table { name, source: Box::new(source), progress: progress.with_total(total) });
         }
@@ -152,7 +152,7 @@ impl Table {
         let file = std::fs::File::open(path).map_err(cannot)?;
         #[cfg(feature = "parquet")]
         if format == Format::Parquet {
-            let progress = Progress::new(Some(metadata.len()));
+            let progress = ReadProgress::new(Some(metadata.len()));
             let source = parquet::Parquet::open(name.clone(), file, metadata.len(), progress.clone())?;
             return Ok(Table { name, source: Box::new(source), progress });
         }
@@ -225,8 +225,8 @@ impl Table {
         self.source.columns()
     }
 
-    /// How much has been read, to be looked at while [`Rows`] runs (bytes).
-    pub fn progress(&self) -> Progress {
+    /// How much has been read, to be looked at while [`TableRows`] runs (bytes).
+    pub fn progress(&self) -> ReadProgress {
         self.progress.clone()
     }
 
@@ -235,8 +235,8 @@ impl Table {
     /// # Errors
     /// An input error if there is no such column (the message lists those there are; in a `.jsonl` table it shows at the row
     /// that lacks it), a chosen name stands twice in the header, or the limit is zero.
-    pub fn rows(self, selection: &Selection) -> Result<Rows> {
-        Rows::new(self.name, self.source, self.progress, selection)
+    pub fn rows(self, selection: &Selection) -> Result<TableRows> {
+        TableRows::new(self.name, self.source, self.progress, selection)
     }
 
     /// Starts reading every cell as text, for a preview: nothing is checked but that the file can be read.

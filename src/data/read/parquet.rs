@@ -12,7 +12,7 @@ use parquet::schema::types::ColumnDescriptor;
 
 use self::pages::{Chunks, OpenPages};
 use super::Source;
-use super::input::Progress;
+use super::input::ReadProgress;
 use super::number;
 use super::row::{Cell, Place, Value};
 use crate::error::{Error, Result};
@@ -36,7 +36,7 @@ pub(super) struct Parquet {
     left: usize,
     row: u64,
     rows: u64,
-    progress: Progress,
+    progress: ReadProgress,
     bytes: u64,
 }
 
@@ -53,7 +53,7 @@ impl Parquet {
         name: String,
         bytes: R,
         len: u64,
-        progress: Progress,
+        progress: ReadProgress,
     ) -> Result<Self> {
         if len == 0 {
             return Err(Error::input(format!("{name} is empty: there is no text in it")));

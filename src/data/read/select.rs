@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::Source;
-use super::input::Progress;
+use super::input::ReadProgress;
 use super::number::Spellings;
 use super::row::{Cell, LabelKind, Place, Row, label, shown};
 use crate::error::{Error, Result};
@@ -109,10 +109,10 @@ impl fmt::Display for Filter {
 /// Rows of a table, in order, one at a time.
 ///
 /// An error ends the iteration. A table of which no row passes the filters gives an error, not nothing.
-pub struct Rows {
+pub struct TableRows {
     name: String,
     source: Box<dyn Source>,
-    progress: Progress,
+    progress: ReadProgress,
     selection: Selection,
     /// Columns asked of the source: texts, labels, group, weight, filters, in this order.
     columns: Vec<usize>,
@@ -131,11 +131,11 @@ pub struct Rows {
     done: bool,
 }
 
-impl Rows {
+impl TableRows {
     pub(super) fn new(
         name: String,
         mut source: Box<dyn Source>,
-        progress: Progress,
+        progress: ReadProgress,
         selection: &Selection,
     ) -> Result<Self> {
         let mut selection = selection.clone();
@@ -187,7 +187,7 @@ impl Rows {
         let filtered = &columns[columns.len() - selection.filters.len()..];
         let absent = (0..filtered.len()).filter(|&filter| filtered[filter] >= first).collect();
         source.project(&columns)?;
-        Ok(Rows {
+        Ok(TableRows {
             name,
             source,
             progress,
@@ -207,7 +207,7 @@ impl Rows {
     }
 
     /// How much has been read (bytes).
-    pub fn progress(&self) -> &Progress {
+    pub fn progress(&self) -> &ReadProgress {
         &self.progress
     }
 
@@ -365,7 +365,7 @@ impl Rows {
     }
 }
 
-impl Iterator for Rows {
+impl Iterator for TableRows {
     type Item = Result<Row>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -378,11 +378,14 @@ impl Iterator for Rows {
     }
 }
 
-impl std::iter::FusedIterator for Rows {}
+impl std::iter::FusedIterator for TableRows {}
 
-impl fmt::Debug for Rows {
+impl fmt::Debug for TableRows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rows").field("name", &self.name).field("given", &self.given).finish_non_exhaustive()
+        f.debug_struct("TableRows")
+            .field("name", &self.name)
+            .field("given", &self.given)
+            .finish_non_exhaustive()
     }
 }
 

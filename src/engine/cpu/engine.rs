@@ -57,7 +57,7 @@ pub struct CpuEngine {
 }
 
 /// A plan with its weights, ready to run.
-pub struct PreparedPlan {
+pub struct CpuPlan {
     plan: Plan,
     weights: Vec<Arc<Weight>>,
     /// What the weights were rounded to.
@@ -123,7 +123,7 @@ impl CpuEngine {
     ///
     /// # Errors
     /// `is_model_file`: `weights` lacks a tensor, has it in another shape, or with numbers that are not finite.
-    pub fn prepare(&self, plan: &Plan, weights: &dyn WeightSource) -> Result<PreparedPlan> {
+    pub fn prepare(&self, plan: &Plan, weights: &dyn WeightSource) -> Result<CpuPlan> {
         self.prepare_as(plan, weights, WeightType::F32)
     }
 
@@ -133,7 +133,7 @@ impl CpuEngine {
         plan: &Plan,
         source: &dyn WeightSource,
         stored: WeightType,
-    ) -> Result<PreparedPlan> {
+    ) -> Result<CpuPlan> {
         let rounded;
         let source: &dyn WeightSource = match stored {
             WeightType::F32 => source,
@@ -153,7 +153,7 @@ impl CpuEngine {
             Ok(weight)
         };
         let weights = plan.weights().iter().map(load).collect::<Result<_>>()?;
-        Ok(PreparedPlan { plan: plan.clone(), weights, stored })
+        Ok(CpuPlan { plan: plan.clone(), weights, stored })
     }
 
     /// Bytes of the weights that living plans use, and of the buffers of the runs so far.
@@ -181,7 +181,7 @@ impl CpuEngine {
     /// # Errors
     /// The batch does not fit the model (an id beyond a table, an empty text), or an output is infinite or NaN; the
     /// error names the first step that is.
-    pub fn run(&self, prepared: &PreparedPlan, batch: &PackedBatch) -> Result<Outputs> {
+    pub fn run(&self, prepared: &CpuPlan, batch: &PackedBatch) -> Result<Outputs> {
         check::batch(&prepared.plan, batch)?;
         let mut arena = self.take_arena();
         let outputs = self.pool.enter(|| self.compute(prepared, batch, &mut arena));
@@ -193,7 +193,7 @@ impl CpuEngine {
     ///
     /// # Errors
     /// The batch does not fit the model.
-    pub fn profile(&self, prepared: &PreparedPlan, batch: &PackedBatch) -> Result<Vec<KernelTime>> {
+    pub fn profile(&self, prepared: &CpuPlan, batch: &PackedBatch) -> Result<Vec<KernelTime>> {
         check::batch(&prepared.plan, batch)?;
         let mut arena = self.take_arena();
         let times = self.pool.enter(|| {
@@ -214,7 +214,7 @@ impl CpuEngine {
         Ok(times)
     }
 
-    fn compute(&self, prepared: &PreparedPlan, batch: &PackedBatch, arena: &mut Arena) -> Result<Outputs> {
+    fn compute(&self, prepared: &CpuPlan, batch: &PackedBatch, arena: &mut Arena) -> Result<Outputs> {
         let Arena { buffers, pieces: cut } = arena;
         pieces(batch, cut);
         let context =
@@ -245,7 +245,7 @@ impl CpuEngine {
     }
 }
 
-impl PreparedPlan {
+impl CpuPlan {
     /// The plan.
     pub fn plan(&self) -> &Plan {
         &self.plan
@@ -263,7 +263,7 @@ impl PreparedPlan {
 
 /// One pass over the steps.
 struct Run<'a> {
-    prepared: &'a PreparedPlan,
+    prepared: &'a CpuPlan,
     batch: &'a PackedBatch,
     context: Context<'a>,
 }

@@ -34,4 +34,4 @@ mod rotary;
 mod simd;
 mod weight;
 
-pub use engine::{CpuEngine, PreparedPlan};
+pub use engine::{CpuEngine, CpuPlan};

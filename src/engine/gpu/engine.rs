@@ -71,13 +71,13 @@ pub struct GpuEngine {
 }
 
 /// A plan whose kernels are compiled and whose weights are on the device.
-pub struct PreparedPlan {
+pub struct GpuPlan {
     pub(super) compiled: CompiledPlan,
     /// The engine's.
     pub(super) arena: Arc<Mutex<Arena>>,
 }
 
-impl PreparedPlan {
+impl GpuPlan {
     /// The plan.
     pub fn plan(&self) -> &Plan {
         &self.compiled.plan
@@ -105,7 +105,7 @@ impl PreparedPlan {
     }
 }
 
-impl Drop for PreparedPlan {
+impl Drop for GpuPlan {
     fn drop(&mut self) {
         lock(&self.arena).forget(self.compiled.id);
     }
@@ -219,10 +219,10 @@ impl GpuEngine {
         /// # Errors
         /// `is_limit`: a weight is too large for the device. `is_model_file`: a weight cannot be loaded, or holds numbers
         /// that are not finite. `is_device`: the driver refuses something.
-        pub fn prepare(&self, plan: &Plan, source: &dyn WeightSource) -> Result<PreparedPlan> = prepare_async;
+        pub fn prepare(&self, plan: &Plan, source: &dyn WeightSource) -> Result<GpuPlan> = prepare_async;
     }
 
-    pub(crate) async fn prepare_async(&self, plan: &Plan, source: &dyn WeightSource) -> Result<PreparedPlan> {
+    pub(crate) async fn prepare_async(&self, plan: &Plan, source: &dyn WeightSource) -> Result<GpuPlan> {
         self.prepare_with(self.class, &self.tuning, plan, source).await
     }
 
@@ -233,7 +233,7 @@ impl GpuEngine {
         tuning: &Tuning,
         plan: &Plan,
         source: &dyn WeightSource,
-    ) -> Result<PreparedPlan> {
+    ) -> Result<GpuPlan> {
         let limits = &self.context.report.limits;
         let kernel_limits = Limits {
             max_binding_bytes: limits.max_binding_bytes.min(limits.max_buffer_bytes),
@@ -269,7 +269,7 @@ impl GpuEngine {
             params,
             params_stride,
         };
-        Ok(PreparedPlan { compiled, arena: self.arena.clone() })
+        Ok(GpuPlan { compiled, arena: self.arena.clone() })
     }
 
     /// Starts a batch: one submission with all dispatches and the copies to a staging buffer. Returns without waiting;
@@ -278,8 +278,8 @@ impl GpuEngine {
     /// # Errors
     /// `is_input`: the batch does not fit the model (an id outside of its table, a text without tokens). `is_limit`:
     /// it does not fit the device. `is_device`: the driver refuses something of this batch.
-    pub fn submit(&self, prepared: &PreparedPlan, batch: &PackedBatch) -> Result<InFlight> {
-        let PreparedPlan { compiled, arena: shared } = prepared;
+    pub fn submit(&self, prepared: &GpuPlan, batch: &PackedBatch) -> Result<InFlight> {
+        let GpuPlan { compiled, arena: shared } = prepared;
         let mut arena = lock(shared);
         let room = self.make_room(compiled, batch, &mut arena)?;
         let lens =

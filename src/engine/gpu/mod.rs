@@ -27,6 +27,6 @@ mod weights;
 mod platform;
 
 pub use adapter::{AdapterLimits, AdapterReport, AdapterSelector};
-pub use engine::{GpuEngine, GpuOptions, PreparedPlan};
+pub use engine::{GpuEngine, GpuOptions, GpuPlan};
 pub use platform::adapters;
 pub use readback::InFlight;

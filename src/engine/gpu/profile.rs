@@ -1,6 +1,6 @@
 //! How long each kernel of a batch takes.
 
-use super::engine::{GpuEngine, PreparedPlan, record};
+use super::engine::{GpuEngine, GpuPlan, record};
 use super::fault::{Caught, lock};
 use super::readback::{InFlight, Staging};
 use crate::error::{Error, Result};
@@ -16,12 +16,12 @@ impl GpuEngine {
         ///
         /// # Errors
         /// As [`submit`](Self::submit); `is_device` where the adapter has no timestamps.
-        pub fn profile(&self, prepared: &PreparedPlan, batch: &PackedBatch) -> Result<Vec<KernelTime>> = profile_async;
+        pub fn profile(&self, prepared: &GpuPlan, batch: &PackedBatch) -> Result<Vec<KernelTime>> = profile_async;
     }
 
     pub(crate) async fn profile_async(
         &self,
-        prepared: &PreparedPlan,
+        prepared: &GpuPlan,
         batch: &PackedBatch,
     ) -> Result<Vec<KernelTime>> {
         let (context, compiled) = (self.context(), &prepared.compiled);

@@ -13,7 +13,6 @@ mod roberta;
 
 use crate::error::{Error, Result};
 use crate::model::{Config, Family};
-use crate::plan::builder::Progress;
 use crate::plan::request::HeadOutput;
 use crate::plan::{BufferId, OutputKind, Plan, PlanBuilder, Request};
 
@@ -56,7 +55,7 @@ pub fn plan(config: &Config, request: &Request) -> Result<Plan> {
     let mut b = PlanBuilder::new(config, request)?;
     let mut hidden = steps.embeddings(&mut b);
     let mut layer = 0;
-    while b.hidden_state(layer, hidden) == Progress::Continue {
+    while b.hidden_state(layer, hidden).is_continue() {
         hidden = steps.layer(&mut b, layer, hidden);
         layer += 1;
         if layer == config.layers {
