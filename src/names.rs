@@ -6,13 +6,18 @@ macro_rules! named {
         impl $type {
             /// Every name that it parses from, each with what it means: for help and menus.
             pub const CHOICES: &'static [(&'static str, &'static str)] = &[$(($name, $meaning)),+];
+
+            /// The name that it prints and parses.
+            pub(crate) fn label(&self) -> &'static str {
+                match self {
+                    $($pattern => $name,)+
+                }
+            }
         }
 
         impl std::fmt::Display for $type {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(match self {
-                    $($pattern => $name,)+
-                })
+                f.write_str(self.label())
             }
         }
 

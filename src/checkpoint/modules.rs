@@ -309,11 +309,8 @@ impl Modules {
             ));
         }
         let expected = [layers + 1 - first];
-        match weights.shape(name) {
-            Some(found) if found != expected => {
-                return wrong(format!("expected layer_weights of shape {expected:?}, found {found:?}"));
-            }
-            _ => {}
+        if let Some(found) = weights.shape(name).filter(|found| *found != expected) {
+            return wrong(format!("expected layer_weights of shape {expected:?}, found {found:?}"));
         }
         // The other poolings are linear: the mean of pooled layers is the pooled mean. The largest value is not.
         if self.pooling.contains(&Pooling::Max) {
@@ -327,12 +324,6 @@ impl Modules {
         let names = self.after_pooling.iter().map(PooledModule::name);
         let all = names.chain(self.layer_mean.as_ref().map(|mean| &*mean.weights));
         all.filter_map(|name| name.rsplit_once('/')).map(|(folder, _)| folder)
-    }
-
-    /// Leaves the layers alone: a WeightedLayerPooling module is given nothing unless config.json says that the transformer
-    /// outputs its hidden states. Source: `WeightedLayerPooling.forward` of sentence-transformers.
-    pub(super) fn without_layer_mean(&mut self) {
-        self.layer_mean = None;
     }
 }
 

@@ -73,7 +73,8 @@ impl Checkpoint {
         if let Some(modules) = &mut modules
             && raw.bool("output_hidden_states")? != Some(true)
         {
-            modules.without_layer_mean();
+            // Such a transformer hands a WeightedLayerPooling module nothing, and it does nothing. Source: its `forward`.
+            modules.layer_mean = None;
         }
         let mut weights = Weights::open(files.clone(), config.family, &root)?;
         weights.resolve_tied(config.tie_word_embeddings);
@@ -148,7 +149,8 @@ impl Checkpoint {
     }
 
     /// The embedding that the checkpoint was made for: its modules' pooling, what follows it, and normalisation over the last
-    /// layer, or over the layers that a WeightedLayerPooling module takes. Without modules.json it is the mean, not normalised, as sentence-transformers does with such a checkpoint.
+    /// layer, or over the layers that a WeightedLayerPooling module takes. Without modules.json it is the mean, not normalised, as
+    /// sentence-transformers does with such a checkpoint.
     pub fn embedding_request(&self) -> EmbeddingRequest {
         let modules = self.modules.as_ref();
         let pooling = modules.map(|modules| modules.pooling.clone()).filter(|pooling| !pooling.is_empty());

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::platform::whole_file::is_abandoned;
 
 /// How the temporary folders are called, and the file in them that is locked while somebody fills them.
 const PREFIX: &str = ".frostbert-export-";
@@ -18,7 +19,7 @@ fn clean(parent: &Path) {
         if !ours || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             continue;
         }
-        if File::open(entry.path().join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok()) {
+        if is_abandoned(&entry.path().join(LOCK)) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }

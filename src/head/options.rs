@@ -186,13 +186,7 @@ pub enum ModelKind {
 impl ModelKind {
     /// Its name in messages and head files.
     pub fn name(self) -> &'static str {
-        match self {
-            ModelKind::Linear => "linear",
-            ModelKind::ElasticNet => "elastic-net",
-            ModelKind::Mlp => "mlp",
-            ModelKind::NearestCentroid => "nearest-centroid",
-            ModelKind::Neighbours => "neighbours",
-        }
+        self.label()
     }
 }
 

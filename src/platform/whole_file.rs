@@ -146,6 +146,11 @@ fn builder<'a>() -> Builder<'a, 'a> {
     builder
 }
 
+/// Whether no process holds the lock of a file: whoever made it is gone.
+pub(crate) fn is_abandoned(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+}
+
 /// Removes what killed runs left in a folder: temporary files of ours that no process holds. What cannot be removed stays.
 fn clean(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
@@ -155,7 +160,7 @@ fn clean(folder: &Path) {
         if !ours || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
             continue;
         }
-        if File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+        if is_abandoned(&entry.path()) {
             let _ = fs::remove_file(entry.path());
         }
     }

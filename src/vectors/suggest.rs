@@ -13,6 +13,7 @@ use rand_chacha::rand_core::SeedableRng;
 use super::unit::{UnitRows, check_columns, dot, of_each, share};
 use crate::error::{Error, Result};
 use crate::head::Matrix;
+use crate::names::named;
 
 /// How texts are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
@@ -32,38 +33,12 @@ pub enum Strategy {
     Typical,
 }
 
-impl Strategy {
-    /// All of them.
-    pub const ALL: [Strategy; 5] =
-        [Strategy::Mixed, Strategy::Margin, Strategy::Entropy, Strategy::Diverse, Strategy::Typical];
-
-    /// As on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Strategy::Mixed => "mixed",
-            Strategy::Margin => "margin",
-            Strategy::Entropy => "entropy",
-            Strategy::Diverse => "diverse",
-            Strategy::Typical => "typical",
-        }
-    }
-}
-
-impl std::fmt::Display for Strategy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl std::str::FromStr for Strategy {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Strategy::ALL.into_iter().find(|strategy| strategy.name() == name).ok_or_else(|| {
-            let known = Strategy::ALL.map(Strategy::name).join(", ");
-            Error::input(format!("no such way of suggesting: {name:?}; known are {known}"))
-        })
-    }
+named! { Strategy, "way of suggesting",
+    "mixed", "Uncertain and diverse; without a head, as typical" => Strategy::Mixed, Strategy::Mixed,
+    "margin", "Smallest difference between the two likeliest classes" => Strategy::Margin, Strategy::Margin,
+    "entropy", "Largest entropy of the probabilities" => Strategy::Entropy, Strategy::Entropy,
+    "diverse", "Farthest from everything labelled or chosen" => Strategy::Diverse, Strategy::Diverse,
+    "typical", "The middle of each of as many clusters as there are texts to choose" => Strategy::Typical, Strategy::Typical,
 }
 
 /// What is wanted.

@@ -39,7 +39,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("head", &["error", "names", "platform"]),
-    ("vectors", &["error", "platform", "head"]),
+    ("vectors", &["error", "names", "platform", "head"]),
     (
         "workflow",
         &[

@@ -9,6 +9,10 @@ use crate::{Result, fetch, install, layers, package, python, root, serve};
 /// The browser's target.
 const WASM: &str = "wasm32-unknown-unknown";
 
+/// Steps that can be run by themselves, too.
+const PYTHON: &str = "the Python package";
+const CLIENTS: &str = "clients of the server";
+
 /// `cargo xtask test`.
 pub fn run() -> Result<()> {
     let mut steps = Steps::new();
@@ -64,29 +68,17 @@ pub fn run() -> Result<()> {
     })?;
     steps.run("what is published", package::run)?;
     let mut tally = Tally::default();
-    steps.run("unit, integration and command-line tests", || {
-        watch(
-            not_tested.env(&mut cargo(
-                "test --workspace --exclude frostbert-web --all-features --lib --bins --tests --examples --no-fail-fast",
-            )),
-            |line| tally.read(line),
-        )
-        .map_err(|error| format!("{error}\n  {}", tally.line()))
+    counted(&mut steps, &mut tally, "unit, integration and command-line tests", |each| {
+        let mut tests = cargo(
+            "test --workspace --exclude frostbert-web --all-features --lib --bins --tests --examples --no-fail-fast",
+        );
+        watch(not_tested.env(&mut tests), each)
     })?;
-    steps.run("examples in the documentation", || {
-        watch(&mut cargo("test --workspace --exclude frostbert-web --all-features --doc"), |line| {
-            tally.read(line)
-        })
-        .map_err(|error| format!("{error}\n  {}", tally.line()))
+    counted(&mut steps, &mut tally, "examples in the documentation", |each| {
+        watch(&mut cargo("test --workspace --exclude frostbert-web --all-features --doc"), each)
     })?;
-    steps.run("the Python package", || {
-        python::test(&not_tested, |line| tally.read(line))
-            .map_err(|error| format!("{error}\n  {}", tally.line()))
-    })?;
-    steps.run("clients of the server", || {
-        serve::test(&not_tested, |line| tally.read(line))
-            .map_err(|error| format!("{error}\n  {}", tally.line()))
-    })?;
+    counted(&mut steps, &mut tally, PYTHON, |each| python::test(&not_tested, each))?;
+    counted(&mut steps, &mut tally, CLIENTS, |each| serve::test(&not_tested, each))?;
     browser(&mut steps, &mut tally)?;
     steps.summary("ok");
     if tally.passed == 0 {
@@ -110,28 +102,35 @@ pub fn run_browser() -> Result<()> {
 
 /// `cargo xtask test-python`: only the Python package.
 pub fn run_python() -> Result<()> {
+    alone(PYTHON, |not_tested, each| python::test(not_tested, each))
+}
+
+/// `cargo xtask test-serve`: only the server as its clients see it.
+pub fn run_serve() -> Result<()> {
+    alone(CLIENTS, |not_tested, each| serve::test(not_tested, each))
+}
+
+/// One step with what it needs to run by itself.
+fn alone(name: &str, step: impl FnOnce(&NotTested, &mut dyn FnMut(&str)) -> Result<()>) -> Result<()> {
     let (mut steps, mut tally, not_tested) = (Steps::new(), Tally::default(), NotTested::new()?);
     steps.run("fetch the model and data that tests use", fetch::run)?;
-    steps.run("the Python package", || {
-        python::test(&not_tested, |line| tally.read(line))
-            .map_err(|error| format!("{error}\n  {}", tally.line()))
-    })?;
+    counted(&mut steps, &mut tally, name, |each| step(&not_tested, each))?;
     steps.summary("ok");
     not_tested.show();
     Ok(())
 }
 
-/// `cargo xtask test-serve`: only the server as its clients see it.
-pub fn run_serve() -> Result<()> {
-    let (mut steps, mut tally, not_tested) = (Steps::new(), Tally::default(), NotTested::new()?);
-    steps.run("fetch the model and data that tests use", fetch::run)?;
-    steps.run("clients of the server", || {
-        serve::test(&not_tested, |line| tally.read(line))
-            .map_err(|error| format!("{error}\n  {}", tally.line()))
-    })?;
-    steps.summary("ok");
-    not_tested.show();
-    Ok(())
+/// A step whose lines are counted; its error says how many tests there were.
+fn counted(
+    steps: &mut Steps,
+    tally: &mut Tally,
+    name: &str,
+    step: impl FnOnce(&mut dyn FnMut(&str)) -> Result<()>,
+) -> Result<()> {
+    steps.run(name, || {
+        let outcome = step(&mut |line| tally.read(line));
+        outcome.map_err(|error| format!("{error}\n  {}", tally.line()))
+    })
 }
 
 fn browser(steps: &mut Steps, tally: &mut Tally) -> Result<()> {
@@ -140,10 +139,7 @@ fn browser(steps: &mut Steps, tally: &mut Tally) -> Result<()> {
         show(&mut cargo("clippy --package frostbert-web --target wasm32-unknown-unknown -- -D warnings"))
     })?;
     steps.run("build the WebAssembly, the npm package and the page", || web.build())?;
-    steps.run("tests in a browser", || {
-        web.test(|line| tally.read(line)).map_err(|error| format!("{error}\n  {}", tally.line()))
-    })?;
-    Ok(())
+    counted(steps, tally, "tests in a browser", |each| web.test(each))
 }
 
 /// The library's features, from its Cargo.toml.

@@ -116,8 +116,8 @@ fn prior(data: &TrainData, split: &Split) -> Metrics {
 
 /// Weights of the rows that a fold learns from, one each where none weighs anything.
 fn known_weights(data: &TrainData, split: &Split) -> Vec<f64> {
-    let own = data.weights.as_ref().map(|all| split.train.iter().map(|&row| all[row as usize]).collect());
-    own.filter(|own: &Vec<f64>| own.iter().any(|weight| *weight > 0.0))
+    data.weights_of(&split.train)
+        .filter(|own| own.iter().any(|weight| *weight > 0.0))
         .unwrap_or_else(|| vec![1.0; split.train.len()])
 }
 

@@ -250,6 +250,11 @@ impl<'a> TrainData<'a> {
         (data, unit)
     }
 
+    /// Weights of the rows named; none where all count the same.
+    pub(crate) fn weights_of(&self, rows: &[u32]) -> Option<Vec<f64>> {
+        self.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row as usize]).collect())
+    }
+
     /// Whether some row counts more than another.
     pub(crate) fn weights_differ(&self) -> bool {
         self.weights.as_ref().is_some_and(|weights| weights.windows(2).any(|pair| pair[0] != pair[1]))

@@ -55,7 +55,7 @@ impl RegularizationPath {
         }
         if !known_rows.is_empty() {
             let targets = data.targets.select_rows(&known_rows);
-            let weights = weights_of(data, &known_rows);
+            let weights = data.weights_of(&known_rows);
             head.calibration =
                 Calibration::fit(kind, &known_logits, &joint_loss(&targets), weights.as_deref());
         }
@@ -71,7 +71,7 @@ impl RegularizationPath {
             let with = data.targets.select_rows(&counted).counts();
             let counts: Vec<(usize, usize)> =
                 with.into_iter().map(|with| (with, counted.len() - with)).collect();
-            let weights = weights_of(data, &all_rows);
+            let weights = data.weights_of(&all_rows);
             head.thresholds = thresholds::choose(marks, &predictions, weights.as_deref(), &counts);
             for (name, &(with, without)) in head.names.iter().zip(&counts) {
                 let (rows, enough) = (with.min(without), thresholds::ENOUGH);
@@ -106,11 +106,6 @@ impl RegularizationPath {
             warnings,
         }
     }
-}
-
-/// Weights of the rows named.
-fn weights_of(data: &TrainData, rows: &[u32]) -> Option<Vec<f64>> {
-    data.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row as usize]).collect())
 }
 
 /// Mean and interval of each measure that every fold has.

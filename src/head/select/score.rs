@@ -6,6 +6,7 @@ use crate::head::measure::metrics::argmax;
 use crate::head::numeric::loss::Loss;
 use crate::head::options::SelectBy;
 use crate::head::select::fit::joint_loss;
+use crate::names::named;
 
 /// Which answers a model had examples of. What it never saw, it cannot get right: the less it is held back by a penalty, the
 /// surer it is of something else. Such answers say nothing about which penalty is best, and are left out of the score.
@@ -156,18 +157,14 @@ impl LossKind {
 
     /// Its name in messages and reports.
     pub fn name(self) -> &'static str {
-        match self {
-            LossKind::LogLoss => "log loss",
-            LossKind::ErrorRate => "error rate",
-            LossKind::SquaredError => "mean squared error",
-        }
+        self.label()
     }
 }
 
-impl std::fmt::Display for LossKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
+named! { LossKind, "loss",
+    "log loss", "Mean log loss over rows" => LossKind::LogLoss, LossKind::LogLoss,
+    "error rate", "Share of wrong decisions" => LossKind::ErrorRate, LossKind::ErrorRate,
+    "mean squared error", "Of numbers, in their unit squared" => LossKind::SquaredError, LossKind::SquaredError,
 }
 
 impl serde::Serialize for LossKind {
