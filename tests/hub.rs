@@ -66,7 +66,12 @@ struct Server {
 impl Server {
     /// Serves `org/model` with the files of a golden.
     fn start(golden: &str) -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/goldens").join(golden);
+        Self::of(&format!("goldens/{golden}"))
+    }
+
+    /// Serves `org/model` with the files of a folder of tests/fixtures.
+    fn of(folder: &str) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(folder);
         let mut files = BTreeMap::new();
         let mut folders = vec![root.clone()];
         while let Some(folder) = folders.pop() {
@@ -601,6 +606,62 @@ fn a_listing_with_names_outside_the_repository_writes_nothing_there() {
         let model = HubModel { id: id.into(), revision: revision.into() };
         assert!(cache.hub(&server).fetch(&model, &mut |_| {}).unwrap_err().is_input(), "{id} {revision}");
     }
+}
+
+#[test]
+fn a_table_of_token_vectors_is_downloaded_without_what_transformers_need() {
+    for name in ["plain", "folded"] {
+        let server = Server::of(&format!("static/{name}"));
+        // In the way: nothing reads them.
+        server.change(|behaviour| {
+            behaviour.files.insert("tokenizer_config.json".into(), b"{".to_vec());
+            behaviour.files.insert("sentence_bert_config.json".into(), b"{".to_vec());
+        });
+        let cache = Cache::new();
+        let folder = cache.hub(&server).fetch(&model("main"), &mut |_| {}).unwrap();
+        let checkpoint = Checkpoint::open(&folder).unwrap();
+        assert_eq!(checkpoint.embedding_request().modules.len(), usize::from(name == "plain"));
+        assert!(!folder.join("tokenizer_config.json").exists() && !folder.join("config.json").exists());
+        drop(server);
+        // Complete: found again without any network.
+        let found = Hub::from_env().unwrap().cache(cache.0.path().join("hub")).offline(true);
+        assert_eq!(found.fetch(&model("main"), &mut |_| {}).unwrap(), folder);
+    }
+}
+
+#[test]
+fn the_tensors_of_every_kind_of_module_are_downloaded() {
+    let server = Server::start("sentence-mean");
+    let tensors = |named: &[(&str, usize)]| {
+        let bytes = vec![0_u8; 4 * 48];
+        let view = |len: usize| {
+            safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![len], &bytes[..4 * len])
+                .unwrap()
+        };
+        safetensors::serialize(named.iter().map(|(name, len)| (*name, view(*len))), None).unwrap()
+    };
+    let list = serde_json::json!([
+        {"path": "", "type": "x.Transformer"},
+        {"path": "1_WeightedLayerPooling", "type": "x.WeightedLayerPooling"},
+        {"path": "1_Pooling", "type": "x.Pooling"},
+        {"path": "2_LayerNorm", "type": "x.LayerNorm"},
+    ]);
+    let weighted = serde_json::json!({"embedding_dimension": 48, "layer_start": 1, "num_hidden_layers": 3});
+    server.change(|behaviour| {
+        let mut put = |name: &str, bytes: Vec<u8>| behaviour.files.insert(name.into(), bytes);
+        put("modules.json", list.to_string().into_bytes());
+        put("1_WeightedLayerPooling/config.json", weighted.to_string().into_bytes());
+        put("1_WeightedLayerPooling/model.safetensors", tensors(&[("layer_weights", 3)]));
+        put("2_LayerNorm/config.json", br#"{"dimension": 48}"#.to_vec());
+        put("2_LayerNorm/model.safetensors", tensors(&[("norm.weight", 48), ("norm.bias", 48)]));
+    });
+    let cache = Cache::new();
+    let folder = cache.hub(&server).fetch(&model("main"), &mut |_| {}).unwrap();
+    assert_eq!(Checkpoint::open(&folder).unwrap().embedding_request().modules.len(), 1);
+    // One that is lost is got again.
+    std::fs::remove_file(folder.join("2_LayerNorm/model.safetensors")).unwrap();
+    cache.hub(&server).fetch(&model("main"), &mut |_| {}).unwrap();
+    assert!(folder.join("2_LayerNorm/model.safetensors").exists());
 }
 
 /// How long something takes.

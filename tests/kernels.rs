@@ -214,7 +214,11 @@ fn what_was_measured_is_kept_for_the_next_process() {
         |kernels| open(GpuOptions { pipeline_cache: Some(folder.path().to_path_buf()), ..options(kernels) });
     let mut engine = open(Kernels::Gpu);
     assert_eq!(engine.tuning().iter().count(), 0);
-    let tuning = engine.tune(&bert()).unwrap();
+    let mut tuning = engine.tune(&bert()).unwrap();
+    // A call begins at least one matrix, and on a busy machine no more.
+    for _ in 0..3 {
+        tuning = engine.tune(&bert()).unwrap();
+    }
     // q k v as one, attention's output, and the two of the feed-forward part.
     let shapes: Vec<_> = tuning.iter().map(|(shape, _)| shape).collect();
     assert_eq!(shapes, [(64, 64), (64, 136), (64, 192), (136, 64)]);

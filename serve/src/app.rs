@@ -24,6 +24,7 @@ use crate::job::Job;
 use crate::metrics::Metrics;
 use crate::queue::Done;
 use crate::registry::{Loaded, Model, Registry, ServedHead, Target};
+use crate::telemetry::{Answered, Telemetry};
 
 /// Where a request comes from: put into its extensions by the listener, and by those who mount the [router](App::router)
 /// behind one of their own. Clients without a key are told apart by it.
@@ -54,6 +55,7 @@ pub(crate) struct State {
     /// In units of a KiB.
     payload: Arc<Semaphore>,
     draining: AtomicBool,
+    telemetry: Option<Telemetry>,
     started: u64,
     number: AtomicU64,
 }
@@ -123,6 +125,7 @@ impl App {
             )),
             payload: Arc::new(Semaphore::new(budget.min(u32::MAX as usize))),
             draining: AtomicBool::new(false),
+            telemetry: Telemetry::open(&config)?,
             started: now(),
             number: AtomicU64::new(1),
             registry: Arc::new(Registry::open(config, metrics.clone())?),
@@ -134,6 +137,13 @@ impl App {
     /// Says at /health that no more requests should be sent here.
     pub fn drain(&self) {
         self.state.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Sends the traces that are still kept; waits for the collector, some seconds at most. Nothing where there is none.
+    pub fn flush_traces(&self) {
+        if let Some(telemetry) = &self.state.telemetry {
+            telemetry.flush();
+        }
     }
 
     /// Reads keys and heads again, and replaces every model that is loaded. What cannot be read stays as it was, and the log says
@@ -201,6 +211,10 @@ pub(crate) async fn dispatch(state: Arc<State>, route: &'static Route, request: 
         str::to_owned,
     );
     let stats = Arc::new(Stats::default());
+    let traced = (route.access != Access::Public)
+        .then_some(state.telemetry.as_ref())
+        .flatten()
+        .map(|telemetry| (telemetry, telemetry.parent(request.headers()), SystemTime::now()));
     let outcome = answer(&state, route, request, &id, &stats).await;
     let took = started.elapsed();
     let texts = stats.texts.load(Ordering::Relaxed);
@@ -224,6 +238,25 @@ pub(crate) async fn dispatch(state: Arc<State>, route: &'static Route, request: 
     stats.write(response.headers_mut(), took);
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", id);
+    }
+    if let Some((telemetry, parent, started)) = traced {
+        let micros = |of: &AtomicU64| Duration::from_micros(of.load(Ordering::Relaxed));
+        telemetry.record(
+            &parent,
+            &Answered {
+                method: route.method,
+                route: route.path,
+                id: &id,
+                status: response.status().as_u16(),
+                started,
+                took,
+                waited: micros(&stats.waited),
+                computed: micros(&stats.computed),
+                texts,
+                tokens: stats.tokens.load(Ordering::Relaxed),
+                truncated: stats.truncated.load(Ordering::Relaxed),
+            },
+        );
     }
     if route.access != Access::Public {
         tracing::info!(

@@ -117,6 +117,11 @@ pub struct Config {
     pub admin_key: Option<String>,
     /// Origins whose pages may ask; `*`: all.
     pub cors_allow_origin: Vec<String>,
+    /// An OpenTelemetry collector that takes OTLP over HTTP, `http://localhost:4318`: it gets a trace of every request. None: no
+    /// traces. Needs the feature `opentelemetry`.
+    pub otlp_endpoint: Option<String>,
+    /// The service's name in traces.
+    pub otlp_service_name: String,
 }
 
 impl Default for Config {
@@ -143,6 +148,8 @@ impl Default for Config {
             api_keys_file: None,
             admin_key: None,
             cors_allow_origin: Vec::new(),
+            otlp_endpoint: None,
+            otlp_service_name: "frostbert".to_owned(),
         }
     }
 }

@@ -20,6 +20,7 @@ mod router;
 mod routes;
 mod schemas;
 mod server;
+mod telemetry;
 mod worker;
 
 pub use app::{App, Peer};

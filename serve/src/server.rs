@@ -160,6 +160,7 @@ async fn run(app: App, listen: Listen, listening: impl FnOnce(SocketAddr)) -> Re
             }
         }
     }
+    tokio::task::block_in_place(|| app.flush_traces());
     Ok(())
 }
 

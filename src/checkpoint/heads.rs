@@ -112,6 +112,7 @@ fn masked_lm(config: &Config, weights: &Weights) -> Option<&'static str> {
         Family::DistilBert => "vocab_transform.weight",
         Family::Electra => "generator_predictions.dense.weight",
         Family::Albert => "predictions.dense.weight",
+        Family::Static => return None,
         // A classifier of ModernBERT has `head.dense` too; the decoder's bias is tied to nothing, so it is saved,
         // and only a config that turned it off needs the class name.
         Family::ModernBert => {

@@ -17,6 +17,7 @@ mod read_config;
 mod sizes;
 #[cfg(not(target_arch = "wasm32"))]
 mod source;
+mod static_embedding;
 mod weights;
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -52,6 +52,8 @@ pub struct Modules {
     /// How many columns of the finished vector are kept: the first of it, not scaled again. Source: `truncate_dim` of
     /// sentence-transformers.
     pub truncate_dim: Option<usize>,
+    /// Whether the first module is no transformer but a table of token vectors.
+    pub(crate) static_embedding: bool,
     /// Folder of the transformer, with a slash at the end; empty as a rule.
     pub(crate) transformer: String,
     /// Settings for config.json and the tokenizer that stand in the transformer's own configuration.
@@ -82,7 +84,9 @@ impl Modules {
         for (at, entry) in list.iter().enumerate() {
             modules.add(files, entry, at)?;
         }
-        modules.read_transformer_config(files)?;
+        if !modules.static_embedding {
+            modules.read_transformer_config(files)?;
+        }
         modules.read_prompts(files)?;
         Ok(Some(modules))
     }
@@ -96,12 +100,21 @@ impl Modules {
             )))
         };
         let out_of_order = "which stands in a place where it is not computed here; expected Transformer, Pooling \
-                            (perhaps WeightedLayerPooling before it), any Dense and LayerNorm modules, Normalize";
+                            (perhaps WeightedLayerPooling before it), or StaticEmbedding in the place of both, any \
+                            Dense and LayerNorm modules, Normalize";
         match class.as_str() {
             "Transformer" if at == 0 => {
                 if !path.is_empty() {
                     self.transformer = format!("{path}/");
                 }
+                Ok(())
+            }
+            "StaticEmbedding" if at == 0 => {
+                if !path.is_empty() {
+                    self.transformer = format!("{path}/");
+                }
+                self.static_embedding = true;
+                self.pooling.push(Pooling::Mean);
                 Ok(())
             }
             "WeightedLayerPooling" if at > 0 && self.pooling.is_empty() && self.layer_mean.is_none() => {
@@ -120,12 +133,16 @@ impl Modules {
             }
             // Nothing happens in it after training.
             "Dropout" => Ok(()),
-            "Transformer" | "WeightedLayerPooling" | "Pooling" | "Dense" | "LayerNorm" | "Normalize" => {
-                refuse(out_of_order)
-            }
+            "Transformer"
+            | "StaticEmbedding"
+            | "WeightedLayerPooling"
+            | "Pooling"
+            | "Dense"
+            | "LayerNorm"
+            | "Normalize" => refuse(out_of_order),
             _ => refuse(
-                "which is not computed here; known are Transformer, WeightedLayerPooling, Pooling, Dense, LayerNorm and \
-                 Normalize",
+                "which is not computed here; known are Transformer, StaticEmbedding, WeightedLayerPooling, Pooling, Dense, \
+                 LayerNorm and Normalize",
             ),
         }
     }
@@ -336,6 +353,19 @@ pub(super) struct ModuleEntry {
 }
 
 impl ModuleEntry {
+    /// Whether the module, not the first, is read from tensors of its own.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn has_tensors(&self) -> bool {
+        ["Dense", "LayerNorm", "WeightedLayerPooling"].contains(&&*self.class)
+    }
+
+    /// Whether the checkpoint is a table of token vectors, which has neither config.json nor other files of a tokenizer than
+    /// tokenizer.json.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn is_static_embedding(entries: &[Self]) -> bool {
+        entries.first().is_some_and(|first| first.class == "StaticEmbedding")
+    }
+
     /// The entries in their order; `None` where there is no modules.json.
     pub(super) fn list(files: &dyn Files) -> Result<Option<Vec<Self>>> {
         let Some(list) = read_value(files, MODULES)? else { return Ok(None) };
@@ -351,12 +381,13 @@ impl ModuleEntry {
             let path = entry.str("path")?.unwrap_or_default();
             let folder = path.strip_suffix('/').unwrap_or(path);
             // Empty as a whole it is the checkpoint's own folder; "/" is not.
-            if !path.is_empty() {
+            if !path.is_empty() && path != "." {
                 check_relative(folder, &file)?;
             }
             Ok(ModuleEntry {
                 class: last_part(entry.require_str("type")?).to_owned(),
-                path: folder.to_owned(),
+                // model2vec writes the checkpoint's own folder as a dot.
+                path: if folder == "." { String::new() } else { folder.to_owned() },
             })
         };
         list.into_iter().map(entry).collect::<Result<_>>().map(Some)

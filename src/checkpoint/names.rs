@@ -13,6 +13,7 @@ impl Family {
             Family::Albert => "albert.",
             Family::MpNet => "mpnet.",
             Family::ModernBert => "model.",
+            Family::Static => "",
         }
     }
 }
@@ -51,6 +52,7 @@ pub(super) fn tied(family: Family) -> [&'static str; 4] {
         Family::ModernBert => {
             ["embeddings.tok_embeddings.weight", "decoder.weight", "decoder.bias", "decoder.bias"]
         }
+        Family::Static => [words; 4],
     }
 }
 

@@ -9,6 +9,7 @@ use super::json::Object;
 use super::modules::Modules;
 use super::read_config::unnamed;
 use super::sizes;
+use super::static_embedding;
 use crate::error::{Error, Result};
 use crate::model::Config;
 use crate::model::HeadKind;
@@ -59,6 +60,9 @@ impl Checkpoint {
             Some(modules) => modules.overrides.over(files, &root)?,
             None => files,
         };
+        if modules.as_ref().is_some_and(|modules| modules.static_embedding) {
+            return Self::from_static_embedding(files, &root, modules);
+        }
         let name = format!("{root}config.json");
         let Some(bytes) = read_all(&*files, &name)? else {
             return Err(Error::model_file(format!(
@@ -79,12 +83,7 @@ impl Checkpoint {
         let mut weights = Weights::open(files.clone(), config.family, &root)?;
         weights.resolve_tied(config.tie_word_embeddings);
         sizes::check(&config, &weights, &files.describe(&name))?;
-        for folder in modules.iter().flat_map(Modules::tensor_folders) {
-            weights.add_module(folder)?;
-        }
-        if let Some(modules) = &modules {
-            modules.check_sizes(&config, &weights)?;
-        }
+        add_modules(modules.as_ref(), &config, &mut weights)?;
         let heads = Heads::detect(&config, &weights);
         config.has_pooler = heads.has(HeadKind::Pooler);
         if config.labels.is_empty()
@@ -96,6 +95,17 @@ impl Checkpoint {
         tokenizer.model_class =
             raw.get("tokenizer_class").and_then(|class| class.as_str()).map(str::to_owned);
         Ok(Checkpoint { files, config, modules, weights, heads, tokenizer, fingerprint: OnceLock::new() })
+    }
+
+    /// A table of token vectors: there is no config.json that anything reads, and no file of the tokenizer but tokenizer.json.
+    fn from_static_embedding(files: Arc<dyn Files>, root: &str, modules: Option<Modules>) -> Result<Self> {
+        let (json, max_tokens) = static_embedding::tokenizer(&*files, root)?;
+        let (files, config, mut weights) = static_embedding::open(files, root, max_tokens)?;
+        add_modules(modules.as_ref(), &config, &mut weights)?;
+        let tokenizer =
+            TokenizerFiles { json: Some(json), location: files.location(), ..TokenizerFiles::default() };
+        let (heads, fingerprint) = (Heads::default(), OnceLock::new());
+        Ok(Checkpoint { files, config, modules, weights, heads, tokenizer, fingerprint })
     }
 
     /// Where it was opened: the folder's path, or what its [`Files`] say.
@@ -223,6 +233,15 @@ impl fmt::Debug for Checkpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Checkpoint({} in {})", self.config.family.name(), self.location())
     }
+}
+
+/// Finds the tensors of the modules after the pooling, and checks their sizes.
+fn add_modules(modules: Option<&Modules>, config: &Config, weights: &mut Weights) -> Result<()> {
+    let Some(modules) = modules else { return Ok(()) };
+    for folder in modules.tensor_folders() {
+        weights.add_module(folder)?;
+    }
+    modules.check_sizes(config, weights)
 }
 
 impl TokenizerFiles {

@@ -83,9 +83,10 @@ impl Overrides {
     }
 }
 
-struct Overlay {
-    files: Arc<dyn Files>,
-    changed: HashMap<String, Vec<u8>>,
+/// Files of which some are replaced, or added, by what is in memory.
+pub(super) struct Overlay {
+    pub(super) files: Arc<dyn Files>,
+    pub(super) changed: HashMap<String, Vec<u8>>,
 }
 
 impl Files for Overlay {
@@ -97,12 +98,13 @@ impl Files for Overlay {
     }
 
     fn read(&self, name: &str, range: Range<u64>) -> Result<Bytes<'_>> {
-        let inside = |bytes: &'_ Vec<u8>| {
+        let range_of = |bytes: &[u8]| {
             let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
-            bytes.get(start..end).map(<[u8]>::to_vec)
+            (start <= end && end <= bytes.len()).then_some(start..end)
         };
-        match self.changed.get(name).and_then(inside) {
-            Some(bytes) => Ok(Bytes::Owned(bytes)),
+        let changed = self.changed.get(name).and_then(|bytes| range_of(bytes).map(|range| &bytes[range]));
+        match changed {
+            Some(bytes) => Ok(Bytes::Borrowed(bytes)),
             None => self.files.read(name, range),
         }
     }

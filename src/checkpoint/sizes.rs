@@ -94,6 +94,7 @@ impl Names {
         };
         match family {
             Family::Bert | Family::Roberta | Family::Camembert | Family::XlmRoberta => bert,
+            Family::Static => Names { positions: None, types: None, ..bert },
             Family::Electra => Names { projection: Some("embeddings_project.weight"), ..bert },
             Family::DistilBert => Names {
                 types: None,

@@ -34,7 +34,7 @@ pub enum StoredType {
 }
 
 impl StoredType {
-    fn from_dtype(dtype: Dtype) -> Option<Self> {
+    pub(super) fn from_dtype(dtype: Dtype) -> Option<Self> {
         match dtype {
             Dtype::F32 => Some(StoredType::F32),
             Dtype::F16 => Some(StoredType::F16),
@@ -84,7 +84,8 @@ pub(super) struct Tensor {
 }
 
 impl Tensor {
-    fn len(&self) -> usize {
+    /// How many numbers it has.
+    pub(super) fn len(&self) -> usize {
         // safetensors' validation has multiplied the shape without overflow.
         self.shape.iter().product()
     }
@@ -189,6 +190,21 @@ impl Weights {
         if let Some(tensor) = self.tensors.get(known).cloned() {
             self.tensors.insert(name.to_owned(), tensor);
         }
+    }
+
+    /// Takes a tensor out, to be put back under another name.
+    pub(super) fn remove(&mut self, name: &str) -> Option<Tensor> {
+        self.tensors.remove(name)
+    }
+
+    /// Puts a tensor in, under the name that plans use.
+    pub(super) fn put(&mut self, name: &str, tensor: Tensor) {
+        self.tensors.insert(name.to_owned(), tensor);
+    }
+
+    /// The same tensors in files among which theirs are, too.
+    pub(super) fn with_files(self, files: Arc<dyn Files>) -> Self {
+        Weights { files, ..self }
     }
 
     /// Adds the tensors of a sentence-transformers module: `FOLDER/linear.weight`.
@@ -346,7 +362,7 @@ impl fmt::Debug for Weights {
 }
 
 /// Little-endian numbers appended as f32.
-fn widen(stored: StoredType, bytes: &[u8], values: &mut Vec<f32>) {
+pub(super) fn widen(stored: StoredType, bytes: &[u8], values: &mut Vec<f32>) {
     match stored {
         StoredType::F32 => {
             values.extend(bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)));

@@ -2,7 +2,7 @@
 
 use crate::checkpoint::is_encoder;
 use crate::checkpoint::{Checkpoint, Heads, PretrainedHead};
-use crate::model::HeadKind;
+use crate::model::{Family, HeadKind};
 use crate::model::{PooledModule, Pooling, WeightKind};
 use crate::plan::{Plan, Request, families};
 use crate::text::PackedBatch;
@@ -192,6 +192,9 @@ impl Checkpoint {
 
     /// The class of transformers that loads every tensor.
     fn class(&self) -> String {
+        if self.config().family == Family::Static {
+            return self.config().family.class_prefix().to_owned();
+        }
         let has = |kind| self.heads().has(kind);
         let named = self.config().architectures.first();
         let suffix = match (has(HeadKind::MaskedLm), has(HeadKind::NextSentence)) {
@@ -211,6 +214,12 @@ impl Checkpoint {
 
     fn advice(&self) -> String {
         let class = self.class();
+        if self.config().family == Family::Static {
+            return format!(
+                "{class} of sentence-transformers loads it: a table of token vectors, whose mean is a text's embedding. There \
+                 is no transformer."
+            );
+        }
         let model = format!("{}Model", self.config().family.class_prefix());
         let pooler = match self.heads().has(HeadKind::Pooler) {
             true => " with its pooler",
@@ -270,15 +279,18 @@ impl fmt::Display for Summary {
         line("family", format!("{} ({})", self.family, self.class))?;
         line(
             "encoder",
-            format!(
-                "{} layers of width {}, {} attention heads, feed-forward {} ({}), vocabulary {}",
-                self.layers,
-                self.hidden,
-                self.attention_heads,
-                self.intermediate,
-                self.activation,
-                self.vocab
-            ),
+            match self.layers {
+                0 => format!("a table of {} token vectors of width {}, no layers", self.vocab, self.hidden),
+                _ => format!(
+                    "{} layers of width {}, {} attention heads, feed-forward {} ({}), vocabulary {}",
+                    self.layers,
+                    self.hidden,
+                    self.attention_heads,
+                    self.intermediate,
+                    self.activation,
+                    self.vocab
+                ),
+            },
         )?;
         let stored = self.stored_type.unwrap_or("a type that is not read here");
         line(

@@ -76,8 +76,10 @@ pub(super) fn batch(plan: &Plan, batch: &PackedBatch) -> Result<()> {
     }
     };
     for step in plan.steps() {
-        if let Step::EmbedLayerNorm { words, positions, types, .. } = step {
+        if let Step::EmbedLayerNorm { words, .. } | Step::EmbedTokens { words, .. } = step {
             below(&batch.ids, plan.weight(*words).rows(), "token id")?;
+        }
+        if let Step::EmbedLayerNorm { positions, types, .. } = step {
             if let Some(positions) = positions {
                 below(&batch.position_ids, plan.weight(*positions).rows(), "position")?;
             }

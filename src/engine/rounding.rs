@@ -19,7 +19,7 @@ impl<'a> Rounded<'a> {
     pub(crate) fn new(source: &'a dyn WeightSource, plan: &'a Plan) -> Self {
         let rounded = |step: &Step| match step {
             Step::MatMul { weight, .. } => Some(*weight),
-            Step::EmbedLayerNorm { words, .. } => Some(*words),
+            Step::EmbedLayerNorm { words, .. } | Step::EmbedTokens { words, .. } => Some(*words),
             _ => None,
         };
         Rounded { source, specs: plan.steps().iter().filter_map(rounded).map(|id| plan.weight(id)).collect() }

@@ -205,7 +205,7 @@ impl Classifier {
             }
             Family::Electra => ("classifier.dense", Between::Gelu, "classifier.out_proj"),
             Family::DistilBert => ("pre_classifier", Between::Relu, "classifier"),
-            Family::ModernBert => return None,
+            Family::ModernBert | Family::Static => return None,
         };
         Some(Classifier { dense, activation, out })
     }

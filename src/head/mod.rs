@@ -25,11 +25,11 @@ pub use data::targets::{Problem, Targets, TrainData};
 pub use measure::calibration::Calibration;
 pub use measure::caution::{Abstain, Caution, CautionOptions, Conformal};
 pub use measure::curves::{ReliabilityBin, precision_recall_curve, reliability, roc_curve, thin};
+pub use measure::estimate::Estimate;
 pub use measure::label_issues::{LabelIssue, label_issues};
-pub use measure::metrics::{
-    ClassMetrics, ClassRow, Estimate, LabelMetrics, Metrics, ValueMetrics, average_precision, roc_auc,
-};
+pub use measure::metrics::{ClassMetrics, ClassRow, LabelMetrics, Metrics, ValueMetrics};
 pub use measure::paired::{Comparison, MeasureDifference, RightCounts, Slice, compare};
+pub use measure::ranking::{average_precision, roc_auc};
 pub use measure::warnings::{Warning, check_data, check_predictions};
 pub use model::decision::Decision;
 pub use model::encoder_binding::EncoderBinding;

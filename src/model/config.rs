@@ -113,6 +113,10 @@ pub struct Config {
 }
 
 impl Config {
+    /// The tensor `[1, hidden]` of zeros that a text without tokens gets in a family that puts no special tokens around
+    /// texts.
+    pub(crate) const NO_TOKENS: &str = "embeddings.no_tokens.weight";
+
     /// A BERT of these sizes, for benches and tests with random weights.
     pub fn bert(hidden: usize, layers: usize, heads: usize, intermediate: usize, vocab: usize) -> Self {
         Config {

@@ -21,6 +21,9 @@ pub enum Family {
     MpNet,
     /// `model_type: modernbert`.
     ModernBert,
+    /// No transformer: a table of token vectors, whose mean over a text is its embedding. Source: `StaticEmbedding` of
+    /// sentence-transformers; models of model2vec are such tables.
+    Static,
 }
 
 impl serde::Serialize for Family {
@@ -30,7 +33,7 @@ impl serde::Serialize for Family {
 }
 
 impl Family {
-    /// Every family.
+    /// Every family that config.json can name.
     pub const ALL: [Family; 9] = [
         Family::Bert,
         Family::Roberta,
@@ -43,7 +46,7 @@ impl Family {
         Family::ModernBert,
     ];
 
-    /// The `model_type` in config.json.
+    /// The `model_type` in config.json; `static` where there is no transformer.
     pub fn name(self) -> &'static str {
         match self {
             Family::Bert => "bert",
@@ -55,6 +58,7 @@ impl Family {
             Family::Albert => "albert",
             Family::MpNet => "mpnet",
             Family::ModernBert => "modernbert",
+            Family::Static => "static",
         }
     }
 
@@ -75,6 +79,7 @@ impl Family {
             Family::Albert => "Albert",
             Family::MpNet => "MPNet",
             Family::ModernBert => "ModernBert",
+            Family::Static => "StaticEmbedding",
         }
     }
 }

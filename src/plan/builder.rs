@@ -65,6 +65,12 @@ impl<'a> PlanBuilder<'a> {
         for &layer in &request.hidden_states {
             check(layer, config.layers, "layer")?;
         }
+        if config.layers == 0 && !request.attentions.is_empty() {
+            return Err(Error::input(format!(
+                "attention probabilities were asked for, but a {} model has no attention",
+                config.family.name()
+            )));
+        }
         for &layer in &request.attentions {
             check(layer, config.layers.saturating_sub(1), "attention layer")?;
         }
@@ -176,6 +182,13 @@ impl<'a> PlanBuilder<'a> {
     /// A table `[rows, cols]` of which rows are gathered.
     pub fn table(&mut self, name: impl Into<String>, rows: usize, cols: usize) -> WeightId {
         self.weight(WeightKind::Table, vec![WeightPart { name: name.into(), shape: vec![rows, cols] }])
+    }
+
+    /// A table of these tensors' rows, one tensor after another.
+    pub fn tables(&mut self, parts: &[(&str, usize)], cols: usize) -> WeightId {
+        let part =
+            |(name, rows): &(&str, usize)| WeightPart { name: (*name).into(), shape: vec![*rows, cols] };
+        self.weight(WeightKind::Table, parts.iter().map(part).collect())
     }
 
     /// A LayerNorm whose tensors are `PREFIX.weight` and, with `bias`, `PREFIX.bias`.

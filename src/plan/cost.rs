@@ -31,6 +31,7 @@ impl Plan {
             Step::EmbedLayerNorm { words, positions, types, out, .. } => {
                 (0, gathered(Some(words)) + gathered(positions) + gathered(types) + buffer(out))
             }
+            Step::EmbedTokens { words, out } => (0, gathered(Some(words)) + buffer(out)),
             Step::MatMul { x, weight: matrix, residual, out, .. } => (
                 2 * self.buffer(out).rows.count(batch) as u64 * weight(matrix),
                 buffer(x) + weight(matrix) + optional(residual) + buffer(out),
@@ -70,6 +71,7 @@ impl Plan {
             }
             Step::Rotary { heads, head_dim, .. } => format!("{heads} x {head_dim}"),
             Step::EmbedLayerNorm { out, .. }
+            | Step::EmbedTokens { out, .. }
             | Step::AddLayerNorm { out, .. }
             | Step::GatedActivation { out, .. }
             | Step::GatherRows { out, .. }

@@ -120,6 +120,13 @@ pub enum Step {
         /// `[tokens, cols]`.
         out: BufferId,
     },
+    /// `out[t] = words[id[t]]`. Source: `StaticEmbedding` of sentence-transformers.
+    EmbedTokens {
+        /// Table `[vocab, cols]`.
+        words: WeightId,
+        /// `[tokens, cols]`.
+        out: BufferId,
+    },
     /// `out = activation(x Wᵀ + bias) + residual`; rows may be tokens, texts or selected rows.
     MatMul {
         /// `[rows, k]`.
@@ -248,6 +255,7 @@ impl Step {
     pub fn kernel(&self) -> &'static str {
         match self {
             Step::EmbedLayerNorm { .. } => "embed_layernorm",
+            Step::EmbedTokens { .. } => "embed_tokens",
             Step::MatMul { .. } => "matmul",
             Step::Attention { .. } => "attention",
             Step::AttentionProbabilities { .. } => "attention_probabilities",

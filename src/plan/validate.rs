@@ -117,6 +117,13 @@ impl StepCheck<'_> {
                 self.norm(norm, spec.cols)?;
                 self.write(out);
             }
+            Step::EmbedTokens { words, out } => {
+                let spec = self.buffer("out", out)?;
+                rows("out", spec, &[Rows::Tokens])?;
+                let table = self.weight("words", words, WeightKind::Table)?;
+                equal(&format!("words {}", table.label()), "columns", table.cols(), spec.cols)?;
+                self.write(out);
+            }
             Step::MatMul { x, weight, bias, residual, out, activation: _ } => {
                 let (from, to) = (self.read("x", x)?, self.buffer("out", out)?);
                 rows("x", from, &[Rows::Tokens, Rows::Texts, Rows::Selected])?;
@@ -505,7 +512,7 @@ mod tests {
     /// Every buffer of a step, the one it writes last.
     fn buffers(step: &mut Step) -> Vec<Option<&mut BufferId>> {
         match step {
-            Step::EmbedLayerNorm { out, .. } => vec![Some(out)],
+            Step::EmbedLayerNorm { out, .. } | Step::EmbedTokens { out, .. } => vec![Some(out)],
             Step::MatMul { x, residual, out, .. } | Step::AddLayerNorm { x, residual, out, .. } => {
                 vec![Some(x), residual.as_mut(), Some(out)]
             }
@@ -523,6 +530,7 @@ mod tests {
 
     fn weights(step: &mut Step) -> Vec<Option<&mut WeightId>> {
         match step {
+            Step::EmbedTokens { words, .. } => vec![Some(words)],
             Step::EmbedLayerNorm { words, positions, types, norm, .. } => {
                 vec![
                     Some(words),

@@ -75,6 +75,9 @@ impl Class {
     /// One that is not computed here, by name.
     pub(super) fn of(source: &TokenizerSource<'_>) -> Result<Self> {
         let files = source.files;
+        if source.family == Family::Static {
+            return Ok(Class::AsWritten);
+        }
         for (key, value) in ONLY {
             let found = files.config.get(key).filter(|found| !found.is_null()).map(Value::to_string);
             if let Some(found) = found.filter(|found| found != value) {
@@ -97,7 +100,7 @@ impl Class {
                 Family::Camembert => Class::Camembert,
                 Family::XlmRoberta => Class::XlmRoberta,
                 Family::Albert => Class::Albert,
-                Family::ModernBert => Class::AsWritten,
+                Family::ModernBert | Family::Static => Class::AsWritten,
             });
         };
         let name = named.strip_suffix("Fast").unwrap_or(named);

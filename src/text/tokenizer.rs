@@ -6,7 +6,7 @@ use super::pieces::{self, Kept};
 use super::settings::{self, Class, special_token};
 use super::vocab;
 use crate::error::{Error, Result};
-use crate::model::{TokenizerFiles, TokenizerSource};
+use crate::model::{Family, TokenizerFiles, TokenizerSource};
 use crate::platform;
 use serde_json::Value;
 use std::fmt;
@@ -58,6 +58,8 @@ pub struct Tokenizer {
     types: u32,
     direction: TruncationDirection,
     special: SpecialTokens,
+    /// The row of the model's table that a text without tokens is given, where the model has one for it.
+    no_tokens: Option<u32>,
     /// Whether long texts may be tokenised in pieces.
     may_cut: bool,
     /// What decides tokens beside tokenizer.json.
@@ -109,7 +111,12 @@ impl Tokenizer {
         inner.with_padding(None);
         guard(|| unread("the tokenizer"), || inner.with_truncation(None).map(drop))?;
         let mut settings = settings::apply(&mut inner, &source, class)?;
-        let processor = inner.get_post_processor().cloned();
+        // Source: `StaticEmbedding.preprocess`, which adds no special tokens.
+        let processor = inner.get_post_processor().filter(|_| source.family != Family::Static).cloned();
+        let no_tokens = match source.family {
+            Family::Static => Some(u32::try_from(source.vocab_rows).map_err(|_| unread("the vocabulary"))?),
+            _ => None,
+        };
         inner.with_post_processor(None::<PostProcessorWrapper>);
 
         let types = if wants_type_ids(files) {
@@ -131,6 +138,7 @@ impl Tokenizer {
             types,
             direction,
             special,
+            no_tokens,
             may_cut: pieces::may_cut(&inner),
             inner,
             settings: Value::Object(settings),
@@ -395,6 +403,13 @@ impl Tokenizer {
                 self.id_to_token(*id).unwrap_or_default(),
                 self.vocab_rows
             )));
+        }
+        if let Some(id) = self.no_tokens.filter(|_| encoding.ids.is_empty()) {
+            encoding.ids.push(id);
+            encoding.type_ids.push(0);
+            encoding.offsets.push((0, 0));
+            encoding.special_tokens_mask.push(true);
+            encoding.word_ids.push(None);
         }
         for type_id in &mut encoding.type_ids {
             *type_id = (*type_id).min(self.types - 1);

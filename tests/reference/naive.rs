@@ -183,6 +183,12 @@ impl Naive<'_> {
                     self.write(out, r, 0, &y);
                 }
             }
+            Step::EmbedTokens { words, out } => {
+                for r in 0..self.rows(out) {
+                    let y = self.table(words, self.batch.ids[r] as usize).to_vec();
+                    self.write(out, r, 0, &y);
+                }
+            }
             Step::GatherRows { x, index, out } => {
                 for r in 0..self.rows(out) {
                     let from = match index {

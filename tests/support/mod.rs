@@ -107,6 +107,14 @@ pub fn cases() -> Vec<Case> {
         let on = |bit| options & bit != 0;
         cases.add(format!("embed_layernorm options {options}"), |b| embed(b, 48, on(1), on(2), on(4)));
     }
+    for cols in [1, 63, 64, 65, 300] {
+        cases.add(format!("embed_tokens {cols}"), |b| {
+            let words = b.tables(&[("words", VOCAB - 1), ("last word", 1)], cols);
+            let out = b.buffer(Rows::Tokens, cols, "x");
+            b.step(Step::EmbedTokens { words, out });
+            out
+        });
+    }
     for (cols, residual, bias) in [(1, true, true), (63, true, false), (64, false, true), (129, false, false)]
     {
         cases.add(format!("add_layernorm {cols} {residual} {bias}"), |b| {

@@ -8,6 +8,8 @@ import { fileURLToPath } from "node:url";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
 export const goldens = join(root, "tests/fixtures/goldens");
+/** Checkpoints without a transformer. */
+export const statics = join(root, "tests/fixtures/static");
 
 /** The folder of the real all-MiniLM-L6-v2. */
 export function minilm() {

@@ -4,7 +4,7 @@ import { after, before } from "node:test";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { launch } from "./chrome.mjs";
-import { goldens, minilm, root } from "./files.mjs";
+import { goldens, minilm, root, statics } from "./files.mjs";
 import { serve } from "./server.mjs";
 
 /** Starts both before the tests of a file and ends them afterwards. */
@@ -18,6 +18,7 @@ export function harness(options = {}) {
       package: join(root, "web/dist/package"),
       test: join(root, "web/test/page"),
       goldens,
+      static: statics,
       minilm: real,
     });
     shared.chrome = await launch(options);

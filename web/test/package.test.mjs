@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { join } from "node:path";
 import { readFileSync, writeFileSync } from "node:fs";
-import { frostbert, goldens, json, largestDifference, minilm, root, tensors } from "./files.mjs";
+import { frostbert, goldens, json, largestDifference, minilm, root, statics, tensors } from "./files.mjs";
 import { devicesOf, exposeDevices, harness, openPackage, WORKER_SCRIPT } from "./harness.mjs";
 
 const shared = harness();
@@ -97,6 +97,26 @@ for (const [device, kernels] of [["cpu"], ["webgpu"], ["webgpu", "browser"]]) {
       }
     });
   }
+}
+
+for (const [device, kernels] of [["cpu"], ["webgpu"], ["webgpu", "browser"]]) {
+  inPage(`tables of token vectors on ${device}${kernels ? ` with ${kernels} kernels` : ""}: as sentence-transformers computes them`, async (page) => {
+    for (const [name, { texts, vectors }] of Object.entries(json(join(statics, "expected.json")))) {
+      const found = await page.evaluate(
+        async ([address, options, texts]) => {
+          const encoder = await load(address, options);
+          const result = rows(await encoder.embed(texts));
+          encoder.dispose();
+          return result.data;
+        },
+        [`${shared.server.origin}/static/${name}`, { device, kernels }, texts],
+      );
+      // sentence-transformers computes with the halves as they are.
+      const most = name === "halves" ? 2e-3 : 2e-6;
+      const error = largestDifference(found, vectors.flat());
+      assert.ok(error <= most, `${name}: largest error ${error}`);
+    }
+  });
 }
 
 inPage("every file is asked for once, and not again when the model is stored", async (page) => {

@@ -74,6 +74,12 @@ pub struct Args {
     /// Seconds that requests in progress have when the server is told to stop
     #[arg(long, value_name = "SECONDS", default_value = "30")]
     drain_timeout: u64,
+    /// OpenTelemetry collector that gets a trace of every request, by OTLP over HTTP: http://localhost:4318
+    #[arg(long, env = "FROSTBERT_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
+    /// Name of this service in traces
+    #[arg(long, env = "FROSTBERT_OTLP_SERVICE_NAME", value_name = "NAME", default_value = "frostbert")]
+    otlp_service_name: String,
     /// Write the log as JSON, a line each
     #[arg(long, visible_alias = "json-output")]
     log_json: bool,
@@ -117,6 +123,8 @@ pub fn run(args: &Args) -> Result<()> {
         api_keys_file: args.api_keys_file.clone(),
         admin_key: args.admin_key.clone(),
         cors_allow_origin: args.cors_allow_origin.clone(),
+        otlp_endpoint: args.otlp_endpoint.clone(),
+        otlp_service_name: args.otlp_service_name.clone(),
         ..Config::default()
     })?;
     let scheme = if args.tls_cert.is_some() { "https" } else { "http" };

@@ -9,14 +9,15 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from . import _native
 from ._texts import as_list
 from .errors import InputError, TruncationWarning
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
+else:
+    from . import _numpy as np
 
 __all__ = ["Encoder"]
 

@@ -88,7 +88,8 @@ impl Fetcher<'_> {
         let entries = ModuleEntry::list(&files)?.unwrap_or_default();
         let root = transformer_root(&entries);
         let config = format!("{root}config.json");
-        if !self.names.contains(&config) {
+        let only_a_table = ModuleEntry::is_static_embedding(&entries);
+        if !only_a_table && !self.names.contains(&config) {
             return Err(self.lacks(&config, "it is no checkpoint of transformers"));
         }
         let single = format!("{root}model.safetensors");
@@ -99,17 +100,19 @@ impl Fetcher<'_> {
                 "try the revision refs/pr/1, where the hub's robot often offers one, or convert it",
             ));
         }
-        let mut small = vec![config];
+        let mut small = if only_a_table { vec![] } else { vec![config] };
         let tokenizer = format!("{root}tokenizer.json");
-        small.push(match self.names.contains(&tokenizer) {
+        small.push(match only_a_table || self.names.contains(&tokenizer) {
             true => tokenizer,
             false => format!("{root}vocab.txt"),
         });
-        small.extend(
-            ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"]
-                .map(|name| format!("{root}{name}")),
-        );
-        small.extend(TRANSFORMER_CONFIGS.map(|name| format!("{root}{name}")));
+        if !only_a_table {
+            small.extend(
+                ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"]
+                    .map(|name| format!("{root}{name}")),
+            );
+            small.extend(TRANSFORMER_CONFIGS.map(|name| format!("{root}{name}")));
+        }
         small.push("config_sentence_transformers.json".to_owned());
         let folders: Vec<&ModuleEntry> = entries.iter().filter(|entry| !entry.path.is_empty()).collect();
         small.extend(folders.iter().map(|entry| format!("{}/config.json", entry.path)));
@@ -118,8 +121,9 @@ impl Fetcher<'_> {
         }
         self.get(small)?;
 
-        let dense = folders.iter().filter(|entry| entry.class == "Dense");
-        let mut large: Vec<String> = dense.map(|entry| format!("{}/model.safetensors", entry.path)).collect();
+        let with_tensors = folders.iter().filter(|entry| entry.has_tensors());
+        let mut large: Vec<String> =
+            with_tensors.map(|entry| format!("{}/model.safetensors", entry.path)).collect();
         if self.names.contains(&single) {
             large.push(single);
         } else {

@@ -12,16 +12,20 @@ pub(super) fn first_missing(files: &dyn Files) -> Result<Option<String>> {
     let has = |name: &str| Ok::<_, Error>(files.len(name)?.is_some());
     let any_of = |names: [String; 2]| Ok::<_, Error>(has(&names[0])? || has(&names[1])?);
     let inside = |name: &str| format!("{root}{name}");
-    let mut needed = vec![inside("config.json")];
-    if !any_of([inside("tokenizer.json"), inside("vocab.txt")])? {
-        return Ok(Some(inside("tokenizer.json")));
+    let mut needed = vec![];
+    if ModuleEntry::is_static_embedding(&entries) {
+        needed.push(inside("tokenizer.json"));
+    } else {
+        needed.push(inside("config.json"));
+        if !any_of([inside("tokenizer.json"), inside("vocab.txt")])? {
+            return Ok(Some(inside("tokenizer.json")));
+        }
     }
     for entry in entries.iter().filter(|entry| !entry.path.is_empty()) {
-        match entry.class.as_str() {
-            "Pooling" => needed.push(format!("{}/config.json", entry.path)),
-            "Dense" => needed
-                .extend(["config.json", "model.safetensors"].map(|name| format!("{}/{name}", entry.path))),
-            _ => {}
+        if entry.class == "Pooling" {
+            needed.push(format!("{}/config.json", entry.path));
+        } else if entry.has_tensors() {
+            needed.extend(["config.json", "model.safetensors"].map(|name| format!("{}/{name}", entry.path)));
         }
     }
     let index = inside("model.safetensors.index.json");

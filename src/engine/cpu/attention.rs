@@ -7,7 +7,7 @@
 use super::activation::exp;
 use super::context::{Context, Piece};
 use super::panel;
-use super::panel::{MAX_ROWS, Rows, Tile, max_rows, width};
+use super::panel::{Kernel, MAX_ROWS, Rows, Tile};
 use super::parallel::{Shared, with_scratch};
 
 use super::weight::Weight;
@@ -84,7 +84,7 @@ fn bucket(distance: usize, half: usize, max_distance: usize) -> usize {
 pub fn run(context: &Context<'_>, args: &Attention<'_>, out: &mut [f32]) {
     let out = Shared::new(out);
     for_each_job(context, args, |piece, head| {
-        let job = Job::new(args, piece, head, context.panel_width);
+        let job = Job::new(args, piece, head, context.kernel);
         with_scratch(job.scratch_len(), |scratch| {
             dispatch!(context.level, simd => job.attend(simd, scratch, &out));
         });
@@ -95,7 +95,7 @@ pub fn run(context: &Context<'_>, args: &Attention<'_>, out: &mut [f32]) {
 pub fn run_probabilities(context: &Context<'_>, args: &Attention<'_>, out: &mut [f32]) {
     let out = Shared::new(out);
     for_each_job(context, args, |piece, head| {
-        let job = Job::new(args, piece, head, context.panel_width);
+        let job = Job::new(args, piece, head, context.kernel);
         with_scratch(job.scratch_len(), |scratch| {
             dispatch!(context.level, simd => job.probabilities(simd, scratch, &out));
         });
@@ -112,6 +112,7 @@ struct Job<'a> {
     args: &'a Attention<'a>,
     piece: &'a Piece,
     head: usize,
+    kernel: Kernel,
     /// Keys that any query of the piece sees, from the start of the text.
     keys: Range<usize>,
     /// Their number, in whole panels.
@@ -137,7 +138,7 @@ struct Block<'a> {
 }
 
 impl<'a> Job<'a> {
-    fn new(args: &'a Attention<'a>, piece: &'a Piece, head: usize, panel_width: usize) -> Self {
+    fn new(args: &'a Attention<'a>, piece: &'a Piece, head: usize, kernel: Kernel) -> Self {
         let len = piece.text.len();
         let keys = match args.window {
             Some(window) => {
@@ -145,9 +146,9 @@ impl<'a> Job<'a> {
             }
             None => 0..len,
         };
-        let padded_keys = keys.len().next_multiple_of(panel_width);
-        let padded_dim = args.head_dim.next_multiple_of(panel_width);
-        Job { args, piece, head, keys, padded_keys, padded_dim }
+        let padded_keys = keys.len().next_multiple_of(kernel.width());
+        let padded_dim = args.head_dim.next_multiple_of(kernel.width());
+        Job { args, piece, head, kernel, keys, padded_keys, padded_dim }
     }
 
     fn scratch_len(&self) -> usize {
@@ -188,7 +189,7 @@ impl<'a> Job<'a> {
     #[inline(always)]
     fn attend<S: Simd>(&self, simd: S, scratch: &mut [f32], out: &Shared<'_>) {
         let Attention { heads, head_dim, .. } = *self.args;
-        let width = width::<S>();
+        let width = self.kernel.width();
         self.for_each_block(
             simd,
             scratch,
@@ -200,18 +201,18 @@ impl<'a> Job<'a> {
                 for part in panel::blocks(keys.len()) {
                     let part_values = (offset + part.start) * width..(offset + part.end) * width;
                     for (at, panel) in values.chunks_exact(self.keys.len() * width).enumerate() {
-                        for first in (0..queries.len()).step_by(max_rows::<S>()) {
+                        for first in (0..queries.len()).step_by(self.kernel.max_rows()) {
                             let x = Rows {
                                 values: &weights[first * self.padded_keys + part.start..],
                                 stride: self.padded_keys,
-                                count: max_rows::<S>().min(queries.len() - first),
+                                count: self.kernel.max_rows().min(queries.len() - first),
                             };
                             let out = Tile {
                                 values: &mut context[first * self.padded_dim + at * width..],
                                 stride: self.padded_dim,
                                 add: part.start > 0,
                             };
-                            panel::multiply(simd, x, &panel[part_values.clone()], out);
+                            panel::multiply(simd, self.kernel, x, &panel[part_values.clone()], out);
                         }
                     }
                 }
@@ -260,12 +261,20 @@ impl<'a> Job<'a> {
         with_values: bool,
         mut each: impl FnMut(Block<'_>),
     ) {
-        let (dim, width) = (self.args.head_dim, width::<S>());
+        let (dim, width) = (self.args.head_dim, self.kernel.width());
         let (keys, scratch) = scratch.split_at_mut(self.padded_keys * dim);
         let (values, scratch) = scratch.split_at_mut(self.keys.len() * self.padded_dim);
         let (scores, scratch) = scratch.split_at_mut(BLOCK_QUERIES * self.padded_keys);
         let (context, biases) = scratch.split_at_mut(BLOCK_QUERIES * self.padded_dim);
-        panel::pack_fast(simd, self.part(1, self.keys.start), self.stride(), self.keys.len(), dim, keys);
+        panel::pack_fast(
+            simd,
+            width,
+            self.part(1, self.keys.start),
+            self.stride(),
+            self.keys.len(),
+            dim,
+            keys,
+        );
         if with_values {
             self.pack_values(width, values);
         }
@@ -301,15 +310,16 @@ impl<'a> Job<'a> {
     /// Scores of some queries against a panel of keys; rows of `scores` are `padded_keys` apart.
     #[inline(always)]
     fn score<S: Simd>(&self, simd: S, queries: Range<usize>, panel: &[f32], scores: &mut [f32]) {
-        let (dim, width) = (self.args.head_dim, width::<S>());
+        let (dim, width) = (self.args.head_dim, self.kernel.width());
         for block in panel::blocks(dim) {
             let panel = &panel[block.start * width..block.end * width];
-            for first in queries.clone().step_by(max_rows::<S>()) {
-                let count = max_rows::<S>().min(queries.end - first);
+            for first in queries.clone().step_by(self.kernel.max_rows()) {
+                let count = self.kernel.max_rows().min(queries.end - first);
                 let x = Rows { values: &self.part(0, first)[block.start..], stride: self.stride(), count };
                 let values = &mut scores[(first - queries.start) * self.padded_keys..];
                 panel::multiply(
                     simd,
+                    self.kernel,
                     x,
                     panel,
                     Tile { values, stride: self.padded_keys, add: block.start > 0 },

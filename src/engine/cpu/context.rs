@@ -1,5 +1,6 @@
 //! What every kernel gets besides its arguments.
 
+use super::panel::Kernel;
 use super::parallel::Pool;
 use crate::text::PackedBatch;
 use fearless_simd::Level;
@@ -9,8 +10,8 @@ use std::ops::Range;
 pub struct Context<'a> {
     /// The instruction set.
     pub level: Level,
-    /// Columns of a panel under it.
-    pub panel_width: usize,
+    /// The inner loop of matrix products.
+    pub kernel: Kernel,
     /// The threads.
     pub pool: &'a Pool,
     /// The batch, cut up for attention.

@@ -6,11 +6,12 @@ use super::context::{Context, Piece, pieces};
 use super::embed_layernorm::EmbedLayerNorm;
 use super::layernorm::LayerNorm;
 use super::matmul::MatMul;
+use super::panel::Kernel;
 use super::parallel::Pool;
 use super::weight::Weight;
 use super::{
-    add_layernorm, attention_probabilities, embed_layernorm, gated_activation, gather_rows, matmul,
-    mean_blocks, normalize_rows, panel, pool, rotary,
+    add_layernorm, attention_probabilities, embed_layernorm, embed_tokens, gated_activation, gather_rows,
+    matmul, mean_blocks, normalize_rows, pool, rotary,
 };
 use crate::engine::check;
 use crate::engine::check::OutputCheck;
@@ -20,7 +21,7 @@ use crate::model::{WeightSource, WeightSpec};
 use crate::plan::kernels::WeightType;
 use crate::plan::{BufferId, KernelTime, Norm, Outputs, Plan, RelativeBias, Step, WeightId};
 use crate::text::PackedBatch;
-use fearless_simd::{Level, dispatch, prelude::*};
+use fearless_simd::Level;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -48,7 +49,7 @@ use web_time::Instant;
 /// ```
 pub struct CpuEngine {
     level: Level,
-    panel_width: usize,
+    kernel: Kernel,
     pool: Pool,
     /// Those that a living plan uses.
     weights: Mutex<HashMap<WeightSpec, Weak<Weight>>>,
@@ -86,14 +87,14 @@ impl CpuEngine {
     /// # Errors
     /// The operating system refuses a thread.
     pub fn new(threads: Option<NonZeroUsize>) -> Result<Self> {
-        Self::with_level(Level::new(), threads)
+        let level = Level::new();
+        Self::with_kernel(level, Kernel::new(level), threads)
     }
 
-    fn with_level(level: Level, threads: Option<NonZeroUsize>) -> Result<Self> {
-        let panel_width = dispatch!(level, simd => panel_width_of(simd));
+    fn with_kernel(level: Level, kernel: Kernel, threads: Option<NonZeroUsize>) -> Result<Self> {
         Ok(CpuEngine {
             level,
-            panel_width,
+            kernel,
             pool: Pool::new(threads)?,
             weights: Mutex::default(),
             arenas: Mutex::default(),
@@ -107,12 +108,19 @@ impl CpuEngine {
 
     /// The instruction set it computes with: `Avx512`, say.
     pub fn instruction_set(&self) -> String {
+        if self.kernel.avx512 {
+            return "Avx512f".to_owned();
+        }
         let debug = format!("{:?}", self.level);
         debug.split('(').next().unwrap_or_default().to_owned()
     }
 
     pub(super) fn level(&self) -> Level {
         self.level
+    }
+
+    pub(super) fn kernel(&self) -> Kernel {
+        self.kernel
     }
 
     pub(super) fn pool(&self) -> &Pool {
@@ -148,7 +156,7 @@ impl CpuEngine {
             if let Some(weight) = known.get(spec).and_then(Weak::upgrade) {
                 return Ok(weight);
             }
-            let weight = Arc::new(Weight::new(spec, &check::weight(source, spec)?, self.panel_width));
+            let weight = Arc::new(Weight::new(spec, &check::weight(source, spec)?, self.kernel.width()));
             known.insert(spec.clone(), Arc::downgrade(&weight));
             Ok(weight)
         };
@@ -199,8 +207,7 @@ impl CpuEngine {
         let times = self.pool.enter(|| {
             let Arena { buffers, pieces: cut } = &mut arena;
             pieces(batch, cut);
-            let context =
-                Context { level: self.level, panel_width: self.panel_width, pool: &self.pool, pieces: cut };
+            let context = Context { level: self.level, kernel: self.kernel, pool: &self.pool, pieces: cut };
             let run = Run { prepared, batch, context };
             let timed = |(at, step): (usize, &Step)| {
                 let start = Instant::now();
@@ -217,8 +224,7 @@ impl CpuEngine {
     fn compute(&self, prepared: &CpuPlan, batch: &PackedBatch, arena: &mut Arena) -> Result<Outputs> {
         let Arena { buffers, pieces: cut } = arena;
         pieces(batch, cut);
-        let context =
-            Context { level: self.level, panel_width: self.panel_width, pool: &self.pool, pieces: cut };
+        let context = Context { level: self.level, kernel: self.kernel, pool: &self.pool, pieces: cut };
         let run = Run { prepared, batch, context };
         for step in prepared.plan.steps() {
             run.step(step, buffers);
@@ -328,6 +334,7 @@ impl Run<'_> {
                 };
                 embed_layernorm::run(context, &args, batch, out);
             }
+            Step::EmbedTokens { words, .. } => embed_tokens::run(context, weight(words), batch, out),
             Step::MatMul { x, weight: matrix, bias, activation, residual, .. } => {
                 let args = MatMul {
                     x: read(x),
@@ -389,6 +396,7 @@ impl Run<'_> {
 fn out_of(step: &Step) -> BufferId {
     match *step {
         Step::EmbedLayerNorm { out, .. }
+        | Step::EmbedTokens { out, .. }
         | Step::MatMul { out, .. }
         | Step::Attention { out, .. }
         | Step::AttentionProbabilities { out, .. }
@@ -402,7 +410,42 @@ fn out_of(step: &Step) -> BufferId {
     }
 }
 
-#[inline(always)]
-fn panel_width_of<S: Simd>(_simd: S) -> usize {
-    panel::width::<S>()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Config;
+    use crate::plan::{RandomWeights, Request, families};
+
+    /// The sums of `avx512.rs` are those of the level beside it. On machines without it there is one kernel, and this says so.
+    #[test]
+    fn both_matrix_kernels_give_the_same_bits() {
+        let level = Level::new();
+        let (kernel, generic) = (Kernel::new(level), Kernel::of_level(level));
+        if kernel == generic {
+            println!("NOT TESTED: this processor has no second matrix kernel");
+            return;
+        }
+        // Widths that are no multiple of a panel, longer than a block of k; texts that leave each number of rows over.
+        let config = Config::bert(36 * 6, 2, 6, 4 * 101, 50);
+        let request = Request {
+            hidden_states: vec![2],
+            attentions: vec![0],
+            pooler_output: true,
+            ..Request::default()
+        };
+        let plan = families::plan(&config, &request).unwrap();
+        let mut batch = PackedBatch::new();
+        for len in [1, 2, 3, 5, 7, 8, 9, 31, 33, 100, 211] {
+            let ids: Vec<u32> = (0..len).map(|at| (at * 7 + len) % 50).collect();
+            batch.push(&ids, &vec![0; ids.len()], 0);
+        }
+        let outputs = [kernel, generic].map(|kernel| {
+            let engine = CpuEngine::with_kernel(level, kernel, None).unwrap();
+            let prepared = engine.prepare(&plan, &RandomWeights { seed: 3 }).unwrap();
+            engine.run(&prepared, &batch).unwrap()
+        });
+        for (a, b) in outputs[0].buffers.iter().zip(&outputs[1].buffers) {
+            assert!(a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits()));
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use super::activation;
 use super::context::Context;
 use super::panel;
-use super::panel::{Rows, Tile, max_rows, width};
+use super::panel::{Kernel, Rows, Tile};
 use super::parallel::{Shared, with_scratch};
 use super::simd::zip_in_place;
 use super::weight::Weight;
@@ -36,7 +36,8 @@ pub struct MatMul<'a> {
 pub fn run(context: &Context<'_>, args: &MatMul<'_>, out: &mut [f32]) {
     let n = args.weight.rows;
     let rows = out.len() / n;
-    let width = context.panel_width;
+    let kernel = context.kernel;
+    let width = kernel.width();
     let panels = n.div_ceil(width);
     let row_blocks = rows.div_ceil(JOB_ROWS);
     let wanted_groups = (JOBS_PER_THREAD * context.pool.threads()).div_ceil(row_blocks.max(1));
@@ -50,8 +51,8 @@ pub fn run(context: &Context<'_>, args: &MatMul<'_>, out: &mut [f32]) {
         let rows = row_block * JOB_ROWS..rows.min((row_block + 1) * JOB_ROWS);
         with_scratch(JOB_ROWS * panels.len() * width, |tile| {
             dispatch!(context.level, simd => {
-                multiply(simd, args, rows.clone(), panels.clone(), tile);
-                finish(simd, args, rows, panels, tile, &out);
+                multiply(simd, kernel, args, rows.clone(), panels.clone(), tile);
+                finish(simd, width, args, rows, panels, tile, &out);
             });
         });
     });
@@ -60,18 +61,25 @@ pub fn run(context: &Context<'_>, args: &MatMul<'_>, out: &mut [f32]) {
 /// The products of `rows` and `panels`, `[JOB_ROWS, panels * width]`.
 #[cfg_attr(target_arch = "wasm32", inline(never))]
 #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
-fn multiply<S: Simd>(simd: S, args: &MatMul<'_>, rows: Range<usize>, panels: Range<usize>, tile: &mut [f32]) {
+fn multiply<S: Simd>(
+    simd: S,
+    kernel: Kernel,
+    args: &MatMul<'_>,
+    rows: Range<usize>,
+    panels: Range<usize>,
+    tile: &mut [f32],
+) {
     let k = args.weight.cols;
-    let width = width::<S>();
+    let width = kernel.width();
     let stride = panels.len() * width;
     for block in panel::blocks(k) {
         for (at, panel) in panels.clone().enumerate() {
             let panel = &args.weight.padded()[panel * width * k..][block.start * width..block.end * width];
-            for first in rows.clone().step_by(max_rows::<S>()) {
-                let count = max_rows::<S>().min(rows.end - first);
+            for first in rows.clone().step_by(kernel.max_rows()) {
+                let count = kernel.max_rows().min(rows.end - first);
                 let x = Rows { values: &args.x[first * k + block.start..], stride: k, count };
                 let values = &mut tile[(first - rows.start) * stride + at * width..];
-                panel::multiply(simd, x, panel, Tile { values, stride, add: block.start > 0 });
+                panel::multiply(simd, kernel, x, panel, Tile { values, stride, add: block.start > 0 });
             }
         }
     }
@@ -82,6 +90,7 @@ fn multiply<S: Simd>(simd: S, args: &MatMul<'_>, rows: Range<usize>, panels: Ran
 #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
 fn finish<S: Simd>(
     simd: S,
+    width: usize,
     args: &MatMul<'_>,
     rows: Range<usize>,
     panels: Range<usize>,
@@ -89,8 +98,8 @@ fn finish<S: Simd>(
     out: &Shared<'_>,
 ) {
     let n = args.weight.rows;
-    let stride = panels.len() * width::<S>();
-    let columns = panels.start * width::<S>()..n.min(panels.end * width::<S>());
+    let stride = panels.len() * width;
+    let columns = panels.start * width..n.min(panels.end * width);
     for (row, sums) in rows.zip(tile.chunks_exact(stride)) {
         let part = row * n + columns.start..row * n + columns.end;
         // SAFETY: no other job has these rows and columns.

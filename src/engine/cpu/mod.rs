@@ -10,15 +10,19 @@
 //!   by the shape of the weights, the length of the text itself and the instruction set.
 //! - **One matrix kernel.** `panel` holds the register-blocked inner loop. Linear layers, `QKᵀ` and `PV` of
 //!   attention are all built on it.
-//! - **No instruction set by hand.** `fearless_simd` gives vectors of the native width (AVX-512, AVX2 with FMA, SSE,
-//!   NEON, wasm simd128), chosen once when the engine is made. Bits may differ between instruction sets.
+//! - **No instruction set by hand, but one.** `fearless_simd` gives vectors of the native width (AVX-512 from Ice Lake on, AVX2
+//!   with FMA, SSE, NEON, wasm simd128), chosen once when the engine is made; `avx512` is the matrix kernel for the servers
+//!   between AVX2 and that. Bits may differ between instruction sets.
 
 mod activation;
 mod add_layernorm;
 mod attention;
 mod attention_probabilities;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod context;
 mod embed_layernorm;
+mod embed_tokens;
 mod engine;
 mod gated_activation;
 mod gather_rows;

@@ -1,31 +1,71 @@
 //! The inner loop of every matrix product here: a few rows of x times a panel of W, held in registers.
 //!
-//! A panel is [`width`] columns of `Wᵀ` stored k-major, `[k, width]`, so that one step of k reads two vectors of it
+//! A panel is [`Kernel::width`] columns of `Wᵀ` stored k-major, `[k, width]`, so that one step of k reads two vectors of it
 //! and one number of each row. Every output element is a sum over k in a fixed order: fused multiply-adds within the
 //! [`blocks`] of k, then the blocks added one after another. The number of rows computed at once changes nothing in it.
 
-use fearless_simd::prelude::*;
+use fearless_simd::{Level, dispatch, prelude::*};
 use std::ops::Range;
 
 /// Vectors across a panel.
-pub const VECTORS: usize = 2;
+const VECTORS: usize = 2;
 
-/// Upper bound of [`max_rows`].
+/// Upper bound of [`Kernel::max_rows`].
 pub const MAX_ROWS: usize = 8;
 
 /// Longest block of k. A block of a panel stays in the first-level cache (24 KiB with AVX-512) while the rows go by,
 /// and a sum of short sums loses less to rounding than a long one.
 const K_BLOCK: usize = 192;
 
-/// Columns of a panel.
+/// Which inner loop there is, and the shape of what it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    width: usize,
+    max_rows: usize,
+    /// Whether it is the one of `avx512.rs`.
+    pub(super) avx512: bool,
+}
+
+impl Kernel {
+    /// The fastest that the processor has. Servers of the years before Ice Lake have AVX-512, but not all of what
+    /// `fearless_simd` asks for; the multiply-adds alone need only its foundation, and are twice as many a cycle as AVX2's.
+    pub fn new(level: Level) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if matches!(level, Level::Avx2(_)) && std::arch::is_x86_feature_detected!("avx512f") {
+            return Kernel { width: super::avx512::WIDTH, max_rows: super::avx512::MAX_ROWS, avx512: true };
+        }
+        Self::of_level(level)
+    }
+
+    /// That of `fearless_simd`'s level.
+    pub fn of_level(level: Level) -> Self {
+        dispatch!(level, simd => Self::generic(simd))
+    }
+
+    #[inline(always)]
+    fn generic<S: Simd>(_simd: S) -> Self {
+        Kernel { width: width::<S>(), max_rows: max_rows::<S>(), avx512: false }
+    }
+
+    /// Columns of a panel.
+    pub fn width(self) -> usize {
+        self.width
+    }
+
+    /// Rows computed at once.
+    pub fn max_rows(self) -> usize {
+        self.max_rows
+    }
+}
+
 #[inline(always)]
-pub const fn width<S: Simd>() -> usize {
+const fn width<S: Simd>() -> usize {
     VECTORS * S::f32s::LEN
 }
 
-/// Rows computed at once: as many as the registers hold, with two vectors of the panel and one of x.
+/// As many as the registers hold, with two vectors of the panel and one of x.
 #[inline(always)]
-pub const fn max_rows<S: Simd>() -> usize {
+const fn max_rows<S: Simd>() -> usize {
     // AVX-512 and NEON have 32 vector registers, the others 16. Twelve rows would fit in 32, but rustc then spills, and of
     // six in 16 browsers do: they need one for each product besides.
     match S::f32s::LEN {
@@ -49,13 +89,13 @@ pub struct Rows<'a> {
     pub values: &'a [f32],
     /// Elements from one row to the next.
     pub stride: usize,
-    /// How many, 1 to [`max_rows`].
+    /// How many, 1 to [`Kernel::max_rows`].
     pub count: usize,
 }
 
 /// Where products go: row i of x to `values[i * stride..][..width]`.
 pub struct Tile<'a> {
-    /// From the first element of the first row on; room for a multiple of [`max_rows`] rows.
+    /// From the first element of the first row on; room for a multiple of [`Kernel::max_rows`] rows.
     pub values: &'a mut [f32],
     /// Elements from one row to the next.
     pub stride: usize,
@@ -65,7 +105,13 @@ pub struct Tile<'a> {
 
 /// Multiplies the rows of `x` with a block of a panel, `[len, width]`. Rows of `out` after the last may be overwritten.
 #[inline(always)]
-pub fn multiply<S: Simd>(simd: S, x: Rows<'_>, panel: &[f32], out: Tile<'_>) {
+pub fn multiply<S: Simd>(simd: S, kernel: Kernel, x: Rows<'_>, panel: &[f32], out: Tile<'_>) {
+    #[cfg(target_arch = "x86_64")]
+    if kernel.avx512 {
+        // SAFETY: `Kernel::new` has found AVX-512F.
+        return unsafe { super::avx512::multiply(x, panel, out) };
+    }
+    debug_assert_eq!(kernel, Kernel::generic(simd));
     // The smallest kernel that is large enough; one that is too large repeats the last row.
     match x.count {
         1 => multiply_rows::<S, 1>(simd, x, panel, out),
@@ -175,12 +221,20 @@ pub fn pack(width: usize, w: &[f32], stride: usize, n: usize, k: usize, panels: 
 
 /// [`pack`] for matrices that are packed at every run.
 #[inline(always)]
-pub fn pack_fast<S: Simd>(simd: S, w: &[f32], stride: usize, n: usize, k: usize, panels: &mut [f32]) {
+pub fn pack_fast<S: Simd>(
+    simd: S,
+    width: usize,
+    w: &[f32],
+    stride: usize,
+    n: usize,
+    k: usize,
+    panels: &mut [f32],
+) {
     match S::f32s::LEN {
-        _ if !k.is_multiple_of(S::f32s::LEN) => pack(width::<S>(), w, stride, n, k, panels),
-        4 => pack_squares::<S, 4>(simd, w, stride, n, k, panels),
-        8 => pack_squares::<S, 8>(simd, w, stride, n, k, panels),
-        16 => pack_squares::<S, 16>(simd, w, stride, n, k, panels),
+        _ if !k.is_multiple_of(S::f32s::LEN) => pack(width, w, stride, n, k, panels),
+        4 => pack_squares::<S, 4>(simd, width, w, stride, n, k, panels),
+        8 => pack_squares::<S, 8>(simd, width, w, stride, n, k, panels),
+        16 => pack_squares::<S, 16>(simd, width, w, stride, n, k, panels),
         lanes => unreachable!("{lanes} lanes"),
     }
 }
@@ -190,6 +244,7 @@ pub fn pack_fast<S: Simd>(simd: S, w: &[f32], stride: usize, n: usize, k: usize,
 #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
 fn pack_squares<S: Simd, const LANES: usize>(
     simd: S,
+    width: usize,
     w: &[f32],
     stride: usize,
     n: usize,
@@ -199,7 +254,6 @@ fn pack_squares<S: Simd, const LANES: usize>(
     simd.vectorize(
         #[inline(always)]
         || {
-            let width = width::<S>();
             for first in (0..n.next_multiple_of(width)).step_by(LANES) {
                 let out = &mut panels[first / width * width * k + first % width..];
                 for column in (0..k).step_by(LANES) {

@@ -1,6 +1,8 @@
 //! What the cores can do at most, as measured by loops that do nothing else.
 
 use super::CpuEngine;
+#[cfg(target_arch = "x86_64")]
+use super::avx512;
 use crate::plan::Peak;
 use fearless_simd::{dispatch, prelude::*};
 use std::hint::black_box;
@@ -29,10 +31,22 @@ impl CpuEngine {
             };
             (0..TRIES).map(|_| all()).fold(f64::INFINITY, f64::min)
         };
-        let lanes = dispatch!(level, simd => lanes(simd));
-        let fma = best(&|| {
-            black_box(dispatch!(level, simd => multiply_adds(simd, black_box(0.999))));
-        });
+        let (flops, fma) = match self.kernel() {
+            #[cfg(target_arch = "x86_64")]
+            kernel if kernel.avx512 => (
+                2 * ROUNDS * avx512::PEAK_SUMS * 16,
+                best(&|| {
+                    // SAFETY: `Kernel::new` has found AVX-512F.
+                    black_box(unsafe { avx512::multiply_adds(black_box(0.999), ROUNDS) });
+                }),
+            ),
+            _ => (
+                2 * ROUNDS * ACCUMULATORS * dispatch!(level, simd => lanes(simd)),
+                best(&|| {
+                    black_box(dispatch!(level, simd => multiply_adds(simd, black_box(0.999))));
+                }),
+            ),
+        };
         let source = vec![1.0_f32; COPY];
         let targets: Vec<std::sync::Mutex<Vec<f32>>> = (0..threads).map(|_| vec![0.0; COPY].into()).collect();
         let copy = best(&|| {
@@ -43,7 +57,7 @@ impl CpuEngine {
         });
         Peak {
             cooperative: None,
-            flops: (2 * ROUNDS * ACCUMULATORS * lanes * threads) as f64 / fma,
+            flops: (flops * threads) as f64 / fma,
             bytes: (2 * 4 * COPY * threads) as f64 / copy,
         }
     }

@@ -1,6 +1,7 @@
 //! Curves behind the measures, for plots.
 
-use super::metrics::{argmax, by_score};
+use super::metrics::argmax;
+use super::ranking::by_score;
 
 /// Predictions whose confidence falls into one bin.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -93,7 +94,7 @@ fn totals(truth: &[bool]) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::head::measure::metrics::{average_precision, roc_auc};
+    use crate::head::measure::ranking::{average_precision, roc_auc};
 
     #[test]
     fn areas_under_the_curves_are_the_measures() {

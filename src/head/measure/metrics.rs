@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ranking::{average_precision, correlation, mean, ranking_precision, ranks, roc_auc};
 use crate::head::data::targets::Targets;
 
 /// Bins of the calibration error, of equal width: bin i is `[i/15, (i+1)/15)`.
@@ -303,45 +304,6 @@ impl ValueMetrics {
     }
 }
 
-/// A mean over folds with a 95% interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Estimate {
-    /// Mean over folds.
-    pub mean: f64,
-    /// Half the width of the 95% interval, by Student's t over the folds; zero with one fold.
-    ///
-    /// Folds share training rows, so the interval is somewhat too narrow; it is a guide, not a proof.
-    pub half_width: f64,
-}
-
-impl Estimate {
-    /// Over one value a fold.
-    pub fn over(values: &[f64]) -> Self {
-        let n = values.len() as f64;
-        let mean = mean(values.iter().copied()).unwrap_or(f64::NAN);
-        let half_width = if values.len() < 2 {
-            0.0
-        } else {
-            let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);
-            student_t_975(values.len() - 1) * (variance / n).sqrt()
-        };
-        Estimate { mean, half_width }
-    }
-}
-
-/// The 97.5% point of Student's t.
-fn student_t_975(freedom: usize) -> f64 {
-    const TABLE: [f64; 30] = [
-        12.706_205, 4.302_653, 3.182_446, 2.776_445, 2.570_582, 2.446_912, 2.364_624, 2.306_004, 2.262_157,
-        2.228_139, 2.200_985, 2.178_813, 2.160_369, 2.144_787, 2.131_450, 2.119_905, 2.109_816, 2.100_922,
-        2.093_024, 2.085_963, 2.079_614, 2.073_873, 2.068_658, 2.063_899, 2.059_539, 2.055_529, 2.051_831,
-        2.048_407, 2.045_230, 2.042_272,
-    ];
-    // Beyond the table the expansion in 1/freedom is good to four digits.
-    let f = freedom as f64;
-    TABLE.get(freedom - 1).copied().unwrap_or(1.959_964 + 2.372_3 / f + 2.822_5 / (f * f))
-}
-
 /// The index of the largest value; the first of equals.
 pub(crate) fn argmax(values: &[f64]) -> usize {
     (1..values.len()).fold(0, |best, at| if values[at] > values[best] { at } else { best })
@@ -349,15 +311,6 @@ pub(crate) fn argmax(values: &[f64]) -> usize {
 
 fn indicator(is: bool) -> f64 {
     f64::from(u8::from(is))
-}
-
-fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let (mut sum, mut count) = (0.0, 0usize);
-    values.for_each(|value| {
-        sum += value;
-        count += 1;
-    });
-    (count > 0).then(|| sum / count as f64)
 }
 
 /// Matthews' coefficient for any number of classes (Gorodkin 2004).
@@ -371,82 +324,6 @@ fn mcc(confusion: &[Vec<u64>]) -> f64 {
     let both = total * right - inner(&truth, &guess);
     let scale = (total * total - inner(&guess, &guess)) * (total * total - inner(&truth, &truth));
     if scale > 0.0 { both / scale.sqrt() } else { 0.0 }
-}
-
-/// Rows by falling score: (positives, negatives) of each distinct score.
-pub(crate) fn by_score(scores: &[f64], truth: &[bool]) -> Vec<(f64, f64)> {
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
-    let same = |a: &usize, b: &usize| scores[*a] == scores[*b];
-    order
-        .chunk_by(same)
-        .map(|rows| {
-            let positives = rows.iter().filter(|&&row| truth[row]).count();
-            (positives as f64, (rows.len() - positives) as f64)
-        })
-        .collect()
-}
-
-/// Area under the ROC curve; none unless both answers occur.
-pub fn roc_auc(scores: &[f64], truth: &[bool]) -> Option<f64> {
-    let (mut positives, mut negatives, mut area) = (0.0, 0.0, 0.0);
-    for (positive, negative) in by_score(scores, truth) {
-        area += negative * (positives + 0.5 * positive);
-        positives += positive;
-        negatives += negative;
-    }
-    (positives > 0.0 && negatives > 0.0).then(|| area / (positives * negatives))
-}
-
-/// Average precision, without interpolation; none unless both answers occur.
-pub fn average_precision(scores: &[f64], truth: &[bool]) -> Option<f64> {
-    let (mut positives, mut negatives, mut sum) = (0.0, 0.0, 0.0);
-    for (positive, negative) in by_score(scores, truth) {
-        positives += positive;
-        negatives += negative;
-        sum += positive * positives / (positives + negatives);
-    }
-    (positives > 0.0 && negatives > 0.0).then(|| sum / positives)
-}
-
-/// For each true label: the share of labels ranked as high that are true; one where there is nothing to rank.
-fn ranking_precision(marks: &[bool], scores: &[f64]) -> f64 {
-    let count = marks.iter().filter(|&&mark| mark).count();
-    if count == 0 || count == marks.len() {
-        return 1.0;
-    }
-    let own = (0..marks.len()).filter(|&j| marks[j]);
-    own.map(|j| {
-        let ahead = |i: &usize| scores[*i] >= scores[j];
-        let all = (0..marks.len()).filter(ahead).count();
-        let right = (0..marks.len()).filter(ahead).filter(|&i| marks[i]).count();
-        right as f64 / all as f64
-    })
-    .sum::<f64>()
-        / count as f64
-}
-
-/// Ranks from one; equals share their mean rank.
-fn ranks(values: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
-    let mut ranks = vec![0.0; values.len()];
-    let mut before = 0;
-    for rows in order.chunk_by(|&a, &b| values[a] == values[b]) {
-        let rank = before as f64 + (rows.len() as f64 + 1.0) / 2.0;
-        rows.iter().for_each(|&row| ranks[row] = rank);
-        before += rows.len();
-    }
-    ranks
-}
-
-/// Pearson's correlation; none when either side does not vary.
-fn correlation(a: &[f64], b: &[f64]) -> Option<f64> {
-    let (mean_a, mean_b) = (mean(a.iter().copied())?, mean(b.iter().copied())?);
-    let sum =
-        |of: fn(f64, f64) -> f64| -> f64 { a.iter().zip(b).map(|(a, b)| of(a - mean_a, b - mean_b)).sum() };
-    let scale = sum(|a, _| a * a) * sum(|_, b| b * b);
-    (scale > 0.0).then(|| sum(|a, b| a * b) / scale.sqrt())
 }
 
 #[cfg(test)]
@@ -469,24 +346,9 @@ mod tests {
     #[test]
     fn ties_and_order_are_handled() {
         assert_eq!(argmax(&[0.5, 0.5]), 0);
-        assert_eq!(roc_auc(&[0.5, 0.5, 0.5, 0.5], &[true, false, true, false]), Some(0.5));
-        // By hand: thresholds 0.9 (1 of 1), 0.5 (2 of 3), 0.1 (3 of 4) -> (1 + 2/3 + 3/4) / 3.
-        let ap = average_precision(&[0.9, 0.5, 0.5, 0.1], &[true, true, false, true]).unwrap();
-        assert!((ap - (1.0 + 2.0 / 3.0 + 0.75) / 3.0).abs() <= 1e-15);
-        assert_eq!(ranks(&[3.0, 1.0, 3.0]), [2.5, 1.0, 2.5]);
         let m = ValueMetrics::new(&[1.0, 2.0, 3.0, 4.0], &[1.0, 4.0, 9.0, 16.0]);
         assert_eq!(m.spearman, Some(1.0));
         let m = ValueMetrics::new(&[1.0, 2.0, 3.0, 4.0], &[1.5, 2.5, 2.5, 4.0]);
         assert!((m.r2.unwrap() - 0.85).abs() <= 1e-12);
-    }
-
-    #[test]
-    fn intervals_follow_students_t() {
-        let estimate = Estimate::over(&[0.7, 0.8, 0.75, 0.72, 0.78]);
-        assert!((estimate.mean - 0.75).abs() <= 1e-12);
-        // Standard deviation 0.04123, over the root of 5, times 2.7764.
-        assert!((estimate.half_width - 0.051_194).abs() <= 1e-5, "{}", estimate.half_width);
-        assert_eq!(Estimate::over(&[0.5]).half_width, 0.0);
-        assert!((student_t_975(31) - 2.0395).abs() <= 1e-3 && (student_t_975(100) - 1.984).abs() <= 1e-3);
     }
 }

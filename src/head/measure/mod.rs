@@ -3,8 +3,10 @@
 pub(crate) mod calibration;
 pub(crate) mod caution;
 pub(crate) mod curves;
+pub(crate) mod estimate;
 pub(crate) mod label_issues;
 pub(crate) mod metrics;
 pub(crate) mod paired;
+pub(crate) mod ranking;
 pub(crate) mod thresholds;
 pub(crate) mod warnings;

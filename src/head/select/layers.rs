@@ -15,7 +15,7 @@ use crate::head::data::targets::Problem;
 use crate::head::data::targets::TrainData;
 use crate::head::linear::preconditioner::{Curvature, Moments};
 use crate::head::linear::standardise::Standardisation;
-use crate::head::measure::metrics::Estimate;
+use crate::head::measure::estimate::Estimate;
 use crate::head::options::{Kind, SelectBy, TrainOptions};
 use crate::head::progress::Progress;
 

@@ -4,7 +4,7 @@ use super::cross_validation::summarise;
 use super::score::mean;
 use crate::error::{Error, Result};
 use crate::head::data::targets::TrainData;
-use crate::head::measure::metrics::Estimate;
+use crate::head::measure::estimate::Estimate;
 use crate::head::model::head::Head;
 use crate::head::options::TrainOptions;
 use crate::head::progress::Progress;

@@ -9,7 +9,7 @@ use crate::head::data::targets::Problem;
 use crate::head::data::targets::TrainData;
 use crate::head::linear::objective::Tolerance;
 use crate::head::measure::caution::{Caution, CautionOptions};
-use crate::head::measure::metrics::Estimate;
+use crate::head::measure::estimate::Estimate;
 use crate::head::mlp::checkpoint as mlp_checkpoint;
 use crate::head::model::head::{Head, Record};
 use crate::head::options::{Kind, MlpOptions, ModelKind, Strength, TrainOptions};

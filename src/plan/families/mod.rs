@@ -10,6 +10,7 @@ mod modernbert;
 mod mpnet;
 mod post_norm;
 mod roberta;
+mod static_embedding;
 
 use crate::error::{Error, Result};
 use crate::model::{Config, Family};
@@ -51,6 +52,7 @@ pub fn plan(config: &Config, request: &Request) -> Result<Plan> {
         Family::Albert => &albert::Albert,
         Family::MpNet => &mpnet::Mpnet,
         Family::ModernBert => &modernbert::ModernBert,
+        Family::Static => &static_embedding::StaticEmbedding,
     };
     let mut b = PlanBuilder::new(config, request)?;
     let mut hidden = steps.embeddings(&mut b);

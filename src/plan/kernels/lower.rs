@@ -131,6 +131,7 @@ impl Lowering<'_> {
             Step::EmbedLayerNorm { words, positions, types, norm, out } => {
                 self.embed_layernorm(words, positions, types, norm, out)
             }
+            Step::EmbedTokens { words, out } => self.embed_tokens(words, out),
             Step::MatMul { x, weight, bias, activation, residual, out } => {
                 self.matmul(x, weight, bias, activation, residual, out)
             }
@@ -339,6 +340,19 @@ impl Lowering<'_> {
             };
             let (kernel, shape) = self.row_kernel(spec.rows, gpu, software);
             self.push(kernel, constants, params, reads, out, shape);
+        }
+        Ok(())
+    }
+
+    fn embed_tokens(&mut self, words: WeightId, out: BufferId) -> Result<()> {
+        let kernel = match self.weights {
+            WeightType::F32 => &shaders::EMBED_TOKENS,
+            WeightType::F16 => &shaders::EMBED_TOKENS_F16,
+        };
+        for slice in self.slices(words, WeightLayout::Rows, self.weights)? {
+            let params = vec![("first", u(slice.first)), ("words", u(slice.rows))];
+            let reads = vec![Resource::Tokens, Resource::Weight(slice)];
+            self.elementwise(kernel, vec![], params, reads, out);
         }
         Ok(())
     }

@@ -167,6 +167,8 @@ kernels! {
     ];
     ROTARY = "rotary" "any" ["common/rotary.wgsl"];
     GATED_ACTIVATION = "gated_activation" "any" ["prelude/activation.wgsl", "common/gated_activation.wgsl"];
+    EMBED_TOKENS = "embed_tokens" "any" ["prelude/table_f32.wgsl", "common/embed_tokens.wgsl"];
+    EMBED_TOKENS_F16 = "embed_tokens" "any-f16" ["prelude/table_f16.wgsl", "common/embed_tokens.wgsl"];
     GATHER_ROWS = "gather_rows" "any" ["common/gather_rows.wgsl"];
     POOL = "pool" "any" ["common/pool.wgsl"];
     MEAN_BLOCKS = "mean_blocks" "any" ["common/mean_blocks.wgsl"];

@@ -113,38 +113,59 @@ async function fetched(
   return { location: address, blobs, warnings: warnings(record), record };
 }
 
+interface ModuleEntry {
+  path?: string;
+  type?: string;
+}
+
+/** Modules of sentence-transformers that are read from tensors of their own. */
+const WITH_TENSORS = ["Dense", "LayerNorm", "WeightedLayerPooling"];
+
 /** Asks for the files that a checkpoint consists of, the small ones first. */
 async function collect(get: Fetch, location: string, checkConfig: (config: Uint8Array) => void): Promise<void> {
-  const config = await get("config.json");
-  if (!config) {
-    throw new FrostbertError("model", `${location} has no config.json: give the address of a checkpoint's folder, as it is on the hub`);
+  const list = await get("modules.json");
+  const modules = list ? await json<ModuleEntry[]>(list, `${location}/modules.json`) : [];
+  const class_ = ({ type }: ModuleEntry) => type?.split(".").pop() ?? "";
+  const folder = ({ path }: ModuleEntry) => (path && path !== "." ? `${path.replace(/\/$/, "")}/` : "");
+  const first = modules[0];
+  const root = first ? folder(first) : "";
+  // A table of token vectors has a tokenizer.json and nothing else to say.
+  const table = first !== undefined && class_(first) === "StaticEmbedding";
+  if (!table) {
+    const config = await get(`${root}config.json`);
+    if (!config) {
+      throw new FrostbertError("model", `${location} has no ${root}config.json: give the address of a checkpoint's folder, as it is on the hub`);
+    }
+    checkConfig(await bytes(config));
   }
-  checkConfig(await bytes(config));
-  if (!(await get("tokenizer.json")) && !(await get("vocab.txt"))) {
-    throw new FrostbertError("model", `${location} has neither tokenizer.json nor vocab.txt: texts cannot be made into tokens`);
+  if (!(await get(`${root}tokenizer.json`)) && (table || !(await get(`${root}vocab.txt`)))) {
+    const lacks = table ? "no tokenizer.json" : "neither tokenizer.json nor vocab.txt";
+    throw new FrostbertError("model", `${location} has ${lacks}: texts cannot be made into tokens`);
   }
-  await get("tokenizer_config.json");
-  const modules = await get("modules.json");
-  if (modules) {
-    await get("sentence_bert_config.json");
+  if (!table) {
+    for (const name of ["tokenizer_config", "special_tokens_map", "added_tokens"]) await get(`${root}${name}.json`);
+    if (list) await get(`${root}sentence_bert_config.json`);
+  }
+  if (list) {
     await get("config_sentence_transformers.json");
-    for (const { path, type } of await json<{ path?: string; type?: string }[]>(modules, `${location}/modules.json`)) {
+    for (const module of modules.slice(1)) {
+      const path = folder(module);
       if (!path) continue;
-      if (!type?.endsWith("Normalize")) await get(`${path}/config.json`);
-      if (type?.endsWith("Dense")) await get(`${path}/model.safetensors`);
+      if (class_(module) !== "Normalize") await get(`${path}config.json`);
+      if (WITH_TENSORS.includes(class_(module))) await get(`${path}model.safetensors`);
     }
   }
-  if (await get("model.safetensors")) return;
-  const index = await get("model.safetensors.index.json");
+  if (await get(`${root}model.safetensors`)) return;
+  const index = await get(`${root}model.safetensors.index.json`);
   if (!index) {
     throw new FrostbertError(
       "model",
-      `${location} has no model.safetensors: a checkpoint that has only pytorch_model.bin must be saved again with safe_serialization=True`,
+      `${location} has no ${root}model.safetensors: a checkpoint that has only pytorch_model.bin must be saved again with safe_serialization=True`,
     );
   }
-  const { weight_map } = await json<{ weight_map?: Record<string, string> }>(index, `${location}/model.safetensors.index.json`);
+  const { weight_map } = await json<{ weight_map?: Record<string, string> }>(index, `${location}/${root}model.safetensors.index.json`);
   for (const shard of new Set(Object.values(weight_map ?? {}))) {
-    if (!(await get(shard))) throw new FrostbertError("model", `${location} has no ${shard}, which its index names`);
+    if (!(await get(`${root}${shard}`))) throw new FrostbertError("model", `${location} has no ${root}${shard}, which its index names`);
   }
 }
 
@@ -196,13 +217,13 @@ async function placeOf(address: string, options: { hub?: string }, signal: Abort
 }
 
 async function dropped(files: { path: string; file: File }[], tools: Tools): Promise<Files> {
-  const configs = files.filter(({ path }) => path === "config.json" || path.endsWith("/config.json"));
-  // The checkpoint's own config is the highest one: 1_Pooling has one too.
-  const config = configs.sort((a, b) => a.path.split("/").length - b.path.split("/").length)[0];
-  if (!config) {
+  const named = files.filter(({ path }) => /(^|\/)(config|modules)\.json$/.test(path));
+  // The checkpoint's own file is the highest one: 1_Pooling has a config.json too.
+  const top = named.sort((a, b) => a.path.split("/").length - b.path.split("/").length)[0];
+  if (!top) {
     throw new FrostbertError("model", "there is no config.json among these files: choose the whole folder of a checkpoint");
   }
-  const root = config.path.slice(0, -"config.json".length);
+  const root = top.path.slice(0, top.path.lastIndexOf("/") + 1);
   const inside = new Map(files.filter(({ path }) => path.startsWith(root)).map(({ path, file }) => [path.slice(root.length), file]));
   const location = root.replace(/\/$/, "") || "chosen files";
   const blobs = new Map<string, Blob>();
