@@ -4,6 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 /// A request that was answered.
+#[cfg_attr(not(feature = "opentelemetry"), allow(dead_code, reason = "written for a collector alone"))]
 pub(crate) struct Answered<'a> {
     pub(crate) method: &'static str,
     /// As the router knows it, without what stands in its parameters.
