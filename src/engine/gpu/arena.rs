@@ -5,7 +5,7 @@ use super::engine::PreparedPlan;
 use super::fault::{Caught, Scope};
 use crate::error::{Error, Result};
 use crate::plan::kernels::{Count, Dispatch, Resource};
-use crate::plan::{BufferSpec, Plan, Rows};
+use crate::plan::{BufferId, BufferSpec, Plan, Rows};
 use crate::text::PackedBatch;
 use std::collections::{HashMap, HashSet};
 
@@ -58,35 +58,58 @@ pub(super) enum Slot {
     Input(Resource),
     /// The n-th widest of a plan's buffers with these rows.
     Rows(Rows, usize),
+    /// Likewise, of those that hold f16.
+    Halves(Rows, usize),
 }
 
 /// Where a plan finds what it needs in an arena.
 pub(super) struct Layout {
-    /// By [`BufferId`](crate::plan::BufferId).
-    pub(super) buffers: Vec<Slot>,
+    /// A plan's buffer as f32, or as f16, and where it is; only those that some kernel uses or that are read back.
+    slots: HashMap<Resource, Slot>,
     inputs: Vec<Resource>,
 }
 
 impl Layout {
     pub(super) fn new(plan: &Plan, dispatches: &[Dispatch]) -> Self {
+        let bound = dispatches.iter().flat_map(|dispatch| &dispatch.bindings).map(|(resource, _)| *resource);
+        let read_back = plan.outputs().iter().map(|output| Resource::Buffer(output.buffer));
+        let used: HashSet<Resource> = bound.chain(read_back).collect();
         let mut widest: Vec<usize> = (0..plan.buffers().len()).collect();
         widest.sort_by_key(|at| std::cmp::Reverse(plan.buffers()[*at].cols));
-        let mut ranks: HashMap<Rows, usize> = HashMap::new();
-        let mut buffers = vec![Slot::Params; widest.len()];
-        for at in widest {
-            let rows = plan.buffers()[at].rows;
-            let rank = ranks.entry(rows).or_default();
-            buffers[at] = Slot::Rows(rows, *rank);
-            *rank += 1;
+        let mut slots = HashMap::new();
+        let kinds: [(fn(BufferId) -> Resource, fn(Rows, usize) -> Slot); 2] =
+            [(Resource::Buffer, Slot::Rows), (Resource::Half, Slot::Halves)];
+        for (resource, slot) in kinds {
+            let mut ranks: HashMap<Rows, usize> = HashMap::new();
+            for at in &widest {
+                let resource = resource(BufferId::new(*at as u32));
+                if used.contains(&resource) {
+                    let rows = plan.buffers()[*at].rows;
+                    let rank = ranks.entry(rows).or_default();
+                    slots.insert(resource, slot(rows, *rank));
+                    *rank += 1;
+                }
+            }
         }
         let mut seen = HashSet::new();
         let all =
             dispatches.iter().flat_map(|dispatch| dispatch.bindings.iter().map(|(resource, _)| *resource));
         let is_input = |resource: &Resource| {
-            !matches!(resource, Resource::Buffer(_) | Resource::Weight(_) | Resource::Frequencies { .. })
+            !matches!(
+                resource,
+                Resource::Buffer(_)
+                    | Resource::Half(_)
+                    | Resource::Weight(_)
+                    | Resource::Frequencies { .. }
+            )
         };
         let inputs = all.filter(is_input).filter(|resource| seen.insert(*resource)).collect();
-        Layout { buffers, inputs }
+        Layout { slots, inputs }
+    }
+
+    /// Where a buffer is that is read back.
+    pub(super) fn output(&self, id: BufferId) -> Slot {
+        self.slots[&Resource::Buffer(id)]
     }
 }
 
@@ -196,7 +219,7 @@ impl Arena {
         };
         let storage = dispatch.bindings.iter().enumerate().map(|(at, (resource, _))| {
             let buffer = match resource {
-                Resource::Buffer(id) => self.buffer(prepared.layout.buffers[id.index()]),
+                Resource::Buffer(_) | Resource::Half(_) => self.buffer(prepared.layout.slots[resource]),
                 Resource::Weight(_) | Resource::Frequencies { .. } => &*prepared.weights[resource],
                 _ => self.buffer(Slot::Input(*resource)),
             };
@@ -212,7 +235,7 @@ impl Arena {
 
     /// Fills the plan's buffers with NaN.
     pub(super) fn poison(&self, queue: &wgpu::Queue, prepared: &PreparedPlan) {
-        for slot in &prepared.layout.buffers {
+        for slot in prepared.layout.slots.values() {
             let buffer = self.buffer(*slot);
             queue.write_buffer(buffer, 0, &vec![0xff; buffer.size() as usize]);
         }
@@ -286,11 +309,20 @@ fn needs(prepared: &PreparedPlan, capacity: Capacity) -> Vec<Need> {
             usage: Usage::STORAGE | Usage::COPY_DST,
         }
     }));
-    needs.extend(prepared.plan.buffers().iter().zip(&prepared.layout.buffers).map(|(spec, slot)| Need {
-        slot: *slot,
-        label: spec.label,
-        bytes: bytes(spec, capacity),
-        usage: Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST,
+    needs.extend(prepared.layout.slots.iter().filter_map(|(resource, slot)| {
+        let (id, share) = match resource {
+            Resource::Buffer(id) => (*id, 1),
+            Resource::Half(id) => (*id, 2),
+            _ => return None,
+        };
+        let spec = prepared.plan.buffer(id);
+        Some(Need {
+            slot: *slot,
+            label: spec.label,
+            // Copies and clears go by four bytes.
+            bytes: (bytes(spec, capacity) / share).next_multiple_of(4),
+            usage: Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST,
+        })
     }));
     needs
 }

@@ -206,7 +206,7 @@ impl GpuEngine {
         self.folder.as_deref()
     }
 
-    /// Whether [`Tile::Cooperative`] is a kernel of its own here.
+    /// Whether cooperative tiles have kernels of their own here.
     pub(super) fn has_cooperative_kernels(&self) -> bool {
         self.class == Class::Tensor
             && self.weight_type == WeightType::F16
@@ -248,6 +248,7 @@ impl GpuEngine {
             max_binding_bytes: limits.max_binding_bytes.min(limits.max_buffer_bytes),
             cooperative: self.context.report.cooperative,
             subgroup: self.context.report.subgroup,
+            max_workgroup_bytes: limits.max_workgroup_bytes,
         };
         let dispatches = lower(plan, class, self.weight_type, &kernel_limits, tuning)?;
         let resources: Vec<_> = dispatches
@@ -307,7 +308,7 @@ impl GpuEngine {
         let mut at = 0;
         for (output, len) in prepared.plan.outputs().iter().zip(&lens) {
             let bytes = *len as u64 * 4;
-            let buffer = arena.buffer(prepared.layout.buffers[output.buffer.index()]);
+            let buffer = arena.buffer(prepared.layout.output(output.buffer));
             encoder.copy_buffer_to_buffer(buffer, 0, &staging, at, bytes);
             at += bytes;
         }
