@@ -88,8 +88,7 @@ fn no_kernel_asks_for_more_workgroup_memory_than_there_is() {
     for max_workgroup_bytes in [16_384, 32_768, 40_000, 49_152, 65_536, 1 << 20] {
         for side in [8, 16] {
             let cooperative = Some(Cooperative { side, invocations: 256 });
-            let limits =
-                Limits { max_binding_bytes: 1 << 27, cooperative, subgroup: 0, max_workgroup_bytes };
+            let limits = Limits { max_binding_bytes: 1 << 27, cooperative, subgroup: 0, max_workgroup_bytes };
             for case in support::cases() {
                 for tuning in tunings(&case.plan) {
                     let class = (Class::Tensor, WeightType::F16);

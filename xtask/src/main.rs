@@ -11,6 +11,7 @@ mod process;
 mod quickstart;
 mod steps;
 mod test;
+mod test_device;
 mod torture;
 mod web;
 
@@ -30,6 +31,7 @@ usage: cargo xtask COMMAND
   torture      kills, full disks, closed pipes, many processes at once: [--minutes N]
   portability  the oldest Rust, other systems' targets, known vulnerabilities; for the workflow, it takes minutes
   bench-web    embeds the same texts with this and with transformers.js, in the same Chromium
+  test-device  kernels, goldens and bits on the real GPU that is here, and a bench: [DEVICE], gpu unless it says another
   test-browser the last of it alone: the WebAssembly, the npm package and the page, in a browser
   layers       checks who imports whom in the library
   goldens      writes docs/fidelity.md: how far both engines are from transformers, golden by golden
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         ["quickstart"] => quickstart::run(),
         ["fetch"] => fetch::run(),
         ["test"] => test::run(),
+        ["test-device", ref rest @ ..] => test_device::run(rest),
         ["test-browser"] => test::run_browser(),
         ["goldens"] => goldens::run(),
         ["layers"] => layers::run(),

@@ -77,16 +77,16 @@ impl Layout {
         let mut widest: Vec<usize> = (0..plan.buffers().len()).collect();
         widest.sort_by_key(|at| std::cmp::Reverse(plan.buffers()[*at].cols));
         let mut slots = HashMap::new();
-        let kinds: [(fn(BufferId) -> Resource, fn(Rows, usize) -> Slot); 2] =
-            [(Resource::Buffer, Slot::Rows), (Resource::Half, Slot::Halves)];
-        for (resource, slot) in kinds {
+        for half in [false, true] {
             let mut ranks: HashMap<Rows, usize> = HashMap::new();
             for at in &widest {
-                let resource = resource(BufferId::new(*at as u32));
+                let id = BufferId::new(*at as u32);
+                let resource = if half { Resource::Half(id) } else { Resource::Buffer(id) };
                 if used.contains(&resource) {
                     let rows = plan.buffers()[*at].rows;
                     let rank = ranks.entry(rows).or_default();
-                    slots.insert(resource, slot(rows, *rank));
+                    let slot = if half { Slot::Halves(rows, *rank) } else { Slot::Rows(rows, *rank) };
+                    slots.insert(resource, slot);
                     *rank += 1;
                 }
             }
@@ -97,10 +97,7 @@ impl Layout {
         let is_input = |resource: &Resource| {
             !matches!(
                 resource,
-                Resource::Buffer(_)
-                    | Resource::Half(_)
-                    | Resource::Weight(_)
-                    | Resource::Frequencies { .. }
+                Resource::Buffer(_) | Resource::Half(_) | Resource::Weight(_) | Resource::Frequencies { .. }
             )
         };
         let inputs = all.filter(is_input).filter(|resource| seen.insert(*resource)).collect();

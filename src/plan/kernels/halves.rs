@@ -114,7 +114,9 @@ fn operand(plan: &Plan, tiles: &Tiles<'_>, step: &Step) -> Option<BufferId> {
 
 fn writer(plan: &Plan, tiles: &Tiles<'_>, step: &Step) -> Writer {
     match *step {
-        Step::MatMul { .. } | Step::Attention { .. } if operand(plan, tiles, step).is_some() => Writer::Either,
+        Step::MatMul { .. } | Step::Attention { .. } if operand(plan, tiles, step).is_some() => {
+            Writer::Either
+        }
         Step::EmbedLayerNorm { out, .. } | Step::AddLayerNorm { out, .. } => {
             let spec = plan.buffer(out);
             let whole = spec.rows == Rows::Tokens && spec.cols.is_multiple_of(4);
@@ -132,9 +134,9 @@ fn reads(step: &Step) -> Vec<BufferId> {
         Step::MatMul { x, residual, .. } | Step::AddLayerNorm { x, residual, .. } => {
             std::iter::once(x).chain(residual).collect()
         }
-        Step::Attention { qkv, .. }
-        | Step::AttentionProbabilities { qkv, .. }
-        | Step::Rotary { qkv, .. } => vec![qkv],
+        Step::Attention { qkv, .. } | Step::AttentionProbabilities { qkv, .. } | Step::Rotary { qkv, .. } => {
+            vec![qkv]
+        }
         Step::GatedActivation { x, .. }
         | Step::GatherRows { x, .. }
         | Step::Pool { x, .. }
