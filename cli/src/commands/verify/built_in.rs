@@ -1,8 +1,6 @@
 //! The goldens that the program brings along: small checkpoints with random weights and what transformers computes from them in float64.
 //! A sentence-transformers BERT, one stored as f16, and an MPNet, whose attention has a bias: every kernel of the common families.
 
-use std::path::Path;
-
 use frostbert::{Error, Result};
 
 macro_rules! goldens {
@@ -60,6 +58,8 @@ pub fn write() -> Result<tempfile::TempDir> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     /// They are the ones that the tests of the library hold every engine to.
