@@ -1,4 +1,5 @@
-//! Every kernel on a software adapter against its twin on the CPU engine, with the kernels for CPUs and for GPUs.
+//! Every kernel against its twin on the CPU engine, with the kernels for CPUs and for GPUs: on a software adapter, or on the device that
+//! `FROSTBERT_TEST_DEVICE` names.
 #![cfg(feature = "gpu")]
 #![allow(clippy::unwrap_used)] // Helpers of tests may.
 
@@ -31,7 +32,7 @@ const ALL: [Kernels; 4] = [Kernels::Software, Kernels::Quads, Kernels::Octets, K
 
 fn options(kernels: Kernels) -> GpuOptions {
     GpuOptions {
-        selector: AdapterSelector::Software,
+        selector: support::selector(),
         class: Some(match kernels {
             Kernels::Software | Kernels::Quads | Kernels::Octets => Class::Software,
             Kernels::Gpu => Class::Gpu,
@@ -50,7 +51,8 @@ fn options(kernels: Kernels) -> GpuOptions {
 fn open(options: GpuOptions) -> GpuEngine {
     GpuEngine::with_options(options).unwrap_or_else(|error| {
         panic!(
-            "these tests need a software adapter; on Debian or Ubuntu install mesa-vulkan-drivers: {error:#}"
+            "these tests need the adapter {}; for a software one on Debian or Ubuntu install mesa-vulkan-drivers: {error:#}",
+            support::device()
         )
     })
 }
@@ -194,6 +196,41 @@ fn tensor_kernels_equal_their_twins_but_for_f16_inputs() {
     }
 }
 
+/// Likewise those of cooperative matrices among themselves.
+#[test]
+fn every_cooperative_tile_gives_the_same_bits() {
+    let Some(mut engine) = tensor() else { return };
+    let plan = bert();
+    let batch = batch(&[130, 64, 2, 63, 65, 590]);
+    let mut all = vec![];
+    for tile in [Tile::Cooperative, Tile::CooperativeLarge] {
+        engine.set_tuning(support::only(&plan, tile));
+        all.push(run(&engine, &prepare(&engine, &plan), &batch));
+    }
+    assert!(all[0] == all[1]);
+}
+
+/// Every case with every tile of cooperative matrices.
+#[test]
+fn cooperative_tiles_equal_their_twins() {
+    let Some(mut engine) = tensor() else { return };
+    let twin = CpuEngine::new(None).unwrap();
+    let batches = [batch(&[130, 64, 2, 63, 65]), batch(&[1_100, 70])];
+    for case in support::cases().into_iter().filter(|case| case.name.contains("product")) {
+        let expected = twin.prepare(&case.plan, &HalfWeights).unwrap();
+        for tile in [Tile::Cooperative, Tile::CooperativeLarge] {
+            engine.set_tuning(support::only(&case.plan, tile));
+            let prepared = engine.prepare(&case.plan, &HalfWeights).unwrap();
+            for batch in &batches {
+                let got = run(&engine, &prepared, batch);
+                let expected = twin.run(&expected, batch).unwrap();
+                let error = difference(&got.buffers[0], &expected.buffers[0]);
+                assert!(error <= 2e-3, "{} with {tile:?}: {error:e}", case.name);
+            }
+        }
+    }
+}
+
 /// Tiles sum in the same order: which one a device was found to be fastest with shows in no bit.
 #[test]
 fn every_tile_gives_the_same_bits() {
@@ -218,7 +255,7 @@ fn what_was_measured_is_kept_for_the_next_process() {
     // q k v as one, attention's output, and the two of the feed-forward part.
     let shapes: Vec<_> = tuning.iter().map(|(shape, _)| shape).collect();
     assert_eq!(shapes, [(64, 64), (64, 136), (64, 192), (136, 64)]);
-    assert!(tuning.iter().all(|(_, tile)| tile != Tile::Software && tile != Tile::Cooperative));
+    assert!(tuning.iter().all(|(_, tile)| tile != Tile::Software && !tile.is_cooperative()));
     assert_eq!(*open(Kernels::Gpu).tuning(), tuning);
 
     let mut software = open(Kernels::Software);

@@ -17,12 +17,14 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 
 /// WebGPU's default limits: what every browser grants.
 const MAX_WORKGROUP_BYTES: u32 = 16_384;
-/// What every GPU with cooperative matrices has.
+/// What NVIDIA's GPUs have; more hangs their driver.
 const MAX_TENSOR_WORKGROUP_BYTES: u32 = 49_152;
 /// What the kernels for cooperative matrices need.
 const TENSOR_CAPABILITIES: Capabilities =
     Capabilities::SHADER_FLOAT16.union(Capabilities::SUBGROUP).union(Capabilities::COOPERATIVE_MATRIX);
 const MAX_INVOCATIONS: u32 = 256;
+/// What adapters are asked for before they are taken for tensor ones.
+const MAX_TENSOR_INVOCATIONS: u32 = 512;
 const MAX_STORAGE_BUFFERS: usize = 8;
 
 /// None, and one for every tile.
@@ -38,7 +40,10 @@ fn dispatches() -> Vec<Dispatch> {
     let cooperative = |side, invocations| Some(Cooperative { side, invocations });
     for (class, cooperative, subgroup) in [
         (Class::Tensor, cooperative(16, 256), 0),
+        // Subgroups of 64.
+        (Class::Tensor, cooperative(16, 512), 0),
         (Class::Tensor, cooperative(8, 64), 0),
+        (Class::Tensor, cooperative(8, 256), 0),
         (Class::Gpu, None, 0),
         (Class::Browser, None, 0),
         (Class::Software, None, 0),
@@ -47,7 +52,10 @@ fn dispatches() -> Vec<Dispatch> {
     ] {
         for case in support::cases() {
             for weights in [WeightType::F32, WeightType::F16] {
-                let limits = Limits { max_binding_bytes: 1 << 27, cooperative, subgroup };
+                let max_workgroup_bytes =
+                    if class == Class::Tensor { MAX_TENSOR_WORKGROUP_BYTES } else { MAX_WORKGROUP_BYTES };
+                let limits =
+                    Limits { max_binding_bytes: 1 << 27, cooperative, subgroup, max_workgroup_bytes };
                 for tuning in tunings(&case.plan) {
                     for dispatch in lower(&case.plan, class, weights, &limits, &tuning).unwrap() {
                         let key = format!("{} {:?}", dispatch.kernel.label(), dispatch.constants);
@@ -71,6 +79,32 @@ fn cases_reach_every_kernel() {
     let reached: BTreeSet<_> = dispatches().iter().map(|dispatch| dispatch.kernel.label()).collect();
     let all: BTreeSet<_> = KERNELS.iter().map(|kernel| kernel.label()).collect();
     assert_eq!(reached, all);
+}
+
+/// A device with less workgroup memory than a tensor kernel needs runs another one, and none that asks for more than it has.
+#[test]
+fn no_kernel_asks_for_more_workgroup_memory_than_there_is() {
+    let mut tensor = BTreeMap::new();
+    for max_workgroup_bytes in [16_384, 32_768, 40_000, 49_152, 65_536, 1 << 20] {
+        for side in [8, 16] {
+            let cooperative = Some(Cooperative { side, invocations: 256 });
+            let limits = Limits { max_binding_bytes: 1 << 27, cooperative, subgroup: 0, max_workgroup_bytes };
+            for case in support::cases() {
+                for tuning in tunings(&case.plan) {
+                    let class = (Class::Tensor, WeightType::F16);
+                    for dispatch in lower(&case.plan, class.0, class.1, &limits, &tuning).unwrap() {
+                        let most = max_workgroup_bytes.min(MAX_TENSOR_WORKGROUP_BYTES);
+                        assert!(dispatch.workgroup_bytes <= most, "{}", dispatch.kernel.label());
+                        if dispatch.kernel.variant.starts_with("tensor-") {
+                            *tensor.entry((side, max_workgroup_bytes)).or_insert(0) += 1;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(!tensor.contains_key(&(16, 32_768)) && tensor.contains_key(&(8, 16_384)), "{tensor:?}");
+    assert_eq!(tensor[&(16, 49_152)], tensor[&(16, 1 << 20)]);
 }
 
 /// The kernels that measure a device's peaks belong to no plan.
@@ -113,7 +147,8 @@ fn every_variant_validates_and_translates() {
             .unwrap_or_else(|error| panic!("{label}: {error}"));
 
         assert_eq!(module.entry_points[0].workgroup_size, dispatch.workgroup_size, "{label}");
-        assert!(dispatch.workgroup_size.iter().product::<u32>() <= MAX_INVOCATIONS, "{label}");
+        let most = if tensor { MAX_TENSOR_INVOCATIONS } else { MAX_INVOCATIONS };
+        assert!(dispatch.workgroup_size.iter().product::<u32>() <= most, "{label}");
         let mut layouter = naga::proc::Layouter::default();
         layouter.update(module.to_ctx()).unwrap();
         let workgroup_bytes: u32 = module
@@ -124,6 +159,9 @@ fn every_variant_validates_and_translates() {
             .sum();
         let most = if tensor { MAX_TENSOR_WORKGROUP_BYTES } else { MAX_WORKGROUP_BYTES };
         assert!(workgroup_bytes <= most, "{label}: {workgroup_bytes} bytes of workgroup memory");
+        // What the engine holds against the device's limit before it compiles anything.
+        assert!(workgroup_bytes <= dispatch.workgroup_bytes, "{label}: {workgroup_bytes} bytes");
+        assert!(!tensor || workgroup_bytes == dispatch.workgroup_bytes, "{label}: {workgroup_bytes} bytes");
 
         // Cooperative matrices came with SPIR-V 1.6's memory model.
         let lang_version = if tensor { (1, 6) } else { naga::back::spv::Options::default().lang_version };

@@ -32,7 +32,7 @@ fn load_padded(base: u32, at: u32) -> vec4<f16> {
     if at * 4u >= params.head_dim {
         return vec4<f16>();
     }
-    return vec4<f16>(load4(base, at, params.head_dim));
+    return operand4(base, at);
 }
 
 // BLOCK rows of the keys (part 1) or values (part 2). Rows past the text's end repeat its last one: their probability is 0.
@@ -183,7 +183,7 @@ fn main(
     total = denominator(total, largest);
     if query < end {
         for (var g = share; g * 4u < head_dim; g += sharers) {
-            store4(query * inner + head * head_dim, g, head_dim, scores[row * S_STRIDE + g] / total);
+            store4(query * inner + head * head_dim, g, scores[row * S_STRIDE + g] / total);
         }
     }
 }

@@ -14,6 +14,46 @@ use crate::encoder::{EmbedOptions, Encoder, Prompt, Text, TokenRequest};
 use crate::error::{Error, Result};
 use crate::model::HeadKind;
 use crate::plan::HeadOutput;
+use crate::plan::kernels::WeightType;
+
+/// What outputs are held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Contract {
+    /// Everything is computed in f32 from the checkpoint's own numbers: four times PyTorch's own float32 error.
+    F32,
+    /// Weights are rounded to f16, or what is multiplied with them is (by cooperative matrices): 2e-3 of the largest value, at
+    /// least of 1.
+    F16,
+}
+
+impl Contract {
+    /// The one that holds for an encoder. f16 weights of a checkpoint that stores them so lose nothing, unless cooperative matrices
+    /// multiply them.
+    pub fn of(encoder: &Encoder) -> Self {
+        let exact = encoder.checkpoint().weights().matrices_are_f16() && encoder.device().class != "tensor";
+        match encoder.weight_type() {
+            WeightType::F16 if !exact => Contract::F16,
+            _ => Contract::F32,
+        }
+    }
+
+    /// The name that reports give it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Contract::F32 => "f32",
+            Contract::F16 => "f16",
+        }
+    }
+
+    fn allowed(self, torch_error: f64, largest: f64) -> f64 {
+        match self {
+            // Four times PyTorch's float32 error, with a floor where that is tiny by luck.
+            Contract::F32 => (4.0 * torch_error).max(4e-6 * largest.max(1.0)),
+            Contract::F16 => 2e-3 * largest.max(1.0),
+        }
+    }
+}
 
 /// One tensor of one golden.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -24,7 +64,9 @@ pub struct TensorComparison {
     pub error: f64,
     /// PyTorch's own float32 error there.
     pub torch_error: f64,
-    /// What the numerics contract allows.
+    /// Which contract holds.
+    pub contract: Contract,
+    /// What it allows.
     pub allowed: f64,
     /// Rows left out because the expected values themselves are NaN: PyTorch's eager sliding-window attention makes NaN out
     /// of padding, which then reaches real rows. A packed batch has no padding.
@@ -45,11 +87,10 @@ impl TensorComparison {
         self.error <= self.allowed
     }
 
-    fn new(tensor: String, torch_error: f64, difference: Difference) -> Self {
+    fn new(tensor: String, torch_error: f64, contract: Contract, difference: Difference) -> Self {
         let Difference { error, largest, rows_left_out } = difference;
-        // Four times PyTorch's float32 error, with a floor where that is tiny by luck.
-        let allowed = (4.0 * torch_error).max(4e-6 * largest.max(1.0));
-        TensorComparison { tensor, error, torch_error, allowed, rows_left_out }
+        let allowed = contract.allowed(torch_error, largest);
+        TensorComparison { tensor, error, torch_error, contract, allowed, rows_left_out }
     }
 }
 
@@ -99,6 +140,7 @@ pub fn golden(
     let tensors =
         SafeTensors::deserialize(&bytes).map_err(|error| wrong("cases.safetensors", error.into()))?;
     let encoder = build(Checkpoint::open(folder)?)?;
+    let contract = Contract::of(&encoder);
     let mut comparisons = Vec::new();
     for (name, case) in &cases.cases {
         let mut expected = BTreeMap::new();
@@ -123,11 +165,8 @@ pub fn golden(
                     folder.display()
                 ))
             })?;
-            comparisons.push(TensorComparison::new(
-                key,
-                torch_error,
-                difference(&expected[&output], &actual),
-            ));
+            let difference = difference(&expected[&output], &actual);
+            comparisons.push(TensorComparison::new(key, torch_error, contract, difference));
         }
     }
     if comparisons.len() != tensors.len() {
@@ -141,7 +180,8 @@ pub fn golden(
     Ok(comparisons)
 }
 
-/// Sentence embeddings of the real all-MiniLM-L6-v2 against its golden: unit vectors, at most 2e-6 apart in any coordinate.
+/// Sentence embeddings of the real all-MiniLM-L6-v2 against its golden: unit vectors, at most 2e-6 apart in any coordinate, with f16
+/// 2e-3.
 ///
 /// # Errors
 /// As [`golden`].
@@ -167,13 +207,10 @@ pub fn sentence_golden(folder: &Path, encoder: &Encoder) -> Result<TensorCompari
         f64::NAN
     };
     let tensor = "sentence_embedding".to_owned();
-    Ok(TensorComparison {
-        tensor,
-        error,
-        torch_error: cases.torch_float32_error,
-        allowed: 2e-6,
-        rows_left_out: 0,
-    })
+    let contract = Contract::of(encoder);
+    let allowed = if contract == Contract::F32 { 2e-6 } else { contract.allowed(0.0, 1.0) };
+    let torch_error = cases.torch_float32_error;
+    Ok(TensorComparison { tensor, error, torch_error, contract, allowed, rows_left_out: 0 })
 }
 
 /// Values per text, row-major without padding.

@@ -116,7 +116,7 @@ impl Arena {
         };
         let storage = dispatch.bindings.iter().enumerate().map(|(at, (resource, _))| {
             let buffer = match resource {
-                Resource::Buffer(id) => self.buffer(compiled.layout.buffers[id.index()]),
+                Resource::Buffer(_) | Resource::Half(_) => self.buffer(compiled.layout.slots[resource]),
                 Resource::Weight(_) | Resource::Frequencies { .. } => &*compiled.weights[resource],
                 _ => self.buffer(Slot::Input(*resource)),
             };
@@ -132,7 +132,7 @@ impl Arena {
 
     /// Fills the plan's buffers with NaN.
     pub(super) fn poison(&self, queue: &wgpu::Queue, compiled: &CompiledPlan) {
-        for slot in &compiled.layout.buffers {
+        for slot in compiled.layout.slots.values() {
             let buffer = self.buffer(*slot);
             queue.write_buffer(buffer, 0, &vec![0xff; buffer.size() as usize]);
         }
@@ -206,11 +206,20 @@ fn needs(compiled: &CompiledPlan, capacity: Capacity) -> Vec<Need> {
             usage: Usage::STORAGE | Usage::COPY_DST,
         }
     }));
-    needs.extend(compiled.plan.buffers().iter().zip(&compiled.layout.buffers).map(|(spec, slot)| Need {
-        slot: *slot,
-        label: spec.label,
-        bytes: bytes(spec, capacity),
-        usage: Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST,
+    needs.extend(compiled.layout.slots.iter().filter_map(|(resource, slot)| {
+        let (id, share) = match resource {
+            Resource::Buffer(id) => (*id, 1),
+            Resource::Half(id) => (*id, 2),
+            _ => return None,
+        };
+        let spec = compiled.plan.buffer(id);
+        Some(Need {
+            slot: *slot,
+            label: spec.label,
+            // Copies and clears go by four bytes.
+            bytes: (bytes(spec, capacity) / share).next_multiple_of(4),
+            usage: Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST,
+        })
     }));
     needs
 }

@@ -197,7 +197,7 @@ impl GpuEngine {
         self.folder.as_deref()
     }
 
-    /// Whether [`Tile::Cooperative`] is a kernel of its own here.
+    /// Whether cooperative tiles have kernels of their own here.
     pub(super) fn has_cooperative_kernels(&self) -> bool {
         self.class == Class::Tensor
             && self.weight_type == WeightType::F16
@@ -239,6 +239,7 @@ impl GpuEngine {
             max_binding_bytes: limits.max_binding_bytes.min(limits.max_buffer_bytes),
             cooperative: self.context.report.cooperative,
             subgroup: self.context.report.subgroup,
+            max_workgroup_bytes: limits.max_workgroup_bytes,
         };
         let dispatches = lower(plan, class, self.weight_type, &kernel_limits, tuning)?;
         let resources: Vec<_> = dispatches
@@ -299,7 +300,7 @@ impl GpuEngine {
         let mut at = 0;
         for (output, len) in compiled.plan.outputs().iter().zip(&lens) {
             let bytes = *len as u64 * 4;
-            let buffer = arena.buffer(compiled.layout.buffers[output.buffer.index()]);
+            let buffer = arena.buffer(compiled.layout.output(output.buffer));
             encoder.copy_buffer_to_buffer(buffer, 0, &staging, at, bytes);
             at += bytes;
         }

@@ -3,6 +3,7 @@
 //! [`lower`] turns a [`Plan`](crate::plan::Plan) into a list of [`Dispatch`]es for one [`Class`] of adapters. Nothing in a
 //! dispatch depends on a batch but its row count, so a plan is lowered once.
 
+mod halves;
 mod lower;
 mod shaders;
 mod tiles;
@@ -157,8 +158,10 @@ pub enum Resource {
         /// Width of a head.
         head_dim: u32,
     },
-    /// An f32 buffer of the plan.
+    /// A buffer of the plan, as f32.
     Buffer(BufferId),
+    /// A buffer of the plan as f16, beside or instead of the f32 one: what only products read, whose kernels round it anyway.
+    Half(BufferId),
     /// A weight or a part of one.
     Weight(WeightSlice),
     /// An optional input that is not there: the kernel has a constant that says so and never reads it.
@@ -231,4 +234,6 @@ pub struct Dispatch {
     pub workgroup_size: [u32; 3],
     /// Workgroups to dispatch.
     pub groups: [Groups; 3],
+    /// Bytes of workgroup memory, at most.
+    pub workgroup_bytes: u32,
 }

@@ -25,11 +25,20 @@ pub enum Tile {
     Large,
     /// Cooperative matrices, for f16 weights: eight squares of them each way.
     Cooperative,
+    /// Likewise: sixteen rows of squares and eight columns.
+    #[serde(rename = "cooperative-large")]
+    CooperativeLarge,
 }
 
 impl Tile {
     /// Those that a GPU may be better off with, depending on the matrix.
-    pub const OF_GPUS: [Tile; 4] = [Tile::Small, Tile::Medium, Tile::Large, Tile::Cooperative];
+    pub const OF_GPUS: [Tile; 5] =
+        [Tile::Small, Tile::Medium, Tile::Large, Tile::Cooperative, Tile::CooperativeLarge];
+
+    /// Whether it is made of cooperative matrices.
+    pub fn is_cooperative(self) -> bool {
+        matches!(self, Tile::Cooperative | Tile::CooperativeLarge)
+    }
 
     /// Its name in reports.
     pub fn name(self) -> &'static str {
@@ -39,6 +48,7 @@ impl Tile {
             Tile::Medium => "medium",
             Tile::Large => "large",
             Tile::Cooperative => "cooperative",
+            Tile::CooperativeLarge => "cooperative-large",
         }
     }
 }
@@ -73,12 +83,21 @@ pub(super) enum Invocations {
     Override(u32),
 }
 
+/// Bytes of workgroup memory that a kernel may ask for at most, whatever the device says it has: above, NVIDIA's driver was seen to
+/// hang where it should have refused.
+const MOST_WORKGROUP_BYTES: u32 = 48 << 10;
+/// What kernels without cooperative matrices take at most: every device has so much.
+const PLAIN_WORKGROUP_BYTES: u32 = 16 << 10;
+
 /// A matmul kernel and what a workgroup of it covers.
 pub(super) struct MatMulKernel {
     pub(super) kernel: &'static Kernel,
     pub(super) invocations: Invocations,
     pub(super) rows: u32,
     pub(super) columns: u32,
+    /// Whether it takes its sizes as constants, and x as f16 as well.
+    pub(super) tensor: bool,
+    pub(super) workgroup_bytes: u32,
 }
 
 /// An attention kernel and the query rows that a workgroup of it covers.
@@ -86,6 +105,14 @@ pub(super) struct AttentionKernel {
     pub(super) kernel: &'static Kernel,
     pub(super) invocations: Invocations,
     pub(super) rows: u32,
+    pub(super) workgroup_bytes: u32,
+}
+
+/// What is stored as f16 of what a product reads and writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Halves {
+    pub(super) input: bool,
+    pub(super) output: bool,
 }
 
 /// What the choice depends on.
@@ -94,12 +121,13 @@ pub(super) struct Tiles<'a> {
     pub(super) weights: WeightType,
     pub(super) cooperative: Option<Cooperative>,
     pub(super) subgroup: u32,
+    pub(super) max_workgroup_bytes: u32,
     pub(super) tuning: &'a Tuning,
 }
 
 impl Tiles<'_> {
     /// The kernel for `rows` rows of width `k` and a matrix of `n` rows.
-    pub(super) fn matmul(&self, rows: Rows, k: usize, n: usize) -> MatMulKernel {
+    pub(super) fn matmul(&self, rows: Rows, k: usize, n: usize, halves: Halves) -> MatMulKernel {
         let any_width = !k.is_multiple_of(4) || !n.is_multiple_of(4);
         let tuned = self.tuning.get(k, n).filter(|_| rows == Rows::Tokens && self.class != Class::Software);
         let tile = tuned.unwrap_or_else(|| self.rule(rows, n));
@@ -108,27 +136,52 @@ impl Tiles<'_> {
             invocations: Invocations::Fixed(tile.invocations),
             rows: tile.rows,
             columns: tile.columns,
+            tensor: false,
+            workgroup_bytes: PLAIN_WORKGROUP_BYTES,
         };
-        match (tile, self.cooperative()) {
-            (Tile::Cooperative, Some(cooperative)) if !any_width => {
-                let side = Cooperative::SUBGROUPS * cooperative.side;
-                MatMulKernel {
-                    kernel: match cooperative.side {
-                        16 => &shaders::MATMUL_TENSOR_16,
-                        _ => &shaders::MATMUL_TENSOR_8,
-                    },
-                    invocations: Invocations::Override(cooperative.invocations),
-                    rows: side,
-                    columns: side,
-                }
-            }
-            (Tile::Software, _) if self.subgroup == 4 && !any_width => plain(&QUAD),
-            (Tile::Software, _) if self.subgroup == 8 && !any_width => plain(&OCTET),
-            (Tile::Software, _) => plain(&SOFTWARE),
-            (Tile::Small, _) => plain(&SMALL),
-            (Tile::Medium, _) => plain(&MEDIUM),
-            (Tile::Large | Tile::Cooperative, _) => plain(&LARGE),
+        if tile.is_cooperative()
+            && !any_width
+            && let Some(kernel) = self.tensor_matmul(tile, halves)
+        {
+            return kernel;
         }
+        match tile {
+            Tile::Software if self.subgroup == 4 && !any_width => plain(&QUAD),
+            Tile::Software if self.subgroup == 8 && !any_width => plain(&OCTET),
+            Tile::Software => plain(&SOFTWARE),
+            Tile::Small => plain(&SMALL),
+            Tile::Medium => plain(&MEDIUM),
+            Tile::Large | Tile::Cooperative | Tile::CooperativeLarge => plain(&LARGE),
+        }
+    }
+
+    /// The kernel of this tile or, where the device has no workgroup memory for it, of the smaller one.
+    fn tensor_matmul(&self, tile: Tile, halves: Halves) -> Option<MatMulKernel> {
+        let cooperative = self.cooperative()?;
+        let kernel = |large: bool| {
+            let side = cooperative.side;
+            MatMulKernel {
+                kernel: shaders::MATMUL_TENSOR[usize::from(side == 16)][usize::from(large)]
+                    [usize::from(halves.input)][usize::from(halves.output)],
+                invocations: Invocations::Override(cooperative.invocations),
+                rows: side * if large { 16 } else { 8 },
+                columns: 8 * side,
+                tensor: true,
+                workgroup_bytes: matmul_workgroup_bytes(side, large),
+            }
+        };
+        let fits = |kernel: &MatMulKernel| kernel.workgroup_bytes <= self.workgroup_limit();
+        let large = Some(kernel(true)).filter(|kernel| tile == Tile::CooperativeLarge && fits(kernel));
+        large.or_else(|| Some(kernel(false)).filter(fits))
+    }
+
+    /// Whether a matmul is done by a kernel that rounds x to f16, so that x may as well be stored so.
+    pub(super) fn is_tensor_matmul(&self, rows: Rows, k: usize, n: usize) -> bool {
+        self.matmul(rows, k, n, Halves::default()).tensor
+    }
+
+    fn workgroup_limit(&self) -> u32 {
+        self.max_workgroup_bytes.min(MOST_WORKGROUP_BYTES)
     }
 
     /// Large tiles load less; small ones waste less where a matrix is narrow, or its rows are few: texts, not tokens.
@@ -136,6 +189,9 @@ impl Tiles<'_> {
         match self.class {
             Class::Software => Tile::Software,
             _ if rows != Rows::Tokens => Tile::Small,
+            // The large one was measured at 1.05 times the other on n = 3072; that it loses where it leaves processors idle is
+            // an estimate.
+            _ if self.cooperative().is_some() && n >= 1024 => Tile::CooperativeLarge,
             _ if self.cooperative().is_some() => Tile::Cooperative,
             _ if n >= 256 => Tile::Large,
             _ => Tile::Small,
@@ -144,22 +200,9 @@ impl Tiles<'_> {
 
     /// Heads of more than 64 would not fit a browser's 16 KiB of workgroup memory: the kernel without workgroup memory
     /// takes them everywhere. No model of the families here has any.
-    pub(super) fn attention(&self, head_dim: usize) -> AttentionKernel {
-        if let Some(cooperative) = self.cooperative().filter(|_| head_dim <= 64 && head_dim.is_multiple_of(4))
-        {
-            let kernel = match (cooperative.side, head_dim) {
-                (16, 33..) => &shaders::ATTENTION_TENSOR_16_HEAD_64,
-                (16, _) => &shaders::ATTENTION_TENSOR_16_HEAD_32,
-                (_, 33..) => &shaders::ATTENTION_TENSOR_8_HEAD_64,
-                _ => &shaders::ATTENTION_TENSOR_8_HEAD_32,
-            };
-            // A strip of rows to each of half as many subgroups as a matmul has.
-            let invocations = Invocations::Override(cooperative.invocations / 2);
-            return AttentionKernel {
-                kernel,
-                invocations,
-                rows: Cooperative::SUBGROUPS / 2 * cooperative.side,
-            };
+    pub(super) fn attention(&self, head_dim: usize, halves: Halves) -> AttentionKernel {
+        if let Some(kernel) = self.tensor_attention(head_dim, halves) {
+            return kernel;
         }
         let tile = match (self.class, head_dim) {
             (Class::Software, _) if self.subgroup == 4 && head_dim.is_multiple_of(8) => &ATTENTION_QUAD,
@@ -171,8 +214,27 @@ impl Tiles<'_> {
         tile.kernel(head_dim)
     }
 
+    fn tensor_attention(&self, head_dim: usize, halves: Halves) -> Option<AttentionKernel> {
+        let cooperative = self.cooperative().filter(|_| head_dim <= 64 && head_dim.is_multiple_of(4))?;
+        let wide = head_dim > 32;
+        let kernel = AttentionKernel {
+            kernel: shaders::ATTENTION_TENSOR[usize::from(cooperative.side == 16)][usize::from(wide)]
+                [usize::from(halves.input)][usize::from(halves.output)],
+            // A strip of rows to each of half as many subgroups as a matmul has.
+            invocations: Invocations::Override(cooperative.invocations / 2),
+            rows: Cooperative::SUBGROUPS / 2 * cooperative.side,
+            workgroup_bytes: attention_workgroup_bytes(cooperative.side, if wide { 64 } else { 32 }),
+        };
+        (kernel.workgroup_bytes <= self.workgroup_limit()).then_some(kernel)
+    }
+
+    /// Whether attention is done by a kernel that rounds q, k and v to f16.
+    pub(super) fn is_tensor_attention(&self, head_dim: usize) -> bool {
+        self.tensor_attention(head_dim, Halves::default()).is_some()
+    }
+
     /// The device's cooperative matrices, where this plan is to use them.
-    fn cooperative(&self) -> Option<Cooperative> {
+    pub(super) fn cooperative(&self) -> Option<Cooperative> {
         let wanted = self.class == Class::Tensor && self.weights == WeightType::F16;
         self.cooperative.filter(|cooperative| wanted && matches!(cooperative.side, 8 | 16))
     }
@@ -262,8 +324,26 @@ impl AttentionTile {
             kernel: if head_dim.is_multiple_of(4) { self.kernel } else { self.scalar },
             invocations: Invocations::Fixed(self.invocations),
             rows: self.rows,
+            workgroup_bytes: PLAIN_WORKGROUP_BYTES,
         }
     }
+}
+
+/// What shaders/tensor/matmul.wgsl declares; tests/shaders.rs holds the two against each other.
+fn matmul_workgroup_bytes(side: u32, large: bool) -> u32 {
+    let (rows, stages) = if large { (16 * side, 1) } else { (8 * side, 2) };
+    let depth = 2 * side;
+    let (x, w) = (rows * (depth / 4 + 2), depth * (2 * side + 2));
+    let sums = Cooperative::SUBGROUPS * side * side / 4;
+    stages * (x + w) * 8 + sums * 16
+}
+
+/// What shaders/tensor/attention.wgsl declares, likewise.
+fn attention_workgroup_bytes(side: u32, head: u32) -> u32 {
+    let tile = 4 * side;
+    let operands = 2 * tile * (head / 4 + 2) + tile * (tile / 4 + 2);
+    let scores = tile * (tile.max(head) / 4 + 1);
+    operands * 8 + scores * 16 + 256 * 4
 }
 
 const ATTENTION_SOFTWARE: AttentionTile = AttentionTile {
