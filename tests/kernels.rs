@@ -196,7 +196,24 @@ fn tensor_kernels_equal_their_twins_but_for_f16_inputs() {
     }
 }
 
-/// Likewise those of cooperative matrices among themselves.
+/// Where the check at start-up finds them wrong, the plain kernels run, and the engine says so. This runs on every adapter: one without
+/// cooperative matrices has plain kernels in their place, which are found wrong as well.
+#[test]
+fn kernels_for_cooperative_matrices_that_are_wrong_are_not_used() {
+    let half = |kernels, spoil_self_check| {
+        open(GpuOptions { weights: WeightType::F16, spoil_self_check, ..options(kernels) })
+    };
+    let engine = half(Kernels::Tensor, true);
+    assert_eq!(engine.class(), Class::Gpu);
+    assert!(engine.tensor_refused().is_some());
+    let plain = half(Kernels::Gpu, false);
+    assert!(plain.tensor_refused().is_none() && half(Kernels::Tensor, false).tensor_refused().is_none());
+    let (plan, batch) = (bert(), batch(&[130, 64, 2]));
+    let outputs = |engine: &GpuEngine| run(engine, &prepare(engine, &plan), &batch);
+    assert!(outputs(&engine) == outputs(&plain));
+}
+
+/// Tiles of cooperative matrices sum in the same order: which one runs shows in no bit.
 #[test]
 fn every_cooperative_tile_gives_the_same_bits() {
     let Some(mut engine) = tensor() else { return };
@@ -358,7 +375,8 @@ fn batches_do_not_change_a_texts_bits_on_cooperative_matrices() {
 
 fn texts_keep_their_bits(engine: &GpuEngine) {
     let plan = bert();
-    let lens = [5, 33, 1, 70, 8, 31, 129];
+    // 16 and 32 are the longest of the texts that have an attention of their own on cooperative matrices of 8 and of 16.
+    let lens = [5, 33, 1, 70, 8, 31, 129, 16, 17, 32];
     let kernels = (engine.class(), engine.report().subgroup);
     let prepared = prepare(engine, &plan);
     let bits = |numbers: &[usize]| -> Vec<Vec<Vec<u32>>> {
@@ -384,8 +402,9 @@ fn texts_keep_their_bits(engine: &GpuEngine) {
         };
         (0..numbers.len()).map(part).collect()
     };
-    let together = bits(&[0, 1, 2, 3, 4, 5, 6]);
-    let reversed = bits(&[6, 5, 4, 3, 2, 1, 0]);
+    let forth: Vec<usize> = (0..lens.len()).collect();
+    let back: Vec<usize> = (0..lens.len()).rev().collect();
+    let (together, reversed) = (bits(&forth), bits(&back));
     for number in 0..lens.len() {
         assert!(bits(&[number])[0] == together[number], "{kernels:?}: text {number} alone");
         assert!(
@@ -597,6 +616,23 @@ fn what_overflows_inside_never_comes_out() {
     }
     println!("{refused} of {} were refused", 4 * 5 * 4 * 3);
     assert!(refused >= 4 * 4 * 3 * 3);
+}
+
+/// What a layer hands on as f16 has a smaller range than f32: past it, the text is refused as well.
+#[test]
+fn what_overflows_f16_never_comes_out() {
+    let Some(engine) = tensor() else { return };
+    let plan = bert();
+    let batch = batch(&[5, 17, 40]);
+    let spoilt = |value| Spoilt { label: "encoder.layer.0.output.LayerNorm.weight", at: 0, value };
+    let outputs = |value| {
+        // Of its own: living plans share weights, whatever their source.
+        let prepared = engine.prepare(&plan, &spoilt(value)).unwrap();
+        engine.submit(&prepared, &batch).unwrap().outputs()
+    };
+    let error = outputs(1e8).map(drop).unwrap_err();
+    assert!(error.is_model_file() && error.row().is_some(), "{error}");
+    assert!(outputs(1.0).is_ok());
 }
 
 /// One text of a batch overflows: the error has its number, and the others come through without it.

@@ -32,11 +32,19 @@ const W_APART = INVOCATIONS / W_PAIRS;
 // Tiles of so many rows of them go together, column after column: the part of Wᵀ that they share stays in the cache.
 const ROWS_TOGETHER = 8u;
 
+// From row to row, in elements of the arrays.
+const X_ROW = GROUP * X_STRIDE;
+const W_ROW = GROUP * W_STRIDE;
+const SUM_ROW = GROUP * SIDE / 4u;
+
 override STEPS: u32 = (width + DEPTH - 1u) / DEPTH;
 
-var<workgroup> x_tile: array<vec4<f16>, STAGES * X_HALF>;            // [STAGES, TILE_ROWS, X_STRIDE]
-var<workgroup> w_tile: array<vec4<f16>, STAGES * W_HALF>;            // [STAGES, DEPTH, W_STRIDE]
-var<workgroup> sums: array<vec4<f32>, SUBGROUPS * SQUARE_VECS>;      // one accumulator of each subgroup
+override X_LEN: u32 = GROUP * stages * X_HALF;
+override W_LEN: u32 = GROUP * stages * W_HALF;
+
+var<workgroup> x_tile: array<Half, X_LEN>;                             // [stages, TILE_ROWS, X_STRIDE], in groups of four
+var<workgroup> w_tile: array<Half, W_LEN>;                             // [stages, DEPTH, W_STRIDE], likewise
+var<workgroup> sums: array<Single, GROUP * SUBGROUPS * SQUARE_VECS>;   // one accumulator of each subgroup
 
 // Which tile a workgroup computes: column and row of tiles. The last rows of tiles may be fewer together.
 fn tile_of(group: vec3<u32>, groups: vec3<u32>) -> vec2<u32> {
@@ -77,7 +85,7 @@ fn finish_all(i: u32, j: u32, row: u32, vec: u32, lane: u32) {
         let inside = at % SQUARE_VECS;
         let down = (subgroup / ACROSS * DOWN_SQUARES + i) * SIDE + inside / (SIDE / 4u);
         let across = (subgroup % ACROSS * ACROSS_SQUARES + j) * (SIDE / 4u) + inside % (SIDE / 4u);
-        finish(row + down, (vec + across) * 4u, sums[at]);
+        finish(row + down, (vec + across) * 4u, sum_at(at));
     }
     workgroupBarrier();
 }

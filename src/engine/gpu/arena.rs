@@ -5,7 +5,7 @@ use super::context::Context;
 use super::fault::Caught;
 use super::layout::{Capacity, Slot};
 use crate::error::{Error, Result};
-use crate::plan::kernels::{Count, Resource};
+use crate::plan::kernels::{Count, Resource, TextTiles};
 use crate::plan::{BufferSpec, Plan, Rows};
 use crate::text::PackedBatch;
 use std::collections::HashMap;
@@ -164,8 +164,8 @@ impl Arena {
                 }
                 Resource::CuSeqlens => queue.write_buffer(buffer, 0, bytemuck::cast_slice(&batch.cu_seqlens)),
                 Resource::Selected => queue.write_buffer(buffer, 0, bytemuck::cast_slice(&batch.selected)),
-                Resource::Tiles(rows) => {
-                    queue.write_buffer(buffer, 0, bytemuck::cast_slice(&tiles(batch, *rows)))
+                Resource::Tiles(which) => {
+                    queue.write_buffer(buffer, 0, bytemuck::cast_slice(&tiles(batch, *which)));
                 }
                 _ => {}
             }
@@ -196,7 +196,9 @@ fn needs(compiled: &CompiledPlan, capacity: Capacity) -> Vec<Need> {
             Resource::PoolSpans => ("pool_spans", 16 * capacity.texts),
             Resource::Selected => ("selected", 4 * capacity.selected),
             // At worst every text ends with a tile of one row.
-            Resource::Tiles(rows) => ("tiles", 16 * (capacity.tokens / *rows as usize + capacity.texts)),
+            Resource::Tiles(tiles) => {
+                ("tiles", 16 * (capacity.tokens / tiles.rows as usize + capacity.texts))
+            }
             _ => ("nothing", 0),
         };
         Need {
@@ -229,12 +231,13 @@ fn bytes(spec: &BufferSpec, capacity: Capacity) -> u64 {
 }
 
 /// See [`Resource::Tiles`].
-fn tiles(batch: &PackedBatch, rows: u32) -> Vec<[u32; 4]> {
-    let mut tiles = Vec::with_capacity(Count::Tiles(rows).of(batch));
+fn tiles(batch: &PackedBatch, which: TextTiles) -> Vec<[u32; 4]> {
+    let mut tiles = Vec::with_capacity(Count::Tiles(which).of(batch));
     let mut pairs = 0;
     for text in batch.cu_seqlens.windows(2) {
         let (begin, end) = (text[0], text[1]);
-        tiles.extend((begin..end).step_by(rows as usize).map(|first| [first, begin, end, pairs]));
+        let of_text = (0..which.of((end - begin) as usize) as u32).map(|tile| begin + tile * which.rows);
+        tiles.extend(of_text.map(|first| [first, begin, end, pairs]));
         // Only read by plans whose pairs were checked to fit a buffer; others may wrap.
         pairs = (end - begin).wrapping_mul(end - begin).wrapping_add(pairs);
     }

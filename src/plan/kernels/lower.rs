@@ -149,8 +149,10 @@ impl Lowering<'_> {
                 self.matmul(x, weight, bias, activation, residual, out)
             }
             Step::Attention { qkv, heads, head_dim, scale, window, relative_bias, out } => {
-                let tile = self.tiles.attention(head_dim, self.stored.of(self.step));
-                self.attention(tile, qkv, [heads, head_dim], scale, window, relative_bias, out)
+                for tile in self.tiles.attention(head_dim, self.stored.of(self.step)) {
+                    self.attention(tile, qkv, [heads, head_dim], scale, window, relative_bias, out)?;
+                }
+                Ok(())
             }
             Step::AttentionProbabilities { qkv, heads, head_dim, scale, window, relative_bias, out } => {
                 let tile = tiles::probabilities(head_dim);
@@ -427,6 +429,7 @@ impl Lowering<'_> {
                 ("has_residual", flag(residual.is_some())),
                 ("activation", activation_index(activation)),
             ];
+            constants.extend(tile.constants.iter().copied());
             if tile.tensor {
                 constants.extend([("width", k as f64), ("row_vecs", stride as f64)]);
             }
@@ -468,9 +471,10 @@ impl Lowering<'_> {
                 slices.pop().map_or(Resource::Nothing, Resource::Weight)
             }
         };
-        let reads = vec![self.operand(qkv), Resource::Tiles(tile.rows), bias];
-        let constants =
+        let reads = vec![self.operand(qkv), Resource::Tiles(tile.texts), bias];
+        let mut constants =
             vec![("has_bias", flag(relative_bias.is_some())), ("has_window", flag(window.is_some()))];
+        constants.extend(tile.constants);
         let params = vec![
             ("tiles", u(0)),
             ("heads", u(heads)),
@@ -480,7 +484,7 @@ impl Lowering<'_> {
             ("scale", Word::F32(scale)),
         ];
         let shape = Shape {
-            count: Count::Tiles(tile.rows),
+            count: Count::Tiles(tile.texts),
             invocations: tile.invocations,
             groups: [Groups::Per(1), Groups::Fixed(heads as u32), Groups::Fixed(1)],
             workgroup_bytes: tile.workgroup_bytes,

@@ -3,7 +3,7 @@
 
 use super::shaders;
 use super::shaders::Kernel;
-use super::{Class, Cooperative, WeightType};
+use super::{Class, Cooperative, TextTiles, WeightType};
 use crate::plan::Rows;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -97,14 +97,16 @@ pub(super) struct MatMulKernel {
     pub(super) columns: u32,
     /// Whether it takes its sizes as constants, and x as f16 as well.
     pub(super) tensor: bool,
+    pub(super) constants: Vec<(&'static str, f64)>,
     pub(super) workgroup_bytes: u32,
 }
 
-/// An attention kernel and the query rows that a workgroup of it covers.
+/// An attention kernel, the texts that it is for and the query rows that a workgroup of it covers.
 pub(super) struct AttentionKernel {
     pub(super) kernel: &'static Kernel,
     pub(super) invocations: Invocations,
-    pub(super) rows: u32,
+    pub(super) texts: TextTiles,
+    pub(super) constants: Vec<(&'static str, f64)>,
     pub(super) workgroup_bytes: u32,
 }
 
@@ -137,6 +139,7 @@ impl Tiles<'_> {
             rows: tile.rows,
             columns: tile.columns,
             tensor: false,
+            constants: vec![],
             workgroup_bytes: PLAIN_WORKGROUP_BYTES,
         };
         if tile.is_cooperative()
@@ -155,10 +158,10 @@ impl Tiles<'_> {
         }
     }
 
-    /// The kernel of this tile or, where the device has no workgroup memory for it, of the smaller one.
+    /// The kernel of this tile or, where the device has no workgroup memory for it, of the smaller one, with two stages or one.
     fn tensor_matmul(&self, tile: Tile, halves: Halves) -> Option<MatMulKernel> {
         let cooperative = self.cooperative()?;
-        let kernel = |large: bool| {
+        let kernel = |large: bool, stages: u32| {
             let side = cooperative.side;
             MatMulKernel {
                 kernel: shaders::MATMUL_TENSOR[usize::from(side == 16)][usize::from(large)]
@@ -167,12 +170,13 @@ impl Tiles<'_> {
                 rows: side * if large { 16 } else { 8 },
                 columns: 8 * side,
                 tensor: true,
-                workgroup_bytes: matmul_workgroup_bytes(side, large),
+                constants: if large { vec![] } else { vec![("stages", f64::from(stages))] },
+                workgroup_bytes: matmul_workgroup_bytes(side, large, stages),
             }
         };
-        let fits = |kernel: &MatMulKernel| kernel.workgroup_bytes <= self.workgroup_limit();
-        let large = Some(kernel(true)).filter(|kernel| tile == Tile::CooperativeLarge && fits(kernel));
-        large.or_else(|| Some(kernel(false)).filter(fits))
+        let large = (tile == Tile::CooperativeLarge).then(|| kernel(true, 1));
+        let mut best_first = large.into_iter().chain([2, 1].map(|stages| kernel(false, stages)));
+        best_first.find(|kernel| kernel.workgroup_bytes <= self.workgroup_limit())
     }
 
     /// Whether a matmul is done by a kernel that rounds x to f16, so that x may as well be stored so.
@@ -200,9 +204,9 @@ impl Tiles<'_> {
 
     /// Heads of more than 64 would not fit a browser's 16 KiB of workgroup memory: the kernel without workgroup memory
     /// takes them everywhere. No model of the families here has any.
-    pub(super) fn attention(&self, head_dim: usize, halves: Halves) -> AttentionKernel {
-        if let Some(kernel) = self.tensor_attention(head_dim, halves) {
-            return kernel;
+    pub(super) fn attention(&self, head_dim: usize, halves: Halves) -> Vec<AttentionKernel> {
+        if let Some(kernels) = self.tensor_attention(head_dim, halves) {
+            return kernels.into();
         }
         let tile = match (self.class, head_dim) {
             (Class::Software, _) if self.subgroup == 4 && head_dim.is_multiple_of(8) => &ATTENTION_QUAD,
@@ -211,21 +215,32 @@ impl Tiles<'_> {
             (_, 33..) => &ATTENTION_HEAD_64,
             _ => &ATTENTION_HEAD_32,
         };
-        tile.kernel(head_dim)
+        vec![tile.kernel(head_dim)]
     }
 
-    fn tensor_attention(&self, head_dim: usize, halves: Halves) -> Option<AttentionKernel> {
+    /// For short texts, and for the others. A short text is one block of keys, and its rows are cut into tiles of one subgroup: in the
+    /// tile for long texts three of four subgroups would have little to do.
+    fn tensor_attention(&self, head_dim: usize, halves: Halves) -> Option<[AttentionKernel; 2]> {
         let cooperative = self.cooperative().filter(|_| head_dim <= 64 && head_dim.is_multiple_of(4))?;
         let wide = head_dim > 32;
-        let kernel = AttentionKernel {
-            kernel: shaders::ATTENTION_TENSOR[usize::from(cooperative.side == 16)][usize::from(wide)]
+        let side = cooperative.side;
+        let longest = SHORT.key_strips * side;
+        let kernel = |tile: &TensorAttentionTile, shortest, longest| AttentionKernel {
+            kernel: shaders::ATTENTION_TENSOR[usize::from(side == 16)][usize::from(wide)]
                 [usize::from(halves.input)][usize::from(halves.output)],
-            // A strip of rows to each of half as many subgroups as a matmul has.
-            invocations: Invocations::Override(cooperative.invocations / 2),
-            rows: Cooperative::SUBGROUPS / 2 * cooperative.side,
-            workgroup_bytes: attention_workgroup_bytes(cooperative.side, if wide { 64 } else { 32 }),
+            invocations: Invocations::Override(
+                cooperative.invocations / Cooperative::SUBGROUPS * tile.strips,
+            ),
+            texts: TextTiles { rows: tile.strips * side, shortest, longest },
+            constants: vec![
+                ("strips", f64::from(tile.strips)),
+                ("key_strips", f64::from(tile.key_strips)),
+                ("one_block", f64::from(u8::from(tile.one_block))),
+            ],
+            workgroup_bytes: tile.workgroup_bytes(side, if wide { 64 } else { 32 }),
         };
-        (kernel.workgroup_bytes <= self.workgroup_limit()).then_some(kernel)
+        let kernels = [kernel(&SHORT, 0, longest), kernel(&LONG, longest + 1, u32::MAX)];
+        kernels.iter().all(|kernel| kernel.workgroup_bytes <= self.workgroup_limit()).then_some(kernels)
     }
 
     /// Whether attention is done by a kernel that rounds q, k and v to f16.
@@ -323,27 +338,43 @@ impl AttentionTile {
         AttentionKernel {
             kernel: if head_dim.is_multiple_of(4) { self.kernel } else { self.scalar },
             invocations: Invocations::Fixed(self.invocations),
-            rows: self.rows,
+            texts: TextTiles::all(self.rows),
+            constants: vec![],
             workgroup_bytes: PLAIN_WORKGROUP_BYTES,
         }
     }
 }
 
 /// What shaders/tensor/matmul.wgsl declares; tests/shaders.rs holds the two against each other.
-fn matmul_workgroup_bytes(side: u32, large: bool) -> u32 {
-    let (rows, stages) = if large { (16 * side, 1) } else { (8 * side, 2) };
+fn matmul_workgroup_bytes(side: u32, large: bool, stages: u32) -> u32 {
+    let rows = if large { 16 * side } else { 8 * side };
     let depth = 2 * side;
     let (x, w) = (rows * (depth / 4 + 2), depth * (2 * side + 2));
     let sums = Cooperative::SUBGROUPS * side * side / 4;
     stages * (x + w) * 8 + sums * 16
 }
 
-/// What shaders/tensor/attention.wgsl declares, likewise.
-fn attention_workgroup_bytes(side: u32, head: u32) -> u32 {
-    let tile = 4 * side;
-    let operands = 2 * tile * (head / 4 + 2) + tile * (tile / 4 + 2);
-    let scores = tile * (tile.max(head) / 4 + 1);
-    operands * 8 + scores * 16 + 256 * 4
+/// What a workgroup of shaders/tensor/attention.wgsl covers, in squares of cooperative matrices.
+struct TensorAttentionTile {
+    /// Of query rows: one to each subgroup.
+    strips: u32,
+    /// Of keys in a block.
+    key_strips: u32,
+    /// Whether a block is all there is.
+    one_block: bool,
+}
+
+const LONG: TensorAttentionTile = TensorAttentionTile { strips: 4, key_strips: 4, one_block: false };
+const SHORT: TensorAttentionTile = TensorAttentionTile { strips: 1, key_strips: 2, one_block: true };
+
+impl TensorAttentionTile {
+    /// What the kernel declares, likewise.
+    fn workgroup_bytes(&self, side: u32, head: u32) -> u32 {
+        let (tile, block) = (self.strips * side, self.key_strips * side);
+        let halves = block * (head / 4 + 2) + tile * (block / 4 + 2);
+        let scores = tile * (block.max(head) / 4 + 1);
+        halves * 8 + scores * 16 + self.strips * 64 * 4
+    }
 }
 
 const ATTENTION_SOFTWARE: AttentionTile = AttentionTile {
