@@ -36,12 +36,18 @@ fn largest_difference(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
     all.fold(0.0, |most, next| if next.is_nan() || next > most { next } else { most })
 }
 
+/// Cooperative matrices take f16 alone.
+fn rounds_products(encoder: &Encoder) -> bool {
+    encoder.device().class == "tensor"
+}
+
 #[test]
 fn f16_weights_keep_their_contract_on_every_device() {
     for golden in ["sentence-mean", "modernbert", "mpnet", "roberta-masked-lm", "electra"] {
         let exact = embed(&load(golden, Device::Cpu, Dtype::F32));
         let cpu = embed(&load(golden, Device::Cpu, Dtype::F16));
-        let gpu = embed(&load(golden, Device::Software, Dtype::F16));
+        let adapter = load(golden, support::device(), Dtype::F16);
+        let gpu = embed(&adapter);
         for (half, exact) in gpu.iter().zip(&exact) {
             let cosine: f64 = half.iter().zip(exact).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
             assert!(cosine >= 0.9999, "{golden}: cosine {cosine}");
@@ -49,9 +55,10 @@ fn f16_weights_keep_their_contract_on_every_device() {
         let lost = largest_difference(&gpu, &exact);
         assert!(lost <= 2e-3, "{golden}: {lost:e} lost to f16");
         assert!(lost > 1e-7, "{golden}: {lost:e}: were the weights f16 at all?");
-        // The same rounded weights: the devices agree as they do with f32.
+        // The same rounded weights: the devices agree as they do with f32, unless one rounds what it multiplies with them as well.
         let between = largest_difference(&gpu, &cpu);
-        assert!(between <= 4e-6, "{golden}: {between:e} between the devices");
+        let allowed = if rounds_products(&adapter) { 2e-3 } else { 4e-6 };
+        assert!(between <= allowed, "{golden}: {between:e} between the devices");
     }
 }
 
@@ -59,7 +66,7 @@ fn f16_weights_keep_their_contract_on_every_device() {
 #[test]
 fn cooperative_matrices_keep_the_contract_of_f16() {
     for golden in ["sentence-mean", "modernbert", "mpnet", "roberta-masked-lm", "electra"] {
-        let builder = Encoder::load(path(golden)).device(Device::Software).dtype(Dtype::F16);
+        let builder = Encoder::load(path(golden)).device(support::device()).dtype(Dtype::F16);
         let tensor = builder.kernels(Class::Tensor).build().unwrap();
         if tensor.device().class != "tensor" {
             support::not_tested(&format!("{} has no cooperative matrices", tensor.device().name));
@@ -85,17 +92,24 @@ fn auto_keeps_what_the_checkpoint_stores() {
         ("bert-bfloat16", WeightType::F32),
         ("sentence-mean", WeightType::F32),
     ] {
-        let auto = load(golden, Device::Software, Dtype::Auto);
+        let auto = load(golden, support::device(), Dtype::Auto);
         assert_eq!(auto.weight_type(), expected, "{golden}");
-        let exact = embed(&load(golden, Device::Software, Dtype::F32));
-        assert!(largest_difference(&embed(&auto), &exact) <= 4e-6, "{golden}");
+        // f32 is exact whatever the checkpoint stores; f16 is, where products are not rounded.
+        let exact = embed(&load(golden, support::device(), Dtype::F32));
+        let cpu = embed(&load(golden, Device::Cpu, Dtype::F32));
+        assert!(largest_difference(&exact, &cpu) <= 4e-6, "{golden}");
+        let rounded = rounds_products(&auto) && expected == WeightType::F16;
+        let allowed = if rounded { 2e-3 } else { 4e-6 };
+        assert!(largest_difference(&embed(&auto), &exact) <= allowed, "{golden}");
     }
 }
 
 #[test]
 fn f16_weights_take_half_the_memory() {
     let bytes = |dtype| {
-        let encoder = load("sentence-mean", Device::Software, dtype);
+        // The same kernels for both: with cooperative matrices activations are f16 as well.
+        let builder = Encoder::load(path("sentence-mean")).device(support::device()).dtype(dtype);
+        let encoder = builder.kernels(Class::Gpu).build().unwrap();
         embed(&encoder);
         encoder.device_bytes() as f64
     };

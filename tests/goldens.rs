@@ -1,11 +1,14 @@
-//! The numerics contract: every golden checkpoint, every tensor, on both engines.
+//! The numerics contract: every golden checkpoint, every tensor, on both engines, as the checkpoint stores its weights and in f16.
 
 #![allow(clippy::unwrap_used)] // Helpers of tests may.
+
+mod support;
 
 use std::path::{Path, PathBuf};
 
 use frostbert::workflow::verify;
-use frostbert::{Checkpoint, Device, Encoder};
+use frostbert::workflow::verify::Contract;
+use frostbert::{Checkpoint, Device, Dtype, Encoder};
 
 fn folders() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/goldens");
@@ -19,17 +22,19 @@ fn folders() -> Vec<PathBuf> {
     folders
 }
 
-/// Every tensor of every golden on one device; all failures are listed at once.
-fn check(device: &Device) {
+/// Every tensor of every golden on one device; all failures are listed at once. Returns how many tensors were held to f16's contract.
+fn check(device: &Device, dtype: Dtype) -> usize {
     let mut failures = Vec::new();
-    let mut compared = 0;
+    let (mut compared, mut rounded) = (0, 0);
     for folder in folders() {
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
-        let build =
-            |checkpoint: Checkpoint| Encoder::from_checkpoint(checkpoint).device(device.clone()).build();
+        let build = |checkpoint: Checkpoint| {
+            Encoder::from_checkpoint(checkpoint).device(device.clone()).dtype(dtype).build()
+        };
         match verify::golden(&folder, build) {
             Ok(comparisons) => {
                 compared += comparisons.len();
+                rounded += comparisons.iter().filter(|c| c.contract == Contract::F16).count();
                 let worst = comparisons
                     .iter()
                     .map(|c| c.error / c.torch_error)
@@ -50,15 +55,34 @@ fn check(device: &Device) {
     }
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
     assert!(compared > 300, "only {compared} tensors were compared");
+    rounded
 }
 
 #[test]
 fn goldens_on_the_cpu_engine() {
-    check(&Device::Cpu);
+    assert_eq!(check(&Device::Cpu, Dtype::Auto), 0, "checkpoints in f16 lose nothing there");
+}
+
+#[test]
+fn goldens_in_f16_on_the_cpu_engine() {
+    assert!(check(&Device::Cpu, Dtype::F16) > 300);
 }
 
 #[cfg(feature = "gpu")]
 #[test]
-fn goldens_on_the_software_adapter() {
-    check(&Device::Software);
+fn goldens_on_the_adapter() {
+    check(&support::device(), Dtype::Auto);
+}
+
+/// An f16 checkpoint too: on adapters with cooperative matrices that is where it is exact.
+#[cfg(feature = "gpu")]
+#[test]
+fn goldens_in_f32_on_the_adapter() {
+    assert_eq!(check(&support::device(), Dtype::F32), 0);
+}
+
+#[cfg(feature = "gpu")]
+#[test]
+fn goldens_in_f16_on_the_adapter() {
+    assert!(check(&support::device(), Dtype::F16) > 300);
 }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)] // Helpers of tests may.
 
+mod support;
+
 use std::path::{Path, PathBuf};
 
 use frostbert::workflow::verify;
@@ -77,7 +79,7 @@ fn batch_invariance_on_the_cpu_engine() {
 #[cfg(feature = "gpu")]
 #[test]
 fn batch_invariance_on_the_software_adapter() {
-    check(&Device::Software, 16);
+    check(&support::device(), 16);
 }
 
 #[test]
@@ -129,5 +131,5 @@ fn all_mini_lm_on_the_cpu_engine() {
 #[cfg(feature = "gpu")]
 #[test]
 fn all_mini_lm_on_the_software_adapter() {
-    check_mini_lm(Device::Software);
+    check_mini_lm(support::device());
 }

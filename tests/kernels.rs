@@ -1,4 +1,5 @@
-//! Every kernel on a software adapter against its twin on the CPU engine, with the kernels for CPUs and for GPUs.
+//! Every kernel against its twin on the CPU engine, with the kernels for CPUs and for GPUs: on a software adapter, or on the device that
+//! `FROSTBERT_TEST_DEVICE` names.
 #![cfg(feature = "gpu")]
 #![allow(clippy::unwrap_used)] // Helpers of tests may.
 
@@ -31,7 +32,7 @@ const ALL: [Kernels; 4] = [Kernels::Software, Kernels::Quads, Kernels::Octets, K
 
 fn options(kernels: Kernels) -> GpuOptions {
     GpuOptions {
-        selector: AdapterSelector::Software,
+        selector: support::selector(),
         class: Some(match kernels {
             Kernels::Software | Kernels::Quads | Kernels::Octets => Class::Software,
             Kernels::Gpu => Class::Gpu,
@@ -50,7 +51,8 @@ fn options(kernels: Kernels) -> GpuOptions {
 fn open(options: GpuOptions) -> GpuEngine {
     GpuEngine::with_options(options).unwrap_or_else(|error| {
         panic!(
-            "these tests need a software adapter; on Debian or Ubuntu install mesa-vulkan-drivers: {error:#}"
+            "these tests need the adapter {}; for a software one on Debian or Ubuntu install mesa-vulkan-drivers: {error:#}",
+            support::device()
         )
     })
 }
@@ -194,6 +196,58 @@ fn tensor_kernels_equal_their_twins_but_for_f16_inputs() {
     }
 }
 
+/// Where the check at start-up finds them wrong, the plain kernels run, and the engine says so. This runs on every adapter: one without
+/// cooperative matrices has plain kernels in their place, which are found wrong as well.
+#[test]
+fn kernels_for_cooperative_matrices_that_are_wrong_are_not_used() {
+    let half = |kernels, spoil_self_check| {
+        open(GpuOptions { weights: WeightType::F16, spoil_self_check, ..options(kernels) })
+    };
+    let engine = half(Kernels::Tensor, true);
+    assert_eq!(engine.class(), Class::Gpu);
+    assert!(engine.tensor_refused().is_some());
+    let plain = half(Kernels::Gpu, false);
+    assert!(plain.tensor_refused().is_none() && half(Kernels::Tensor, false).tensor_refused().is_none());
+    let (plan, batch) = (bert(), batch(&[130, 64, 2]));
+    let outputs = |engine: &GpuEngine| run(engine, &prepare(engine, &plan), &batch);
+    assert!(outputs(&engine) == outputs(&plain));
+}
+
+/// Tiles of cooperative matrices sum in the same order: which one runs shows in no bit.
+#[test]
+fn every_cooperative_tile_gives_the_same_bits() {
+    let Some(mut engine) = tensor() else { return };
+    let plan = bert();
+    let batch = batch(&[130, 64, 2, 63, 65, 590]);
+    let mut all = vec![];
+    for tile in [Tile::Cooperative, Tile::CooperativeLarge] {
+        engine.set_tuning(support::only(&plan, tile));
+        all.push(run(&engine, &prepare(&engine, &plan), &batch));
+    }
+    assert!(all[0] == all[1]);
+}
+
+/// Every case with every tile of cooperative matrices.
+#[test]
+fn cooperative_tiles_equal_their_twins() {
+    let Some(mut engine) = tensor() else { return };
+    let twin = CpuEngine::new(None).unwrap();
+    let batches = [batch(&[130, 64, 2, 63, 65]), batch(&[1_100, 70])];
+    for case in support::cases().into_iter().filter(|case| case.name.contains("product")) {
+        let expected = twin.prepare(&case.plan, &HalfWeights).unwrap();
+        for tile in [Tile::Cooperative, Tile::CooperativeLarge] {
+            engine.set_tuning(support::only(&case.plan, tile));
+            let prepared = engine.prepare(&case.plan, &HalfWeights).unwrap();
+            for batch in &batches {
+                let got = run(&engine, &prepared, batch);
+                let expected = twin.run(&expected, batch).unwrap();
+                let error = difference(&got.buffers[0], &expected.buffers[0]);
+                assert!(error <= 2e-3, "{} with {tile:?}: {error:e}", case.name);
+            }
+        }
+    }
+}
+
 /// Tiles sum in the same order: which one a device was found to be fastest with shows in no bit.
 #[test]
 fn every_tile_gives_the_same_bits() {
@@ -222,7 +276,7 @@ fn what_was_measured_is_kept_for_the_next_process() {
     // q k v as one, attention's output, and the two of the feed-forward part.
     let shapes: Vec<_> = tuning.iter().map(|(shape, _)| shape).collect();
     assert_eq!(shapes, [(64, 64), (64, 136), (64, 192), (136, 64)]);
-    assert!(tuning.iter().all(|(_, tile)| tile != Tile::Software && tile != Tile::Cooperative));
+    assert!(tuning.iter().all(|(_, tile)| tile != Tile::Software && !tile.is_cooperative()));
     assert_eq!(*open(Kernels::Gpu).tuning(), tuning);
 
     let mut software = open(Kernels::Software);
@@ -325,7 +379,8 @@ fn batches_do_not_change_a_texts_bits_on_cooperative_matrices() {
 
 fn texts_keep_their_bits(engine: &GpuEngine) {
     let plan = bert();
-    let lens = [5, 33, 1, 70, 8, 31, 129];
+    // 16 and 32 are the longest of the texts that have an attention of their own on cooperative matrices of 8 and of 16.
+    let lens = [5, 33, 1, 70, 8, 31, 129, 16, 17, 32];
     let kernels = (engine.class(), engine.report().subgroup);
     let prepared = prepare(engine, &plan);
     let bits = |numbers: &[usize]| -> Vec<Vec<Vec<u32>>> {
@@ -351,8 +406,9 @@ fn texts_keep_their_bits(engine: &GpuEngine) {
         };
         (0..numbers.len()).map(part).collect()
     };
-    let together = bits(&[0, 1, 2, 3, 4, 5, 6]);
-    let reversed = bits(&[6, 5, 4, 3, 2, 1, 0]);
+    let forth: Vec<usize> = (0..lens.len()).collect();
+    let back: Vec<usize> = (0..lens.len()).rev().collect();
+    let (together, reversed) = (bits(&forth), bits(&back));
     for number in 0..lens.len() {
         assert!(bits(&[number])[0] == together[number], "{kernels:?}: text {number} alone");
         assert!(
@@ -564,6 +620,23 @@ fn what_overflows_inside_never_comes_out() {
     }
     println!("{refused} of {} were refused", 4 * 5 * 4 * 3);
     assert!(refused >= 4 * 4 * 3 * 3);
+}
+
+/// What a layer hands on as f16 has a smaller range than f32: past it, the text is refused as well.
+#[test]
+fn what_overflows_f16_never_comes_out() {
+    let Some(engine) = tensor() else { return };
+    let plan = bert();
+    let batch = batch(&[5, 17, 40]);
+    let spoilt = |value| Spoilt { label: "encoder.layer.0.output.LayerNorm.weight", at: 0, value };
+    let outputs = |value| {
+        // Of its own: living plans share weights, whatever their source.
+        let prepared = engine.prepare(&plan, &spoilt(value)).unwrap();
+        engine.submit(&prepared, &batch).unwrap().outputs()
+    };
+    let error = outputs(1e8).map(drop).unwrap_err();
+    assert!(error.is_model_file() && error.row().is_some(), "{error}");
+    assert!(outputs(1.0).is_ok());
 }
 
 /// One text of a batch overflows: the error has its number, and the others come through without it.

@@ -140,7 +140,8 @@ fn lowered(config: &Config, request: &Request, binding: u64) {
         (Class::Software, None, 8),
     ] {
         for weights in [WeightType::F32, WeightType::F16] {
-            let limits = Limits { max_binding_bytes: binding, cooperative, subgroup };
+            let max_workgroup_bytes = 32_768;
+            let limits = Limits { max_binding_bytes: binding, cooperative, subgroup, max_workgroup_bytes };
             let _ = lower(&plan, class, weights, &limits, &Tuning::default());
         }
     }

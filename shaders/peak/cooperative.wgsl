@@ -52,9 +52,42 @@ fn main(
         c6 = coopMultiplyAdd(a, b, c6);
         c7 = coopMultiplyAdd(a, b, c7);
     }
-    coopStoreT(c0 + c1 + c2 + c3 + c4 + c5 + c6 + c7, &results[subgroup_id % SUBGROUPS * SQUARE], SIDE);
+    // One after another through the same place: Metal's matrices cannot be added.
+    let own = subgroup_id % SUBGROUPS * SQUARE;
+    var sum = 0.0;
+    coopStoreT(c0, &results[own], SIDE);
+    workgroupBarrier();
+    sum += results[0] + results[SQUARE];
+    workgroupBarrier();
+    coopStoreT(c1, &results[own], SIDE);
+    workgroupBarrier();
+    sum += results[0] + results[SQUARE];
+    workgroupBarrier();
+    coopStoreT(c2, &results[own], SIDE);
+    workgroupBarrier();
+    sum += results[0] + results[SQUARE];
+    workgroupBarrier();
+    coopStoreT(c3, &results[own], SIDE);
+    workgroupBarrier();
+    sum += results[0] + results[SQUARE];
+    workgroupBarrier();
+    coopStoreT(c4, &results[own], SIDE);
+    workgroupBarrier();
+    sum += results[0] + results[SQUARE];
+    workgroupBarrier();
+    coopStoreT(c5, &results[own], SIDE);
+    workgroupBarrier();
+    sum += results[0] + results[SQUARE];
+    workgroupBarrier();
+    coopStoreT(c6, &results[own], SIDE);
+    workgroupBarrier();
+    sum += results[0] + results[SQUARE];
+    workgroupBarrier();
+    coopStoreT(c7, &results[own], SIDE);
+    workgroupBarrier();
+    sum += results[0] + results[SQUARE];
     workgroupBarrier();
     if lane == 0u && group.x < arrayLength(&sums) {
-        sums[group.x] = results[0] + results[SQUARE];
+        sums[group.x] = sum;
     }
 }

@@ -3,7 +3,7 @@
 use super::session::{fill, select_none};
 use super::{EmbedOptions, Encoder, Text};
 use crate::error::{Error, Result};
-use crate::plan::{Peak, Request};
+use crate::plan::{Peak, Request, Step};
 use crate::platform::entry;
 use crate::text::Encoding;
 
@@ -25,6 +25,8 @@ pub struct KernelProfile {
     pub kernel: String,
     /// `1536 x 384` of a matrix, `heads x head_dim` of attention, columns elsewhere.
     pub shape: String,
+    /// Whether the products of a matmul go through an activation.
+    pub activation: bool,
     /// Dispatches in the batch.
     pub dispatches: usize,
     /// Nanoseconds on the device, of all of them.
@@ -74,12 +76,16 @@ impl Encoder {
                 if last_step == Some(time.step) { Default::default() } else { pass.plan.cost(step, &batch) };
             last_step = Some(time.step);
             let shape = pass.plan.shape(step);
-            let known = kernels.iter().position(|known| known.kernel == time.kernel && known.shape == shape);
+            let activation = matches!(step, Step::MatMul { activation: Some(_), .. });
+            let known = kernels.iter().position(|known| {
+                known.kernel == time.kernel && known.shape == shape && known.activation == activation
+            });
             let at = known.unwrap_or_else(|| {
                 let (dispatches, nanoseconds, flops, bytes) = (0, 0.0, 0, 0);
                 kernels.push(KernelProfile {
                     kernel: time.kernel,
                     shape,
+                    activation,
                     dispatches,
                     nanoseconds,
                     flops,

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::model::{WeightSource, WeightSpec};
 use crate::plan::{Plan, Step};
 use half::f16;
+use half::slice::HalfFloatSliceExt;
 
 /// Weights rounded as a device with f16 weights rounds them. The CPU engine computes with f32 whatever happens, so f16
 /// saves it nothing; it rounds all the same, so that every device gives the same answer to the same question.
@@ -38,7 +39,8 @@ impl WeightSource for Rounded<'_> {
 
 /// Weights rounded to f16.
 pub(crate) fn halves(label: &str, values: &[f32]) -> Result<Vec<f16>> {
-    let halves: Vec<f16> = values.iter().map(|value| f16::from_f32(*value)).collect();
+    let mut halves = vec![f16::ZERO; values.len()];
+    halves.convert_from_f32_slice(values);
     match halves.iter().position(|half| !half.is_finite()) {
         Some(at) => Err(Error::limit(format!(
             "{label} holds {}, which is too large for f16 weights; use --dtype f32",

@@ -251,6 +251,23 @@ pub enum Step {
 }
 
 impl Step {
+    /// The buffer that it writes or changes.
+    pub fn out(&self) -> BufferId {
+        match *self {
+            Step::EmbedLayerNorm { out, .. }
+            | Step::MatMul { out, .. }
+            | Step::Attention { out, .. }
+            | Step::AttentionProbabilities { out, .. }
+            | Step::Rotary { qkv: out, .. }
+            | Step::AddLayerNorm { out, .. }
+            | Step::GatedActivation { out, .. }
+            | Step::GatherRows { out, .. }
+            | Step::Pool { out, .. }
+            | Step::MeanBlocks { out, .. }
+            | Step::NormalizeRows { out, .. } => out,
+        }
+    }
+
     /// The kernel's name.
     pub fn kernel(&self) -> &'static str {
         match self {

@@ -3,6 +3,9 @@
 #![allow(dead_code)] // Each test program uses what it needs.
 #![allow(clippy::unwrap_used)] // Helpers of tests may.
 
+use frostbert::Device;
+#[cfg(feature = "gpu")]
+use frostbert::engine::gpu::AdapterSelector;
 use frostbert::model::Pooling;
 use frostbert::model::{Activation, Config};
 use frostbert::plan::kernels::{Tile, Tuning};
@@ -14,6 +17,29 @@ use frostbert::plan::{
 pub const VOCAB: usize = 211;
 /// Rows of the position table of every case.
 pub const POSITIONS: usize = 600;
+
+/// The device that tests of kernels, goldens and bits run on: `FROSTBERT_TEST_DEVICE`, as `--device` takes it; the software adapter
+/// where it says nothing. `cargo xtask test-device` sets it.
+pub fn device() -> Device {
+    let Ok(name) = std::env::var("FROSTBERT_TEST_DEVICE") else { return Device::Software };
+    let device = name.parse().unwrap_or_else(|error| panic!("FROSTBERT_TEST_DEVICE is {name:?}: {error}"));
+    assert!(
+        !matches!(device, Device::Auto | Device::Cpu),
+        "FROSTBERT_TEST_DEVICE is {name:?}; say gpu, software, a number or part of an adapter's name"
+    );
+    device
+}
+
+/// The same as the GPU engine takes it.
+#[cfg(feature = "gpu")]
+pub fn selector() -> AdapterSelector {
+    match device() {
+        Device::Index(index) => AdapterSelector::Index(index),
+        Device::Name(part) => AdapterSelector::Name(part),
+        Device::Gpu => AdapterSelector::Gpu,
+        _ => AdapterSelector::Software,
+    }
+}
 
 /// A plan with one step to look at.
 pub struct Case {
@@ -126,6 +152,7 @@ pub fn cases() -> Vec<Case> {
     }
     matmuls(&mut cases);
     attentions(&mut cases);
+    chains(&mut cases);
     for (heads, head_dim) in [(1, 2), (3, 10), (2, 64)] {
         cases.add(format!("rotary {heads} {head_dim}"), |b| {
             let qkv = tokens(b, 3 * heads * head_dim);
@@ -217,6 +244,70 @@ fn matmuls(cases: &mut Cases) {
                 let out = b.buffer(Rows::Tokens, n, "out");
                 b.linear_into(x, "linear", bias, residual, out);
                 out
+            });
+        }
+    }
+}
+
+/// Steps that hand values to each other, which some devices store as f16.
+fn chains(cases: &mut Cases) {
+    let gated = |b: &mut PlanBuilder<'_>, cols: usize| {
+        let x = tokens(b, 2 * cols);
+        let out = b.buffer(Rows::Tokens, cols, "gated");
+        b.step(Step::GatedActivation { x, activation: Activation::Gelu, out });
+        out
+    };
+    for (k, n) in [(20, 300), (132, 68), (64, 1028), (160, 33)] {
+        cases.add(format!("two products {k} {n}"), |b| {
+            let x = tokens(b, k);
+            let inner = b.linear(x, &["up".into()], n, true, Some(Activation::Gelu), "inner");
+            b.linear(inner, &["down".into()], k, true, None, "out")
+        });
+        cases.add(format!("gated, product {k} {n}"), |b| {
+            let x = gated(b, k);
+            b.linear(x, &["linear".into()], n, true, None, "out")
+        });
+        cases.add(format!("gated, two products {k} {n}"), |b| {
+            let x = gated(b, k);
+            let inner = b.linear(x, &["up".into()], n, false, None, "inner");
+            b.linear(inner, &["down".into()], k, true, None, "out")
+        });
+        cases.add(format!("product of what is added as well {k} {n}"), |b| {
+            let x = tokens(b, n);
+            let inner = b.linear(x, &["first".into()], n, true, None, "inner");
+            let out = b.buffer(Rows::Tokens, n, "out");
+            b.linear_into(inner, "second", true, inner, out);
+            let norm = b.norm("norm", n, true);
+            let normed = b.add_layer_norm(out, Some(inner), norm, "normed");
+            b.linear(normed, &["third".into()], k, true, None, "last")
+        });
+    }
+    for (heads, head_dim) in [(2, 32), (2, 64), (3, 20)] {
+        for (rotary, project) in [(false, true), (true, true), (true, false)] {
+            cases.add(format!("product, attention {heads} {head_dim} {rotary} {project}"), |b| {
+                let inner = heads * head_dim;
+                let hidden = tokens(b, 48);
+                let qkv = b.linear(hidden, &["q".into(), "k".into(), "v".into()], inner, true, None, "qkv");
+                if rotary {
+                    b.step(Step::Rotary { qkv, heads, head_dim, theta: 10_000.0 });
+                }
+                let out = b.buffer(Rows::Tokens, inner, "context");
+                let scale = 1.0 / (head_dim as f32).sqrt();
+                b.step(Step::Attention {
+                    qkv,
+                    heads,
+                    head_dim,
+                    scale,
+                    window: None,
+                    relative_bias: None,
+                    out,
+                });
+                if !project {
+                    return out;
+                }
+                let projected = b.buffer(Rows::Tokens, 48, "projected");
+                b.linear_into(out, "project", true, hidden, projected);
+                projected
             });
         }
     }

@@ -15,6 +15,7 @@ mod quickstart;
 mod serve;
 mod steps;
 mod test;
+mod test_device;
 mod torture;
 mod web;
 
@@ -34,6 +35,7 @@ usage: cargo xtask COMMAND
   torture      kills, full disks, closed pipes, many processes at once: [--minutes N]
   portability  the oldest Rust, other systems' targets, known vulnerabilities; for the workflow, it takes minutes
   bench-web    embeds the same texts with this and with transformers.js, in the same Chromium
+  test-device  kernels, goldens and bits on the real GPU that is here, and a bench: [DEVICE], gpu unless it says another
   test-browser the last of it alone: the WebAssembly, the npm package and the page, in a browser
   test-python  the Python package alone, around the library that the tests build
   test-serve   official clients, signals, certificates and the page's examples against `frostbert serve`
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         ["quickstart"] => quickstart::run(),
         ["fetch"] => fetch::run(),
         ["test"] => test::run(),
+        ["test-device", ref rest @ ..] => test_device::run(rest),
         ["test-browser"] => test::run_browser(),
         ["test-python"] => test::run_python(),
         ["test-serve"] => test::run_serve(),

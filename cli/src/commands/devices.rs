@@ -2,6 +2,7 @@
 
 use frostbert::Result;
 use frostbert::engine::gpu;
+use frostbert::plan::kernels::Class;
 
 use super::{print, print_json};
 
@@ -31,7 +32,7 @@ pub fn run(args: &Args) -> Result<()> {
         let limits = &adapter.limits;
         text += &format!(
             "{}  {}\n   class {}, {}, {} ({})\n   features: {features}\n   limits: {} MiB a buffer, {} MiB a binding, \
-             {} KiB workgroup memory, {} invocations a workgroup\n",
+             {} KiB workgroup memory, {} invocations a workgroup\n   contract: {}\n",
             adapter.index,
             adapter.name,
             adapter.class.name(),
@@ -42,8 +43,23 @@ pub fn run(args: &Args) -> Result<()> {
             limits.max_binding_bytes >> 20,
             limits.max_workgroup_bytes >> 10,
             limits.max_invocations,
+            contract(adapter.class),
         );
     }
+    text += "`frostbert verify --device NUMBER` holds an adapter to its contract, in f32 and in f16\n";
     text += "cpu  the CPU engine, always there\n";
     print(&text)
+}
+
+/// What the results of its kernels are held to.
+fn contract(class: Class) -> &'static str {
+    match class {
+        Class::Tensor => {
+            "f32 with f32 weights (four times PyTorch's own error); with f16 weights, those of f16 checkpoints too, f16 (a cosine of 0.9999): \
+             cooperative matrices round what they multiply"
+        }
+        _ => {
+            "f32, with the weights of f16 checkpoints too (four times PyTorch's own error); f16 (a cosine of 0.9999) where --dtype f16 rounds weights"
+        }
+    }
 }

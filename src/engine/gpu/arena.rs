@@ -5,7 +5,7 @@ use super::context::Context;
 use super::fault::Caught;
 use super::layout::{Capacity, Slot};
 use crate::error::{Error, Result};
-use crate::plan::kernels::{Count, Resource};
+use crate::plan::kernels::{Count, Resource, TextTiles};
 use crate::plan::{BufferSpec, Plan, Rows};
 use crate::text::PackedBatch;
 use std::collections::HashMap;
@@ -116,7 +116,7 @@ impl Arena {
         };
         let storage = dispatch.bindings.iter().enumerate().map(|(at, (resource, _))| {
             let buffer = match resource {
-                Resource::Buffer(id) => self.buffer(compiled.layout.buffers[id.index()]),
+                Resource::Buffer(_) | Resource::Half(_) => self.buffer(compiled.layout.slots[resource]),
                 Resource::Weight(_) | Resource::Frequencies { .. } => &*compiled.weights[resource],
                 _ => self.buffer(Slot::Input(*resource)),
             };
@@ -132,7 +132,7 @@ impl Arena {
 
     /// Fills the plan's buffers with NaN.
     pub(super) fn poison(&self, queue: &wgpu::Queue, compiled: &CompiledPlan) {
-        for slot in &compiled.layout.buffers {
+        for slot in compiled.layout.slots.values() {
             let buffer = self.buffer(*slot);
             queue.write_buffer(buffer, 0, &vec![0xff; buffer.size() as usize]);
         }
@@ -164,8 +164,8 @@ impl Arena {
                 }
                 Resource::CuSeqlens => queue.write_buffer(buffer, 0, bytemuck::cast_slice(&batch.cu_seqlens)),
                 Resource::Selected => queue.write_buffer(buffer, 0, bytemuck::cast_slice(&batch.selected)),
-                Resource::Tiles(rows) => {
-                    queue.write_buffer(buffer, 0, bytemuck::cast_slice(&tiles(batch, *rows)))
+                Resource::Tiles(which) => {
+                    queue.write_buffer(buffer, 0, bytemuck::cast_slice(&tiles(batch, *which)));
                 }
                 _ => {}
             }
@@ -196,7 +196,9 @@ fn needs(compiled: &CompiledPlan, capacity: Capacity) -> Vec<Need> {
             Resource::PoolSpans => ("pool_spans", 16 * capacity.texts),
             Resource::Selected => ("selected", 4 * capacity.selected),
             // At worst every text ends with a tile of one row.
-            Resource::Tiles(rows) => ("tiles", 16 * (capacity.tokens / *rows as usize + capacity.texts)),
+            Resource::Tiles(tiles) => {
+                ("tiles", 16 * (capacity.tokens / tiles.rows as usize + capacity.texts))
+            }
             _ => ("nothing", 0),
         };
         Need {
@@ -206,11 +208,20 @@ fn needs(compiled: &CompiledPlan, capacity: Capacity) -> Vec<Need> {
             usage: Usage::STORAGE | Usage::COPY_DST,
         }
     }));
-    needs.extend(compiled.plan.buffers().iter().zip(&compiled.layout.buffers).map(|(spec, slot)| Need {
-        slot: *slot,
-        label: spec.label,
-        bytes: bytes(spec, capacity),
-        usage: Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST,
+    needs.extend(compiled.layout.slots.iter().filter_map(|(resource, slot)| {
+        let (id, share) = match resource {
+            Resource::Buffer(id) => (*id, 1),
+            Resource::Half(id) => (*id, 2),
+            _ => return None,
+        };
+        let spec = compiled.plan.buffer(id);
+        Some(Need {
+            slot: *slot,
+            label: spec.label,
+            // Copies and clears go by four bytes.
+            bytes: (bytes(spec, capacity) / share).next_multiple_of(4),
+            usage: Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST,
+        })
     }));
     needs
 }
@@ -220,12 +231,13 @@ fn bytes(spec: &BufferSpec, capacity: Capacity) -> u64 {
 }
 
 /// See [`Resource::Tiles`].
-fn tiles(batch: &PackedBatch, rows: u32) -> Vec<[u32; 4]> {
-    let mut tiles = Vec::with_capacity(Count::Tiles(rows).of(batch));
+fn tiles(batch: &PackedBatch, which: TextTiles) -> Vec<[u32; 4]> {
+    let mut tiles = Vec::with_capacity(Count::Tiles(which).of(batch));
     let mut pairs = 0;
     for text in batch.cu_seqlens.windows(2) {
         let (begin, end) = (text[0], text[1]);
-        tiles.extend((begin..end).step_by(rows as usize).map(|first| [first, begin, end, pairs]));
+        let of_text = (0..which.of((end - begin) as usize) as u32).map(|tile| begin + tile * which.rows);
+        tiles.extend(of_text.map(|first| [first, begin, end, pairs]));
         // Only read by plans whose pairs were checked to fit a buffer; others may wrap.
         pairs = (end - begin).wrapping_mul(end - begin).wrapping_add(pairs);
     }

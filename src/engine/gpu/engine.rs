@@ -48,6 +48,9 @@ pub struct GpuOptions {
     /// For tests: batches of so many tokens hold a command that the driver refuses.
     #[doc(hidden)]
     pub refused_tokens: Option<usize>,
+    /// For tests: the kernels for cooperative matrices are sure to fail their check at start-up.
+    #[doc(hidden)]
+    pub spoil_self_check: bool,
 }
 
 /// One device that computes plans. An engine serves one checkpoint: plans share weights that have equal specs.
@@ -68,6 +71,7 @@ pub struct GpuEngine {
     staging: Arc<Staging>,
     /// Plans prepared so far.
     plans: AtomicU64,
+    tensor_refused: Option<String>,
 }
 
 /// A plan whose kernels are compiled and whose weights are on the device.
@@ -131,13 +135,37 @@ impl GpuEngine {
     }
 
     pub(crate) async fn open_async(options: GpuOptions) -> Result<Self> {
-        let tensor =
+        let wanted =
             options.weights == WeightType::F16 && matches!(options.class, None | Some(Class::Tensor));
+        let mut engine = Self::start(&options, wanted).await?;
+        if wanted && engine.class == Class::Tensor {
+            let refused = match engine.tensor_kernels_agree(options.spoil_self_check).await {
+                Ok(true) => None,
+                Ok(false) => Some("they compute something else than the plain ones".to_owned()),
+                Err(error) => Some(format!("{error:#}")),
+            };
+            if refused.is_some() {
+                // A driver that fails on these kernels may have lost the device. So the plain ones run on another one, which was never
+                // asked for the others; what is wrong with the adapter itself shows there again.
+                drop(engine);
+                engine = Self::start(&options, false).await?;
+                engine.class = Class::Gpu;
+                engine.tensor_refused = refused;
+            } else if engine.context.report.cooperative.is_none() {
+                // Asked for where there are none.
+                engine.class = Class::Gpu;
+            }
+        }
+        Ok(engine)
+    }
+
+    /// Opens the adapter, with what kernels for cooperative matrices need or without it.
+    async fn start(options: &GpuOptions, tensor: bool) -> Result<Self> {
         let mut context = Context::open(&options.selector, tensor, options.subgroup).await?;
         let limits = &mut context.report.limits;
         limits.max_binding_bytes =
             options.max_binding_bytes.unwrap_or(u64::MAX).min(limits.max_binding_bytes);
-        let mut engine = GpuEngine {
+        Ok(GpuEngine {
             class: options.class.unwrap_or(context.report.class),
             tuning: options
                 .pipeline_cache
@@ -148,17 +176,14 @@ impl GpuEngine {
             batch_tokens: options.batch_tokens,
             poison: options.poison,
             refused_tokens: options.refused_tokens,
-            pipelines: Pipelines::new(options.pipeline_cache),
+            pipelines: Pipelines::new(options.pipeline_cache.clone()),
             weights: Weights::default(),
             weight_type: options.weights,
             arena: Arc::default(),
             staging: Arc::default(),
             plans: AtomicU64::new(0),
-        };
-        if tensor && engine.class == Class::Tensor && !engine.tensor_kernels_agree().await? {
-            engine.class = Class::Gpu;
-        }
-        Ok(engine)
+            tensor_refused: None,
+        })
     }
 
     /// Allocates for batches of so many tokens at the first one, instead of growing with the batches.
@@ -183,6 +208,11 @@ impl GpuEngine {
         self.class
     }
 
+    /// Why the kernels for cooperative matrices do not run although the adapter has some: what their check at start-up found.
+    pub fn tensor_refused(&self) -> Option<&str> {
+        self.tensor_refused.as_deref()
+    }
+
     /// The tiles that were measured to be fastest on this device, now or by a process before.
     pub fn tuning(&self) -> &Tuning {
         &self.tuning
@@ -197,7 +227,7 @@ impl GpuEngine {
         self.folder.as_deref()
     }
 
-    /// Whether [`Tile::Cooperative`] is a kernel of its own here.
+    /// Whether cooperative tiles have kernels of their own here.
     pub(super) fn has_cooperative_kernels(&self) -> bool {
         self.class == Class::Tensor
             && self.weight_type == WeightType::F16
@@ -239,14 +269,20 @@ impl GpuEngine {
             max_binding_bytes: limits.max_binding_bytes.min(limits.max_buffer_bytes),
             cooperative: self.context.report.cooperative,
             subgroup: self.context.report.subgroup,
+            max_workgroup_bytes: limits.max_workgroup_bytes,
         };
         let dispatches = lower(plan, class, self.weight_type, &kernel_limits, tuning)?;
         let resources: Vec<_> = dispatches
             .iter()
             .flat_map(|dispatch| dispatch.bindings.iter().map(|(resource, _)| *resource))
             .collect();
-        let pipelines = self.pipelines.get(&self.context, &dispatches).await?;
-        let (weights, uploads) = self.weights.get(&self.context, plan, source, &resources)?;
+        // Compiling takes as long as rounding and laying out the weights.
+        let (pipelines, weights) = platform::both(
+            || self.pipelines.get(&self.context, &dispatches),
+            || self.weights.get(&self.context, plan, source, &resources),
+        )
+        .await;
+        let (pipelines, (weights, uploads)) = (pipelines?, weights?);
         for caught in uploads {
             caught.settled().await.map_err(|error| error.context("uploading weights"))?;
         }
@@ -299,7 +335,7 @@ impl GpuEngine {
         let mut at = 0;
         for (output, len) in compiled.plan.outputs().iter().zip(&lens) {
             let bytes = *len as u64 * 4;
-            let buffer = arena.buffer(compiled.layout.buffers[output.buffer.index()]);
+            let buffer = arena.buffer(compiled.layout.output(output.buffer));
             encoder.copy_buffer_to_buffer(buffer, 0, &staging, at, bytes);
             at += bytes;
         }
@@ -373,6 +409,9 @@ pub(super) fn record(
     let dispatch = &compiled.dispatches[index];
     let count = dispatch.count.of(batch);
     let [x, y, z] = dispatch.groups.map(|groups| groups.of(count) as u32);
+    if x == 0 || y == 0 || z == 0 {
+        return; // no text of that length, say
+    }
     pass.set_pipeline(&compiled.pipelines[index].pipeline);
     pass.set_bind_group(0, &arena.bind_groups(compiled)[index], &[(index * compiled.params_stride) as u32]);
     pass.dispatch_workgroups(x, y, z);

@@ -1,7 +1,7 @@
 //! Which buffers of an arena a plan uses, and for how large a batch.
 
 use crate::plan::kernels::{Dispatch, Resource};
-use crate::plan::{Plan, Rows};
+use crate::plan::{BufferId, Plan, Rows};
 use crate::text::PackedBatch;
 use std::collections::{HashMap, HashSet};
 
@@ -54,34 +54,52 @@ pub(super) enum Slot {
     Input(Resource),
     /// The n-th widest of a plan's buffers with these rows.
     Rows(Rows, usize),
+    /// Likewise, of those that hold f16.
+    Halves(Rows, usize),
 }
 
 /// Where a plan finds what it needs in an arena.
 pub(super) struct Layout {
-    /// By [`BufferId`](crate::plan::BufferId).
-    pub(super) buffers: Vec<Slot>,
+    /// A plan's buffer as f32, or as f16, and where it is; only those that some kernel uses or that are read back.
+    pub(super) slots: HashMap<Resource, Slot>,
     pub(super) inputs: Vec<Resource>,
 }
 
 impl Layout {
     pub(super) fn new(plan: &Plan, dispatches: &[Dispatch]) -> Self {
+        let bound = dispatches.iter().flat_map(|dispatch| &dispatch.bindings).map(|(resource, _)| *resource);
+        let read_back = plan.outputs().iter().map(|output| Resource::Buffer(output.buffer));
+        let used: HashSet<Resource> = bound.clone().chain(read_back).collect();
         let mut widest: Vec<usize> = (0..plan.buffers().len()).collect();
         widest.sort_by_key(|at| std::cmp::Reverse(plan.buffers()[*at].cols));
-        let mut ranks: HashMap<Rows, usize> = HashMap::new();
-        let mut buffers = vec![Slot::Params; widest.len()];
-        for at in widest {
-            let rows = plan.buffers()[at].rows;
-            let rank = ranks.entry(rows).or_default();
-            buffers[at] = Slot::Rows(rows, *rank);
-            *rank += 1;
+        let mut slots = HashMap::new();
+        for half in [false, true] {
+            let mut ranks: HashMap<Rows, usize> = HashMap::new();
+            for at in &widest {
+                let id = BufferId::new(*at as u32);
+                let resource = if half { Resource::Half(id) } else { Resource::Buffer(id) };
+                if used.contains(&resource) {
+                    let rows = plan.buffers()[*at].rows;
+                    let rank = ranks.entry(rows).or_default();
+                    let slot = if half { Slot::Halves(rows, *rank) } else { Slot::Rows(rows, *rank) };
+                    slots.insert(resource, slot);
+                    *rank += 1;
+                }
+            }
         }
         let mut seen = HashSet::new();
-        let all =
-            dispatches.iter().flat_map(|dispatch| dispatch.bindings.iter().map(|(resource, _)| *resource));
         let is_input = |resource: &Resource| {
-            !matches!(resource, Resource::Buffer(_) | Resource::Weight(_) | Resource::Frequencies { .. })
+            !matches!(
+                resource,
+                Resource::Buffer(_) | Resource::Half(_) | Resource::Weight(_) | Resource::Frequencies { .. }
+            )
         };
-        let inputs = all.filter(is_input).filter(|resource| seen.insert(*resource)).collect();
-        Layout { buffers, inputs }
+        let inputs = bound.filter(is_input).filter(|resource| seen.insert(*resource)).collect();
+        Layout { slots, inputs }
+    }
+
+    /// Where a buffer is that is read back.
+    pub(super) fn output(&self, id: BufferId) -> Slot {
+        self.slots[&Resource::Buffer(id)]
     }
 }

@@ -4,9 +4,10 @@
 //! been seen to be right.
 
 use super::engine::GpuEngine;
+use super::tune;
 use crate::error::Result;
 use crate::model::Config;
-use crate::plan::kernels::{Class, Tuning};
+use crate::plan::kernels::{Class, Tile, Tuning};
 use crate::plan::{RandomWeights, Request, families};
 use crate::text::PackedBatch;
 
@@ -17,41 +18,87 @@ const TOLERANCE: f32 = 2e-2;
 const ROUNDS: usize = 3;
 /// Tiles that are full and tiles that are not, in every direction.
 const LENS: [usize; 4] = [200, 3, 77, 128];
+/// Every tile, and every width of heads (32 and 64): tile and number of heads. The matrices are the same, so that no kernel of matmuls is
+/// compiled twice.
+const CHECKED: [(Tile, usize); 2] = [(Tile::Cooperative, 6), (Tile::CooperativeLarge, 3)];
+const HIDDEN: usize = 192;
+/// No multiple of any step through k.
+const INTERMEDIATE: usize = 420;
+const VOCAB: usize = 97;
 
 impl GpuEngine {
-    /// Computes a small BERT with the kernels of [`Class::Tensor`] and with those of [`Class::Gpu`].
+    /// Computes small BERTs with the kernels of [`Class::Tensor`] and with those of [`Class::Gpu`]. With `spoil` the former get other
+    /// weights, so that they are sure to be wrong.
     ///
     /// # Errors
-    /// `is_device`: the driver refuses something that has nothing to do with cooperative matrices.
-    pub(super) async fn tensor_kernels_agree(&self) -> Result<bool> {
-        let mut config = Config::bert(160, 2, 5, 416, 97);
-        config.max_positions = 256;
-        let request = Request { hidden_states: vec![2], ..Request::default() };
-        let plan = families::plan(&config, &request)?;
+    /// `is_device`: the driver refuses something, of whichever kernels; it may have lost the device.
+    pub(super) async fn tensor_kernels_agree(&self, spoil: bool) -> Result<bool> {
         let mut batch = PackedBatch::new();
         for (number, len) in LENS.into_iter().enumerate() {
-            let ids: Vec<u32> = (0..len).map(|at| ((at * 31 + number * 17) % 97) as u32).collect();
+            let ids: Vec<u32> = (0..len).map(|at| ((at * 31 + number * 17) % VOCAB) as u32).collect();
             batch.push(&ids, &vec![0; len], 0);
         }
-        let (weights, tuning) = (RandomWeights { seed: 1 }, Tuning::default());
-        let expected = self.prepare_with(Class::Gpu, &tuning, &plan, &weights).await?;
-        let expected = self.submit(&expected, &batch)?.outputs_async().await?;
-        let tensor = match self.prepare_with(Class::Tensor, &tuning, &plan, &weights).await {
-            Ok(prepared) => prepared,
-            Err(_) => return Ok(false),
-        };
-        for _ in 0..ROUNDS {
-            let got = match self.submit(&tensor, &batch)?.outputs_async().await {
-                // Infinite or NaN is no agreement either.
-                Err(error) if error.is_model_file() => return Ok(false),
-                got => got?,
+        let weights = RandomWeights { seed: 1 };
+        for (tile, heads) in CHECKED {
+            let mut config = Config::bert(HIDDEN, 2, heads, INTERMEDIATE, VOCAB);
+            config.max_positions = 256;
+            let request = Request { hidden_states: vec![2], ..Request::default() };
+            let plan = families::plan(&config, &request)?;
+            let expected = {
+                // Gone before the other is prepared: living plans share weights.
+                let plain = self.prepare_with(Class::Gpu, &Tuning::default(), &plan, &weights).await?;
+                self.submit(&plain, &batch)?.outputs_async().await?
             };
-            let mut pairs = got.buffers.iter().flatten().zip(expected.buffers.iter().flatten());
-            // `all` and `<=`: a NaN is no agreement.
-            if !pairs.all(|(got, expected)| (got - expected).abs() <= TOLERANCE) {
-                return Ok(false);
+            let mut tuning = Tuning::default();
+            for (k, n) in tune::shapes(&plan) {
+                tuning.set(k, n, tile);
+            }
+            let other = RandomWeights { seed: 2 };
+            let source = if spoil { &other } else { &weights };
+            let tensor = self.prepare_with(Class::Tensor, &tuning, &plan, source).await?;
+            for _ in 0..ROUNDS {
+                let got = match self.submit(&tensor, &batch)?.outputs_async().await {
+                    // Infinite or NaN is no agreement either.
+                    Err(error) if error.is_model_file() => return Ok(false),
+                    got => got?,
+                };
+                if !agree(&got.buffers, &expected.buffers) {
+                    return Ok(false);
+                }
             }
         }
         Ok(true)
+    }
+}
+
+/// Whether every number is near the other one. One that is no number is near nothing.
+fn agree(got: &[Vec<f32>], expected: &[Vec<f32>]) -> bool {
+    let near = |got: &Vec<f32>, expected: &Vec<f32>| {
+        got.len() == expected.len()
+            && got.iter().zip(expected).all(|(got, expected)| (got - expected).abs() <= TOLERANCE)
+    };
+    got.len() == expected.len() && got.iter().zip(expected).all(|(got, expected)| near(got, expected))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_wrong_number_is_no_agreement() {
+        let right = vec![vec![0.5, -1.0], vec![2.0]];
+        assert!(agree(&right, &right));
+        let mut rounded = right.clone();
+        rounded[1][0] += 0.5 * TOLERANCE;
+        assert!(agree(&rounded, &right));
+        for wrong in [f32::NAN, f32::INFINITY, 0.0] {
+            let mut got = right.clone();
+            got[1][0] = wrong;
+            assert!(!agree(&got, &right), "{wrong}");
+        }
+        assert!(
+            !agree(&right[..1], &right) && !agree(&[vec![0.5], vec![2.0]], &right),
+            "less than there should be"
+        );
     }
 }

@@ -41,8 +41,8 @@ impl GpuEngine {
             if known.get(k, n).is_none() && started.elapsed() < BUDGET {
                 let mut best: Option<(f64, Tile)> = None;
                 for tile in Tile::OF_GPUS {
-                    // Without cooperative matrices that name stands for another tile.
-                    if tile == Tile::Cooperative && !self.has_cooperative_kernels() {
+                    // Without cooperative matrices those names stand for another tile.
+                    if tile.is_cooperative() && !self.has_cooperative_kernels() {
                         continue;
                     }
                     let seconds = self.time(k, n, tile).await?;
@@ -100,7 +100,7 @@ impl GpuEngine {
 }
 
 /// `(k, n)` of the matrices that every token is multiplied with.
-fn shapes(plan: &Plan) -> BTreeSet<(usize, usize)> {
+pub(super) fn shapes(plan: &Plan) -> BTreeSet<(usize, usize)> {
     let shape = |step: &Step| match step {
         Step::MatMul { x, out, .. } if plan.buffer(*out).rows == Rows::Tokens => {
             Some((plan.buffer(*x).cols, plan.buffer(*out).cols))

@@ -1,5 +1,7 @@
 //! From steps to dispatches.
 
+use super::halves;
+use super::halves::Stored;
 use super::shaders;
 use super::shaders::Kernel;
 use super::tiles;
@@ -22,6 +24,8 @@ pub struct Limits {
     pub cooperative: Option<Cooperative>,
     /// Of a CPU, 4 or 8: neighbouring invocations that are sure to share a subgroup, for kernels that let them. 0 for none.
     pub subgroup: u32,
+    /// Bytes of workgroup memory.
+    pub max_workgroup_bytes: u32,
 }
 
 /// Turns a plan into dispatches for one class of adapters, with matrices and word tables stored as `weights`, and with the
@@ -30,7 +34,7 @@ pub struct Limits {
 /// A table or matrix larger than a binding may be is cut into slices, one dispatch each.
 ///
 /// # Errors
-/// A single row of a weight, or a vector, is larger than a binding may be.
+/// A single row of a weight, or a vector, is larger than a binding may be; or a kernel needs more workgroup memory than there is.
 pub fn lower(
     plan: &Plan,
     class: Class,
@@ -38,8 +42,16 @@ pub fn lower(
     limits: &Limits,
     tuning: &Tuning,
 ) -> Result<Vec<Dispatch>> {
-    let tiles = Tiles { class, weights, cooperative: limits.cooperative, subgroup: limits.subgroup, tuning };
-    let mut lowering = Lowering { plan, class, weights, limits, tiles, step: 0, dispatches: vec![] };
+    let tiles = Tiles {
+        class,
+        weights,
+        cooperative: limits.cooperative,
+        subgroup: limits.subgroup,
+        max_workgroup_bytes: limits.max_workgroup_bytes,
+        tuning,
+    };
+    let stored = halves::stored(plan, &tiles);
+    let mut lowering = Lowering { plan, class, weights, limits, tiles, stored, step: 0, dispatches: vec![] };
     for (index, step) in plan.steps.iter().enumerate() {
         lowering.step = index;
         lowering.lower(step)?;
@@ -102,6 +114,7 @@ struct Lowering<'a> {
     weights: WeightType,
     limits: &'a Limits,
     tiles: Tiles<'a>,
+    stored: Stored,
     step: usize,
     dispatches: Vec<Dispatch>,
 }
@@ -111,6 +124,7 @@ struct Shape {
     count: Count,
     invocations: Invocations,
     groups: [Groups; 3],
+    workgroup_bytes: u32,
 }
 
 fn flag(value: bool) -> f64 {
@@ -136,57 +150,37 @@ impl Lowering<'_> {
                 self.matmul(x, weight, bias, activation, residual, out)
             }
             Step::Attention { qkv, heads, head_dim, scale, window, relative_bias, out } => {
-                let tile = self.tiles.attention(head_dim);
-                self.attention(tile, qkv, [heads, head_dim], scale, window, relative_bias, out)
+                for tile in self.tiles.attention(head_dim, self.stored.of(self.step)) {
+                    self.attention(tile, qkv, [heads, head_dim], scale, window, relative_bias, out)?;
+                }
+                Ok(())
             }
             Step::AttentionProbabilities { qkv, heads, head_dim, scale, window, relative_bias, out } => {
                 let tile = tiles::probabilities(head_dim);
                 self.attention(tile, qkv, [heads, head_dim], scale, window, relative_bias, out)
             }
-            Step::Rotary { qkv, heads, head_dim, theta } => {
-                self.rotary(qkv, heads, head_dim, theta);
-                Ok(())
-            }
+            Step::Rotary { qkv, heads, head_dim, theta } => self.rotary(qkv, heads, head_dim, theta),
             Step::AddLayerNorm { x, residual, norm, out } => self.add_layernorm(x, residual, norm, out),
             Step::GatedActivation { x, activation, out } => {
                 let constants = vec![("activation", activation_index(Some(activation)))];
-                self.elementwise(
-                    &shaders::GATED_ACTIVATION,
-                    constants,
-                    vec![],
-                    vec![Resource::Buffer(x)],
-                    out,
-                );
-                Ok(())
+                let reads = vec![Resource::Buffer(x)];
+                self.elementwise(&shaders::GATED_ACTIVATION, constants, vec![], reads, out)
             }
             Step::GatherRows { x, index, out } => {
                 let index = match index {
                     RowIndex::FirstToken => Resource::CuSeqlens,
                     RowIndex::Selected => Resource::Selected,
                 };
-                self.elementwise(
-                    &shaders::GATHER_ROWS,
-                    vec![],
-                    vec![],
-                    vec![index, Resource::Buffer(x)],
-                    out,
-                );
-                Ok(())
+                let reads = vec![index, Resource::Buffer(x)];
+                self.elementwise(&shaders::GATHER_ROWS, vec![], vec![], reads, out)
             }
             Step::MeanBlocks { x, blocks, weights, out } => {
                 let constants = vec![("has_weights", flag(weights.is_some()))];
                 let reads = vec![Resource::Buffer(x), self.rows_or_nothing(weights)?];
-                self.elementwise(&shaders::MEAN_BLOCKS, constants, vec![("blocks", u(blocks))], reads, out);
-                Ok(())
+                self.elementwise(&shaders::MEAN_BLOCKS, constants, vec![("blocks", u(blocks))], reads, out)
             }
-            Step::Pool { x, pooling, column, out } => {
-                self.pool(x, pooling, column, out);
-                Ok(())
-            }
-            Step::NormalizeRows { x, out } => {
-                self.normalize_rows(x, out);
-                Ok(())
-            }
+            Step::Pool { x, pooling, column, out } => self.pool(x, pooling, column, out),
+            Step::NormalizeRows { x, out } => self.normalize_rows(x, out),
         }
     }
 
@@ -196,9 +190,17 @@ impl Lowering<'_> {
         mut constants: Vec<(&'static str, f64)>,
         params: Vec<(&'static str, Word)>,
         reads: Vec<Resource>,
-        out: BufferId,
+        writes: &[Resource],
         shape: Shape,
-    ) {
+    ) -> Result<()> {
+        if shape.workgroup_bytes > self.limits.max_workgroup_bytes {
+            return Err(Error::limit(format!(
+                "the kernel {} needs {} bytes of workgroup memory, but the device has {}; use --device cpu or another adapter",
+                kernel.label(),
+                shape.workgroup_bytes,
+                self.limits.max_workgroup_bytes
+            )));
+        }
         let workgroup_size = match shape.invocations {
             Invocations::Fixed(size) => size,
             Invocations::Override(size) => {
@@ -207,7 +209,7 @@ impl Lowering<'_> {
             }
         };
         let mut bindings: Vec<_> = reads.into_iter().map(|resource| (resource, Access::Read)).collect();
-        bindings.push((Resource::Buffer(out), Access::ReadWrite));
+        bindings.extend(writes.iter().map(|resource| (*resource, Access::ReadWrite)));
         self.dispatches.push(Dispatch {
             kernel,
             step: self.step,
@@ -217,7 +219,19 @@ impl Lowering<'_> {
             bindings,
             workgroup_size: [workgroup_size, 1, 1],
             groups: shape.groups,
+            workgroup_bytes: shape.workgroup_bytes,
         });
+        Ok(())
+    }
+
+    /// Where the step's operand is.
+    fn operand(&self, id: BufferId) -> Resource {
+        if self.stored.of(self.step).input { Resource::Half(id) } else { Resource::Buffer(id) }
+    }
+
+    /// Where a product's output goes.
+    fn product(&self, id: BufferId) -> Resource {
+        if self.stored.of(self.step).output { Resource::Half(id) } else { Resource::Buffer(id) }
     }
 
     /// One invocation per element of `out`: columns along x, rows along y.
@@ -228,7 +242,7 @@ impl Lowering<'_> {
         more_params: Vec<(&'static str, Word)>,
         reads: Vec<Resource>,
         out: BufferId,
-    ) {
+    ) -> Result<()> {
         let spec = *self.plan.buffer(out);
         let mut params = vec![("rows", u(0)), ("cols", u(spec.cols))];
         params.extend(more_params);
@@ -236,8 +250,9 @@ impl Lowering<'_> {
             count: Count::Rows(spec.rows),
             invocations: Invocations::Override(ELEMENTWISE),
             groups: [groups(spec.cols, ELEMENTWISE), Groups::Per(1), Groups::Fixed(1)],
+            workgroup_bytes: 0,
         };
-        self.push(kernel, constants, params, reads, out, shape);
+        self.push(kernel, constants, params, reads, &[Resource::Buffer(out)], shape)
     }
 
     /// Kernels that reduce rows: an invocation per row on CPUs, a workgroup per row on GPUs.
@@ -254,7 +269,13 @@ impl Lowering<'_> {
         let groups = [Groups::Per(rows_each), Groups::Fixed(1), Groups::Fixed(1)];
         (
             kernel,
-            Shape { count: Count::Rows(rows), invocations: Invocations::Override(workgroup_size), groups },
+            Shape {
+                count: Count::Rows(rows),
+                invocations: Invocations::Override(workgroup_size),
+                groups,
+                // A sum of each invocation.
+                workgroup_bytes: 4 * workgroup_size,
+            },
         )
     }
 
@@ -338,8 +359,13 @@ impl Lowering<'_> {
                 WeightType::F32 => [&shaders::EMBED_LAYERNORM, &shaders::EMBED_LAYERNORM_SOFTWARE],
                 WeightType::F16 => [&shaders::EMBED_LAYERNORM_F16, &shaders::EMBED_LAYERNORM_SOFTWARE_F16],
             };
-            let (kernel, shape) = self.row_kernel(spec.rows, gpu, software);
-            self.push(kernel, constants, params, reads, out, shape);
+            let (mut kernel, shape) = self.row_kernel(spec.rows, gpu, software);
+            let mut writes = vec![Resource::Buffer(out)];
+            if self.stored.of(self.step).output {
+                kernel = &shaders::EMBED_LAYERNORM_TENSOR;
+                writes.push(Resource::Half(out));
+            }
+            self.push(kernel, constants, params, reads, &writes, shape)?;
         }
         Ok(())
     }
@@ -374,18 +400,22 @@ impl Lowering<'_> {
         let constants =
             vec![("has_residual", flag(residual.is_some())), ("has_shift", flag(norm.bias.is_some()))];
         let params = vec![("rows", u(0)), ("cols", u(spec.cols)), ("eps", Word::F32(norm.eps))];
-        let (kernel, shape) =
+        let (mut kernel, shape) =
             self.row_kernel(spec.rows, &shaders::ADD_LAYERNORM, &shaders::ADD_LAYERNORM_SOFTWARE);
-        self.push(kernel, constants, params, reads, out, shape);
-        Ok(())
+        let mut writes = vec![Resource::Buffer(out)];
+        if self.stored.of(self.step).output {
+            kernel = &shaders::ADD_LAYERNORM_TENSOR;
+            writes.push(Resource::Half(out));
+        }
+        self.push(kernel, constants, params, reads, &writes, shape)
     }
 
-    fn normalize_rows(&mut self, x: BufferId, out: BufferId) {
+    fn normalize_rows(&mut self, x: BufferId, out: BufferId) -> Result<()> {
         let spec = *self.plan.buffer(out);
         let params = vec![("rows", u(0)), ("cols", u(spec.cols)), ("stride", u(self.plan.buffer(x).cols))];
         let (kernel, shape) =
             self.row_kernel(spec.rows, &shaders::NORMALIZE_ROWS, &shaders::NORMALIZE_ROWS_SOFTWARE);
-        self.push(kernel, vec![], params, vec![Resource::Buffer(x)], out, shape);
+        self.push(kernel, vec![], params, vec![Resource::Buffer(x)], &[Resource::Buffer(out)], shape)
     }
 
     fn matmul(
@@ -398,34 +428,40 @@ impl Lowering<'_> {
         out: BufferId,
     ) -> Result<()> {
         let (spec, k) = (*self.plan.buffer(out), self.plan.buffer(x).cols);
-        let tile = self.tiles.matmul(spec.rows, k, spec.cols);
+        let tile = self.tiles.matmul(spec.rows, k, spec.cols, self.stored.of(self.step));
         let layout = WeightLayout::Transposed { columns: tile.columns as usize };
         for slice in self.slices(weight, layout, self.weights)? {
             let reads = vec![
-                Resource::Buffer(x),
+                self.operand(x),
                 Resource::Weight(slice),
                 self.rows_or_nothing(bias)?,
                 residual.map_or(Resource::Nothing, Resource::Buffer),
             ];
-            let constants = vec![
+            let stride = slice.rows.next_multiple_of(tile.columns as usize) / 4;
+            let mut constants = vec![
                 ("has_bias", flag(bias.is_some())),
                 ("has_residual", flag(residual.is_some())),
                 ("activation", activation_index(activation)),
             ];
+            constants.extend(tile.constants.iter().copied());
+            if tile.tensor {
+                constants.extend([("width", k as f64), ("row_vecs", stride as f64)]);
+            }
             let params = vec![
                 ("rows", u(0)),
                 ("k", u(k)),
                 ("n", u(spec.cols)),
                 ("first", u(slice.first)),
                 ("columns", u(slice.rows)),
-                ("stride", u(slice.rows.next_multiple_of(tile.columns as usize) / 4)),
+                ("stride", u(stride)),
             ];
             let shape = Shape {
                 count: Count::Rows(spec.rows),
                 invocations: tile.invocations,
                 groups: [groups(slice.rows, tile.columns), Groups::Per(tile.rows), Groups::Fixed(1)],
+                workgroup_bytes: tile.workgroup_bytes,
             };
-            self.push(tile.kernel, constants, params, reads, out, shape);
+            self.push(tile.kernel, constants, params, reads, &[self.product(out)], shape)?;
         }
         Ok(())
     }
@@ -449,9 +485,10 @@ impl Lowering<'_> {
                 slices.pop().map_or(Resource::Nothing, Resource::Weight)
             }
         };
-        let reads = vec![Resource::Buffer(qkv), Resource::Tiles(tile.rows), bias];
-        let constants =
+        let reads = vec![self.operand(qkv), Resource::Tiles(tile.texts), bias];
+        let mut constants =
             vec![("has_bias", flag(relative_bias.is_some())), ("has_window", flag(window.is_some()))];
+        constants.extend(tile.constants);
         let params = vec![
             ("tiles", u(0)),
             ("heads", u(heads)),
@@ -461,15 +498,15 @@ impl Lowering<'_> {
             ("scale", Word::F32(scale)),
         ];
         let shape = Shape {
-            count: Count::Tiles(tile.rows),
+            count: Count::Tiles(tile.texts),
             invocations: tile.invocations,
             groups: [Groups::Per(1), Groups::Fixed(heads as u32), Groups::Fixed(1)],
+            workgroup_bytes: tile.workgroup_bytes,
         };
-        self.push(tile.kernel, constants, params, reads, out, shape);
-        Ok(())
+        self.push(tile.kernel, constants, params, reads, &[self.product(out)], shape)
     }
 
-    fn rotary(&mut self, qkv: BufferId, heads: usize, head_dim: usize, theta: f32) {
+    fn rotary(&mut self, qkv: BufferId, heads: usize, head_dim: usize, theta: f32) -> Result<()> {
         let params = vec![("rows", u(0)), ("heads", u(heads)), ("head_dim", u(head_dim))];
         let reads = vec![
             Resource::Tokens,
@@ -479,11 +516,12 @@ impl Lowering<'_> {
             count: Count::Rows(self.plan.buffer(qkv).rows),
             invocations: Invocations::Override(ELEMENTWISE),
             groups: [groups(heads * head_dim / 2, ELEMENTWISE), Groups::Per(1), Groups::Fixed(2)],
+            workgroup_bytes: 0,
         };
-        self.push(&shaders::ROTARY, vec![], params, reads, qkv, shape);
+        self.push(&shaders::ROTARY, vec![], params, reads, &[Resource::Buffer(qkv)], shape)
     }
 
-    fn pool(&mut self, x: BufferId, pooling: Pooling, column: usize, out: BufferId) {
+    fn pool(&mut self, x: BufferId, pooling: Pooling, column: usize, out: BufferId) -> Result<()> {
         let (x_spec, out_spec) = (*self.plan.buffer(x), *self.plan.buffer(out));
         let constants =
             vec![("pooling", pooling_index(pooling)), ("per_text", flag(x_spec.rows == Rows::Texts))];
@@ -497,14 +535,9 @@ impl Lowering<'_> {
             count: Count::Rows(out_spec.rows),
             invocations: Invocations::Override(ELEMENTWISE),
             groups: [groups(x_spec.cols, ELEMENTWISE), Groups::Per(1), Groups::Fixed(1)],
+            workgroup_bytes: 0,
         };
-        self.push(
-            &shaders::POOL,
-            constants,
-            params,
-            vec![Resource::PoolSpans, Resource::Buffer(x)],
-            out,
-            shape,
-        );
+        let reads = vec![Resource::PoolSpans, Resource::Buffer(x)];
+        self.push(&shaders::POOL, constants, params, reads, &[Resource::Buffer(out)], shape)
     }
 }

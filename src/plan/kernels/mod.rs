@@ -3,6 +3,7 @@
 //! [`lower`] turns a [`Plan`](crate::plan::Plan) into a list of [`Dispatch`]es for one [`Class`] of adapters. Nothing in a
 //! dispatch depends on a batch but its row count, so a plan is lowered once.
 
+mod halves;
 mod lower;
 mod shaders;
 mod tiles;
@@ -147,9 +148,9 @@ pub enum Resource {
     PoolSpans,
     /// `array<u32>`, `[selected]`.
     Selected,
-    /// `array<vec4<u32>>`: every text cut into tiles of so many rows; first row, the text's first row, the row after
-    /// its last, and the sum of S² over the texts before.
-    Tiles(u32),
+    /// `array<vec4<u32>>`: texts cut into tiles; first row, the text's first row, the row after its last, and the sum of S² over
+    /// the texts before.
+    Tiles(TextTiles),
     /// `array<f32>`, `[head_dim / 2]`: `theta^(-2i / head_dim)`, the frequencies of rotary positions.
     Frequencies {
         /// Bits of theta.
@@ -157,12 +158,39 @@ pub enum Resource {
         /// Width of a head.
         head_dim: u32,
     },
-    /// An f32 buffer of the plan.
+    /// A buffer of the plan, as f32.
     Buffer(BufferId),
+    /// A buffer of the plan as f16, beside or instead of the f32 one: what only products read, whose kernels round it anyway.
+    Half(BufferId),
     /// A weight or a part of one.
     Weight(WeightSlice),
     /// An optional input that is not there: the kernel has a constant that says so and never reads it.
     Nothing,
+}
+
+/// Which texts a dispatch of attention is for, and the tiles that they are cut into. A text's length alone decides, so that its bits do
+/// not depend on its neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TextTiles {
+    /// Rows of a tile.
+    pub rows: u32,
+    /// Tokens of the shortest text.
+    pub shortest: u32,
+    /// Tokens of the longest text.
+    pub longest: u32,
+}
+
+impl TextTiles {
+    /// Every text, in tiles of so many rows.
+    pub fn all(rows: u32) -> Self {
+        TextTiles { rows, shortest: 0, longest: u32::MAX }
+    }
+
+    /// Tiles of a text of `len` tokens.
+    pub fn of(self, len: usize) -> usize {
+        let ours = self.shortest as usize <= len && len <= self.longest as usize;
+        if ours { len.div_ceil(self.rows as usize) } else { 0 }
+    }
 }
 
 /// How a kernel uses what is bound.
@@ -180,7 +208,7 @@ pub enum Count {
     /// Rows of a buffer.
     Rows(Rows),
     /// Tiles of [`Resource::Tiles`].
-    Tiles(u32),
+    Tiles(TextTiles),
 }
 
 impl Count {
@@ -188,7 +216,7 @@ impl Count {
     pub fn of(self, batch: &PackedBatch) -> usize {
         match self {
             Count::Rows(rows) => rows.count(batch),
-            Count::Tiles(rows) => batch.seqlens().map(|len| len.div_ceil(rows as usize)).sum(),
+            Count::Tiles(tiles) => batch.seqlens().map(|len| tiles.of(len)).sum(),
         }
     }
 }
@@ -231,4 +259,6 @@ pub struct Dispatch {
     pub workgroup_size: [u32; 3],
     /// Workgroups to dispatch.
     pub groups: [Groups; 3],
+    /// Bytes of workgroup memory, at most.
+    pub workgroup_bytes: u32,
 }

@@ -132,22 +132,6 @@ kernels! {
     ATTENTION_HEAD_64_SCALAR = "attention" "gpu-head-64-scalar" [
         "prelude/attention_scalar.wgsl", "prelude/attention.wgsl", "gpu/attention_head_64.wgsl", "gpu/attention.wgsl"
     ];
-    ATTENTION_TENSOR_16_HEAD_32 = "attention" "tensor-16-head-32" [
-        "prelude/cooperative_16.wgsl", "prelude/attention_vec4.wgsl", "prelude/attention.wgsl",
-        "tensor/attention_head_32.wgsl", "tensor/attention.wgsl"
-    ];
-    ATTENTION_TENSOR_16_HEAD_64 = "attention" "tensor-16-head-64" [
-        "prelude/cooperative_16.wgsl", "prelude/attention_vec4.wgsl", "prelude/attention.wgsl",
-        "tensor/attention_head_64.wgsl", "tensor/attention.wgsl"
-    ];
-    ATTENTION_TENSOR_8_HEAD_32 = "attention" "tensor-8-head-32" [
-        "prelude/cooperative_8.wgsl", "prelude/attention_vec4.wgsl", "prelude/attention.wgsl",
-        "tensor/attention_head_32.wgsl", "tensor/attention.wgsl"
-    ];
-    ATTENTION_TENSOR_8_HEAD_64 = "attention" "tensor-8-head-64" [
-        "prelude/cooperative_8.wgsl", "prelude/attention_vec4.wgsl", "prelude/attention.wgsl",
-        "tensor/attention_head_64.wgsl", "tensor/attention.wgsl"
-    ];
     ATTENTION_SOFTWARE = "attention" "software" [
         "prelude/attention_vec4.wgsl", "prelude/attention.wgsl", "software/attention.wgsl"
     ];
@@ -198,14 +182,6 @@ kernels! {
         "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
         "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
     ];
-    MATMUL_TENSOR_16 = "matmul" "tensor-16" [
-        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
-        "tensor/matmul.wgsl"
-    ];
-    MATMUL_TENSOR_8 = "matmul" "tensor-8" [
-        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
-        "tensor/matmul.wgsl"
-    ];
     MATMUL_SOFTWARE_F16 = "matmul" "software-f16" [
         "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
         "software/matmul.wgsl"
@@ -222,4 +198,186 @@ kernels! {
         "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
         "software/matmul.wgsl"
     ];
+    ADD_LAYERNORM_TENSOR = "add_layernorm" "tensor" [
+        "prelude/half.wgsl", "prelude/workgroup_sum.wgsl", "tensor/add_layernorm.wgsl"
+    ];
+    EMBED_LAYERNORM_TENSOR = "embed_layernorm" "tensor" [
+        "prelude/half.wgsl", "prelude/workgroup_sum.wgsl", "tensor/embed_layernorm.wgsl"
+    ];
+    MATMUL_TENSOR_16_MEDIUM = "matmul" "tensor-16-medium" [
+        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "tensor/operand_f32.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
+    ];
+    MATMUL_TENSOR_16_MEDIUM_OUT16 = "matmul" "tensor-16-medium-out16" [
+        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "tensor/operand_f32.wgsl", "tensor/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
+    ];
+    MATMUL_TENSOR_16_MEDIUM_X16 = "matmul" "tensor-16-medium-x16" [
+        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "tensor/operand_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
+    ];
+    MATMUL_TENSOR_16_MEDIUM_X16_OUT16 = "matmul" "tensor-16-medium-x16-out16" [
+        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "tensor/operand_f16.wgsl", "tensor/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
+    ];
+    MATMUL_TENSOR_16_LARGE = "matmul" "tensor-16-large" [
+        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "tensor/operand_f32.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_large.wgsl"
+    ];
+    MATMUL_TENSOR_16_LARGE_OUT16 = "matmul" "tensor-16-large-out16" [
+        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "tensor/operand_f32.wgsl", "tensor/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_large.wgsl"
+    ];
+    MATMUL_TENSOR_16_LARGE_X16 = "matmul" "tensor-16-large-x16" [
+        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "tensor/operand_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_large.wgsl"
+    ];
+    MATMUL_TENSOR_16_LARGE_X16_OUT16 = "matmul" "tensor-16-large-x16-out16" [
+        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "tensor/operand_f16.wgsl", "tensor/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_large.wgsl"
+    ];
+    MATMUL_TENSOR_8_MEDIUM = "matmul" "tensor-8-medium" [
+        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "tensor/operand_f32.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
+    ];
+    MATMUL_TENSOR_8_MEDIUM_OUT16 = "matmul" "tensor-8-medium-out16" [
+        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "tensor/operand_f32.wgsl", "tensor/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
+    ];
+    MATMUL_TENSOR_8_MEDIUM_X16 = "matmul" "tensor-8-medium-x16" [
+        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "tensor/operand_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
+    ];
+    MATMUL_TENSOR_8_MEDIUM_X16_OUT16 = "matmul" "tensor-8-medium-x16-out16" [
+        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "tensor/operand_f16.wgsl", "tensor/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
+    ];
+    MATMUL_TENSOR_8_LARGE = "matmul" "tensor-8-large" [
+        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "tensor/operand_f32.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_large.wgsl"
+    ];
+    MATMUL_TENSOR_8_LARGE_OUT16 = "matmul" "tensor-8-large-out16" [
+        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "tensor/operand_f32.wgsl", "tensor/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_large.wgsl"
+    ];
+    MATMUL_TENSOR_8_LARGE_X16 = "matmul" "tensor-8-large-x16" [
+        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "tensor/operand_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_large.wgsl"
+    ];
+    MATMUL_TENSOR_8_LARGE_X16_OUT16 = "matmul" "tensor-8-large-x16-out16" [
+        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "tensor/operand_f16.wgsl", "tensor/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_large.wgsl"
+    ];
+    ATTENTION_TENSOR_16_HEAD_32 = "attention" "tensor-16-head-32" [
+        "prelude/cooperative_16.wgsl", "tensor/attention_qkv_f32.wgsl", "tensor/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "tensor/attention_head_32.wgsl", "tensor/attention_groups.wgsl", "tensor/attention.wgsl"
+    ];
+    ATTENTION_TENSOR_16_HEAD_32_OUT16 = "attention" "tensor-16-head-32-out16" [
+        "prelude/cooperative_16.wgsl", "tensor/attention_qkv_f32.wgsl", "tensor/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "tensor/attention_head_32.wgsl", "tensor/attention_groups.wgsl", "tensor/attention.wgsl"
+    ];
+    ATTENTION_TENSOR_16_HEAD_32_X16 = "attention" "tensor-16-head-32-x16" [
+        "prelude/cooperative_16.wgsl", "tensor/attention_qkv_f16.wgsl", "tensor/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "tensor/attention_head_32.wgsl", "tensor/attention_groups.wgsl", "tensor/attention.wgsl"
+    ];
+    ATTENTION_TENSOR_16_HEAD_32_X16_OUT16 = "attention" "tensor-16-head-32-x16-out16" [
+        "prelude/cooperative_16.wgsl", "tensor/attention_qkv_f16.wgsl", "tensor/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "tensor/attention_head_32.wgsl", "tensor/attention_groups.wgsl", "tensor/attention.wgsl"
+    ];
+    ATTENTION_TENSOR_16_HEAD_64 = "attention" "tensor-16-head-64" [
+        "prelude/cooperative_16.wgsl", "tensor/attention_qkv_f32.wgsl", "tensor/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "tensor/attention_head_64.wgsl", "tensor/attention_groups.wgsl", "tensor/attention.wgsl"
+    ];
+    ATTENTION_TENSOR_16_HEAD_64_OUT16 = "attention" "tensor-16-head-64-out16" [
+        "prelude/cooperative_16.wgsl", "tensor/attention_qkv_f32.wgsl", "tensor/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "tensor/attention_head_64.wgsl", "tensor/attention_groups.wgsl", "tensor/attention.wgsl"
+    ];
+    ATTENTION_TENSOR_16_HEAD_64_X16 = "attention" "tensor-16-head-64-x16" [
+        "prelude/cooperative_16.wgsl", "tensor/attention_qkv_f16.wgsl", "tensor/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "tensor/attention_head_64.wgsl", "tensor/attention_groups.wgsl", "tensor/attention.wgsl"
+    ];
+    ATTENTION_TENSOR_16_HEAD_64_X16_OUT16 = "attention" "tensor-16-head-64-x16-out16" [
+        "prelude/cooperative_16.wgsl", "tensor/attention_qkv_f16.wgsl", "tensor/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "tensor/attention_head_64.wgsl", "tensor/attention_groups.wgsl", "tensor/attention.wgsl"
+    ];
+    ATTENTION_TENSOR_8_HEAD_32 = "attention" "tensor-8-head-32" [
+        "prelude/cooperative_8.wgsl", "tensor/attention_qkv_f32.wgsl", "tensor/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "tensor/attention_head_32.wgsl", "tensor/attention_singles.wgsl", "tensor/attention.wgsl"
+    ];
+    ATTENTION_TENSOR_8_HEAD_32_OUT16 = "attention" "tensor-8-head-32-out16" [
+        "prelude/cooperative_8.wgsl", "tensor/attention_qkv_f32.wgsl", "tensor/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "tensor/attention_head_32.wgsl", "tensor/attention_singles.wgsl", "tensor/attention.wgsl"
+    ];
+    ATTENTION_TENSOR_8_HEAD_32_X16 = "attention" "tensor-8-head-32-x16" [
+        "prelude/cooperative_8.wgsl", "tensor/attention_qkv_f16.wgsl", "tensor/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "tensor/attention_head_32.wgsl", "tensor/attention_singles.wgsl", "tensor/attention.wgsl"
+    ];
+    ATTENTION_TENSOR_8_HEAD_32_X16_OUT16 = "attention" "tensor-8-head-32-x16-out16" [
+        "prelude/cooperative_8.wgsl", "tensor/attention_qkv_f16.wgsl", "tensor/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "tensor/attention_head_32.wgsl", "tensor/attention_singles.wgsl", "tensor/attention.wgsl"
+    ];
+    ATTENTION_TENSOR_8_HEAD_64 = "attention" "tensor-8-head-64" [
+        "prelude/cooperative_8.wgsl", "tensor/attention_qkv_f32.wgsl", "tensor/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "tensor/attention_head_64.wgsl", "tensor/attention_singles.wgsl", "tensor/attention.wgsl"
+    ];
+    ATTENTION_TENSOR_8_HEAD_64_OUT16 = "attention" "tensor-8-head-64-out16" [
+        "prelude/cooperative_8.wgsl", "tensor/attention_qkv_f32.wgsl", "tensor/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "tensor/attention_head_64.wgsl", "tensor/attention_singles.wgsl", "tensor/attention.wgsl"
+    ];
+    ATTENTION_TENSOR_8_HEAD_64_X16 = "attention" "tensor-8-head-64-x16" [
+        "prelude/cooperative_8.wgsl", "tensor/attention_qkv_f16.wgsl", "tensor/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "tensor/attention_head_64.wgsl", "tensor/attention_singles.wgsl", "tensor/attention.wgsl"
+    ];
+    ATTENTION_TENSOR_8_HEAD_64_X16_OUT16 = "attention" "tensor-8-head-64-x16-out16" [
+        "prelude/cooperative_8.wgsl", "tensor/attention_qkv_f16.wgsl", "tensor/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "tensor/attention_head_64.wgsl", "tensor/attention_singles.wgsl", "tensor/attention.wgsl"
+    ];
 }
+
+/// By side (8, 16), tile (medium, large), and whether x and out are f16.
+pub(super) static MATMUL_TENSOR: [[[[&Kernel; 2]; 2]; 2]; 2] = [
+    [
+        [
+            [&MATMUL_TENSOR_8_MEDIUM, &MATMUL_TENSOR_8_MEDIUM_OUT16],
+            [&MATMUL_TENSOR_8_MEDIUM_X16, &MATMUL_TENSOR_8_MEDIUM_X16_OUT16],
+        ],
+        [
+            [&MATMUL_TENSOR_8_LARGE, &MATMUL_TENSOR_8_LARGE_OUT16],
+            [&MATMUL_TENSOR_8_LARGE_X16, &MATMUL_TENSOR_8_LARGE_X16_OUT16],
+        ],
+    ],
+    [
+        [
+            [&MATMUL_TENSOR_16_MEDIUM, &MATMUL_TENSOR_16_MEDIUM_OUT16],
+            [&MATMUL_TENSOR_16_MEDIUM_X16, &MATMUL_TENSOR_16_MEDIUM_X16_OUT16],
+        ],
+        [
+            [&MATMUL_TENSOR_16_LARGE, &MATMUL_TENSOR_16_LARGE_OUT16],
+            [&MATMUL_TENSOR_16_LARGE_X16, &MATMUL_TENSOR_16_LARGE_X16_OUT16],
+        ],
+    ],
+];
+
+/// By side (8, 16), head (up to 32, up to 64), and whether qkv and out are f16.
+pub(super) static ATTENTION_TENSOR: [[[[&Kernel; 2]; 2]; 2]; 2] = [
+    [
+        [
+            [&ATTENTION_TENSOR_8_HEAD_32, &ATTENTION_TENSOR_8_HEAD_32_OUT16],
+            [&ATTENTION_TENSOR_8_HEAD_32_X16, &ATTENTION_TENSOR_8_HEAD_32_X16_OUT16],
+        ],
+        [
+            [&ATTENTION_TENSOR_8_HEAD_64, &ATTENTION_TENSOR_8_HEAD_64_OUT16],
+            [&ATTENTION_TENSOR_8_HEAD_64_X16, &ATTENTION_TENSOR_8_HEAD_64_X16_OUT16],
+        ],
+    ],
+    [
+        [
+            [&ATTENTION_TENSOR_16_HEAD_32, &ATTENTION_TENSOR_16_HEAD_32_OUT16],
+            [&ATTENTION_TENSOR_16_HEAD_32_X16, &ATTENTION_TENSOR_16_HEAD_32_X16_OUT16],
+        ],
+        [
+            [&ATTENTION_TENSOR_16_HEAD_64, &ATTENTION_TENSOR_16_HEAD_64_OUT16],
+            [&ATTENTION_TENSOR_16_HEAD_64_X16, &ATTENTION_TENSOR_16_HEAD_64_X16_OUT16],
+        ],
+    ],
+];

@@ -3,7 +3,7 @@
 
 use super::shaders;
 use super::shaders::Kernel;
-use super::{Class, Cooperative, WeightType};
+use super::{Class, Cooperative, TextTiles, WeightType};
 use crate::plan::Rows;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -25,11 +25,20 @@ pub enum Tile {
     Large,
     /// Cooperative matrices, for f16 weights: eight squares of them each way.
     Cooperative,
+    /// Likewise: sixteen rows of squares and eight columns.
+    #[serde(rename = "cooperative-large")]
+    CooperativeLarge,
 }
 
 impl Tile {
     /// Those that a GPU may be better off with, depending on the matrix.
-    pub const OF_GPUS: [Tile; 4] = [Tile::Small, Tile::Medium, Tile::Large, Tile::Cooperative];
+    pub const OF_GPUS: [Tile; 5] =
+        [Tile::Small, Tile::Medium, Tile::Large, Tile::Cooperative, Tile::CooperativeLarge];
+
+    /// Whether it is made of cooperative matrices.
+    pub fn is_cooperative(self) -> bool {
+        matches!(self, Tile::Cooperative | Tile::CooperativeLarge)
+    }
 
     /// Its name in reports.
     pub fn name(self) -> &'static str {
@@ -39,6 +48,7 @@ impl Tile {
             Tile::Medium => "medium",
             Tile::Large => "large",
             Tile::Cooperative => "cooperative",
+            Tile::CooperativeLarge => "cooperative-large",
         }
     }
 }
@@ -73,19 +83,38 @@ pub(super) enum Invocations {
     Override(u32),
 }
 
+/// Bytes of workgroup memory that a kernel may ask for at most, whatever the device says it has: above, NVIDIA's driver was seen to
+/// hang where it should have refused.
+const MOST_WORKGROUP_BYTES: u32 = 48 << 10;
+/// What kernels without cooperative matrices take at most: every device has so much.
+const PLAIN_WORKGROUP_BYTES: u32 = 16 << 10;
+
 /// A matmul kernel and what a workgroup of it covers.
 pub(super) struct MatMulKernel {
     pub(super) kernel: &'static Kernel,
     pub(super) invocations: Invocations,
     pub(super) rows: u32,
     pub(super) columns: u32,
+    /// Whether it takes its sizes as constants, and x as f16 as well.
+    pub(super) tensor: bool,
+    pub(super) constants: Vec<(&'static str, f64)>,
+    pub(super) workgroup_bytes: u32,
 }
 
-/// An attention kernel and the query rows that a workgroup of it covers.
+/// An attention kernel, the texts that it is for and the query rows that a workgroup of it covers.
 pub(super) struct AttentionKernel {
     pub(super) kernel: &'static Kernel,
     pub(super) invocations: Invocations,
-    pub(super) rows: u32,
+    pub(super) texts: TextTiles,
+    pub(super) constants: Vec<(&'static str, f64)>,
+    pub(super) workgroup_bytes: u32,
+}
+
+/// What is stored as f16 of what a product reads and writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Halves {
+    pub(super) input: bool,
+    pub(super) output: bool,
 }
 
 /// What the choice depends on.
@@ -94,12 +123,13 @@ pub(super) struct Tiles<'a> {
     pub(super) weights: WeightType,
     pub(super) cooperative: Option<Cooperative>,
     pub(super) subgroup: u32,
+    pub(super) max_workgroup_bytes: u32,
     pub(super) tuning: &'a Tuning,
 }
 
 impl Tiles<'_> {
     /// The kernel for `rows` rows of width `k` and a matrix of `n` rows.
-    pub(super) fn matmul(&self, rows: Rows, k: usize, n: usize) -> MatMulKernel {
+    pub(super) fn matmul(&self, rows: Rows, k: usize, n: usize, halves: Halves) -> MatMulKernel {
         let any_width = !k.is_multiple_of(4) || !n.is_multiple_of(4);
         let tuned = self.tuning.get(k, n).filter(|_| rows == Rows::Tokens && self.class != Class::Software);
         let tile = tuned.unwrap_or_else(|| self.rule(rows, n));
@@ -108,27 +138,54 @@ impl Tiles<'_> {
             invocations: Invocations::Fixed(tile.invocations),
             rows: tile.rows,
             columns: tile.columns,
+            tensor: false,
+            constants: vec![],
+            workgroup_bytes: PLAIN_WORKGROUP_BYTES,
         };
-        match (tile, self.cooperative()) {
-            (Tile::Cooperative, Some(cooperative)) if !any_width => {
-                let side = Cooperative::SUBGROUPS * cooperative.side;
-                MatMulKernel {
-                    kernel: match cooperative.side {
-                        16 => &shaders::MATMUL_TENSOR_16,
-                        _ => &shaders::MATMUL_TENSOR_8,
-                    },
-                    invocations: Invocations::Override(cooperative.invocations),
-                    rows: side,
-                    columns: side,
-                }
-            }
-            (Tile::Software, _) if self.subgroup == 4 && !any_width => plain(&QUAD),
-            (Tile::Software, _) if self.subgroup == 8 && !any_width => plain(&OCTET),
-            (Tile::Software, _) => plain(&SOFTWARE),
-            (Tile::Small, _) => plain(&SMALL),
-            (Tile::Medium, _) => plain(&MEDIUM),
-            (Tile::Large | Tile::Cooperative, _) => plain(&LARGE),
+        if tile.is_cooperative()
+            && !any_width
+            && let Some(kernel) = self.tensor_matmul(tile, halves)
+        {
+            return kernel;
         }
+        match tile {
+            Tile::Software if self.subgroup == 4 && !any_width => plain(&QUAD),
+            Tile::Software if self.subgroup == 8 && !any_width => plain(&OCTET),
+            Tile::Software => plain(&SOFTWARE),
+            Tile::Small => plain(&SMALL),
+            Tile::Medium => plain(&MEDIUM),
+            Tile::Large | Tile::Cooperative | Tile::CooperativeLarge => plain(&LARGE),
+        }
+    }
+
+    /// The kernel of this tile or, where the device has no workgroup memory for it, of the smaller one, with two stages or one.
+    fn tensor_matmul(&self, tile: Tile, halves: Halves) -> Option<MatMulKernel> {
+        let cooperative = self.cooperative()?;
+        let kernel = |large: bool, stages: u32| {
+            let side = cooperative.side;
+            MatMulKernel {
+                kernel: shaders::MATMUL_TENSOR[usize::from(side == 16)][usize::from(large)]
+                    [usize::from(halves.input)][usize::from(halves.output)],
+                invocations: Invocations::Override(cooperative.invocations),
+                rows: side * if large { 16 } else { 8 },
+                columns: 8 * side,
+                tensor: true,
+                constants: if large { vec![] } else { vec![("stages", f64::from(stages))] },
+                workgroup_bytes: matmul_workgroup_bytes(side, large, stages),
+            }
+        };
+        let large = (tile == Tile::CooperativeLarge).then(|| kernel(true, 1));
+        let mut best_first = large.into_iter().chain([2, 1].map(|stages| kernel(false, stages)));
+        best_first.find(|kernel| kernel.workgroup_bytes <= self.workgroup_limit())
+    }
+
+    /// Whether a matmul is done by a kernel that rounds x to f16, so that x may as well be stored so.
+    pub(super) fn is_tensor_matmul(&self, rows: Rows, k: usize, n: usize) -> bool {
+        self.matmul(rows, k, n, Halves::default()).tensor
+    }
+
+    fn workgroup_limit(&self) -> u32 {
+        self.max_workgroup_bytes.min(MOST_WORKGROUP_BYTES)
     }
 
     /// Large tiles load less; small ones waste less where a matrix is narrow, or its rows are few: texts, not tokens.
@@ -136,6 +193,9 @@ impl Tiles<'_> {
         match self.class {
             Class::Software => Tile::Software,
             _ if rows != Rows::Tokens => Tile::Small,
+            // The large one was measured at 1.05 times the other on n = 3072; that it loses where it leaves processors idle is
+            // an estimate.
+            _ if self.cooperative().is_some() && n >= 1024 => Tile::CooperativeLarge,
             _ if self.cooperative().is_some() => Tile::Cooperative,
             _ if n >= 256 => Tile::Large,
             _ => Tile::Small,
@@ -144,22 +204,9 @@ impl Tiles<'_> {
 
     /// Heads of more than 64 would not fit a browser's 16 KiB of workgroup memory: the kernel without workgroup memory
     /// takes them everywhere. No model of the families here has any.
-    pub(super) fn attention(&self, head_dim: usize) -> AttentionKernel {
-        if let Some(cooperative) = self.cooperative().filter(|_| head_dim <= 64 && head_dim.is_multiple_of(4))
-        {
-            let kernel = match (cooperative.side, head_dim) {
-                (16, 33..) => &shaders::ATTENTION_TENSOR_16_HEAD_64,
-                (16, _) => &shaders::ATTENTION_TENSOR_16_HEAD_32,
-                (_, 33..) => &shaders::ATTENTION_TENSOR_8_HEAD_64,
-                _ => &shaders::ATTENTION_TENSOR_8_HEAD_32,
-            };
-            // A strip of rows to each of half as many subgroups as a matmul has.
-            let invocations = Invocations::Override(cooperative.invocations / 2);
-            return AttentionKernel {
-                kernel,
-                invocations,
-                rows: Cooperative::SUBGROUPS / 2 * cooperative.side,
-            };
+    pub(super) fn attention(&self, head_dim: usize, halves: Halves) -> Vec<AttentionKernel> {
+        if let Some(kernels) = self.tensor_attention(head_dim, halves) {
+            return kernels.into();
         }
         let tile = match (self.class, head_dim) {
             (Class::Software, _) if self.subgroup == 4 && head_dim.is_multiple_of(8) => &ATTENTION_QUAD,
@@ -168,11 +215,41 @@ impl Tiles<'_> {
             (_, 33..) => &ATTENTION_HEAD_64,
             _ => &ATTENTION_HEAD_32,
         };
-        tile.kernel(head_dim)
+        vec![tile.kernel(head_dim)]
+    }
+
+    /// For short texts, and for the others. A short text is one block of keys, and its rows are cut into tiles of one subgroup: in the
+    /// tile for long texts three of four subgroups would have little to do.
+    fn tensor_attention(&self, head_dim: usize, halves: Halves) -> Option<[AttentionKernel; 2]> {
+        let cooperative = self.cooperative().filter(|_| head_dim <= 64 && head_dim.is_multiple_of(4))?;
+        let wide = head_dim > 32;
+        let side = cooperative.side;
+        let longest = SHORT.key_strips * side;
+        let kernel = |tile: &TensorAttentionTile, shortest, longest| AttentionKernel {
+            kernel: shaders::ATTENTION_TENSOR[usize::from(side == 16)][usize::from(wide)]
+                [usize::from(halves.input)][usize::from(halves.output)],
+            invocations: Invocations::Override(
+                cooperative.invocations / Cooperative::SUBGROUPS * tile.strips,
+            ),
+            texts: TextTiles { rows: tile.strips * side, shortest, longest },
+            constants: vec![
+                ("strips", f64::from(tile.strips)),
+                ("key_strips", f64::from(tile.key_strips)),
+                ("one_block", f64::from(u8::from(tile.one_block))),
+            ],
+            workgroup_bytes: tile.workgroup_bytes(side, if wide { 64 } else { 32 }),
+        };
+        let kernels = [kernel(&SHORT, 0, longest), kernel(&LONG, longest + 1, u32::MAX)];
+        kernels.iter().all(|kernel| kernel.workgroup_bytes <= self.workgroup_limit()).then_some(kernels)
+    }
+
+    /// Whether attention is done by a kernel that rounds q, k and v to f16.
+    pub(super) fn is_tensor_attention(&self, head_dim: usize) -> bool {
+        self.tensor_attention(head_dim, Halves::default()).is_some()
     }
 
     /// The device's cooperative matrices, where this plan is to use them.
-    fn cooperative(&self) -> Option<Cooperative> {
+    pub(super) fn cooperative(&self) -> Option<Cooperative> {
         let wanted = self.class == Class::Tensor && self.weights == WeightType::F16;
         self.cooperative.filter(|cooperative| wanted && matches!(cooperative.side, 8 | 16))
     }
@@ -261,8 +338,42 @@ impl AttentionTile {
         AttentionKernel {
             kernel: if head_dim.is_multiple_of(4) { self.kernel } else { self.scalar },
             invocations: Invocations::Fixed(self.invocations),
-            rows: self.rows,
+            texts: TextTiles::all(self.rows),
+            constants: vec![],
+            workgroup_bytes: PLAIN_WORKGROUP_BYTES,
         }
+    }
+}
+
+/// What shaders/tensor/matmul.wgsl declares; tests/shaders.rs holds the two against each other.
+fn matmul_workgroup_bytes(side: u32, large: bool, stages: u32) -> u32 {
+    let rows = if large { 16 * side } else { 8 * side };
+    let depth = 2 * side;
+    let (x, w) = (rows * (depth / 4 + 2), depth * (2 * side + 2));
+    let sums = Cooperative::SUBGROUPS * side * side / 4;
+    stages * (x + w) * 8 + sums * 16
+}
+
+/// What a workgroup of shaders/tensor/attention.wgsl covers, in squares of cooperative matrices.
+struct TensorAttentionTile {
+    /// Of query rows: one to each subgroup.
+    strips: u32,
+    /// Of keys in a block.
+    key_strips: u32,
+    /// Whether a block is all there is.
+    one_block: bool,
+}
+
+const LONG: TensorAttentionTile = TensorAttentionTile { strips: 4, key_strips: 4, one_block: false };
+const SHORT: TensorAttentionTile = TensorAttentionTile { strips: 1, key_strips: 2, one_block: true };
+
+impl TensorAttentionTile {
+    /// What the kernel declares, likewise.
+    fn workgroup_bytes(&self, side: u32, head: u32) -> u32 {
+        let (tile, block) = (self.strips * side, self.key_strips * side);
+        let halves = block * (head / 4 + 2) + tile * (block / 4 + 2);
+        let scores = tile * (block.max(head) / 4 + 1);
+        halves * 8 + scores * 16 + self.strips * 64 * 4
     }
 }
 

@@ -1,5 +1,7 @@
 //! What was measured, as text.
 
+use frostbert::KernelProfile;
+
 use super::measure::Measured;
 
 const MIB: f64 = (1 << 20) as f64;
@@ -93,10 +95,81 @@ pub fn render(found: &Measured) -> String {
             );
         }
     }
+    for note in found.profile.iter().flat_map(|profile| slow_activations(&profile.kernels)) {
+        text += &note;
+    }
     text.push('\n');
     text
 }
 
+/// Matmuls with an activation that reach less than half of what their kernel reaches without one: an activation costs a few percent, so
+/// a driver has made something else of the kernel (sums in memory instead of registers, as was seen once).
+fn slow_activations(kernels: &[KernelProfile]) -> Vec<String> {
+    let speed = |kernel: &KernelProfile| kernel.flops as f64 / kernel.nanoseconds;
+    // Whether a tile reads or writes f16 is no other tile.
+    let tile = |kernel: &KernelProfile| -> String {
+        kernel.kernel.trim_end_matches("-out16").trim_end_matches("-x16").to_owned()
+    };
+    let matmuls = kernels.iter().filter(|kernel| kernel.kernel.starts_with("matmul.") && kernel.flops > 0);
+    let (with, without): (Vec<_>, Vec<_>) = matmuls.partition(|kernel| kernel.activation);
+    let mut notes = Vec::new();
+    for slow in with {
+        let others = without.iter().filter(|other| tile(other) == tile(slow)).map(|other| speed(other));
+        let best = others.fold(0.0, f64::max);
+        if 2.0 * speed(slow) < best {
+            notes.push(format!(
+                "  SLOW: {} at {} with its activation reaches {:.1} GFLOP/s, {:.0}% of the {best:.1} that the same kernel reaches without \
+                 one; report it with this table\n",
+                slow.kernel,
+                slow.shape,
+                speed(slow),
+                100.0 * speed(slow) / best
+            ));
+        }
+    }
+    notes
+}
+
 fn share(value: f64, of: Option<f64>) -> String {
     of.map_or_else(|| "-".to_owned(), |of| format!("{:.0}%", 100.0 * value / of))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matmul(kernel: &str, activation: bool, gflops: u64) -> KernelProfile {
+        KernelProfile {
+            kernel: kernel.to_owned(),
+            shape: "1536 x 384".to_owned(),
+            activation,
+            dispatches: 1,
+            nanoseconds: 1e3,
+            flops: gflops * 1000,
+            bytes: 1,
+        }
+    }
+
+    /// The figures of the defect that this would have found: 7.5 instead of 37 TFLOP/s.
+    #[test]
+    fn a_matmul_that_its_activation_slows_down_is_named() {
+        let plain = matmul("matmul.gpu-large", false, 37_000);
+        let slow = matmul("matmul.gpu-large", true, 7_500);
+        let notes = slow_activations(&[plain.clone(), slow]);
+        assert_eq!(notes.len(), 1);
+        assert!(notes[0].contains("matmul.gpu-large at 1536 x 384") && notes[0].contains("20%"), "{notes:?}");
+        for fine in [
+            matmul("matmul.gpu-large", true, 35_000),
+            // Another tile is no measure.
+            matmul("matmul.gpu-small", true, 5_000),
+            matmul("attention.gpu-head-64", true, 5_000),
+        ] {
+            assert_eq!(slow_activations(&[plain.clone(), fine.clone()]), Vec::<String>::new(), "{fine:?}");
+        }
+        let halves = [
+            matmul("matmul.tensor-16-large-x16", false, 100),
+            matmul("matmul.tensor-16-large-x16-out16", true, 40),
+        ];
+        assert_eq!(slow_activations(&halves).len(), 1, "the same tile, storing f16");
+    }
 }

@@ -79,6 +79,19 @@ pub(in crate::engine::gpu) fn map_all<T: Sync, R: Send>(
     items.par_iter().map(f).collect()
 }
 
+/// What both give, the second on a thread of its own meanwhile. No thread of rayon's: one that waits takes up other work, perhaps of
+/// somebody who waits for a lock that our caller holds.
+pub(in crate::engine::gpu) async fn both<A: Future, B: Send>(
+    first: impl FnOnce() -> A,
+    second: impl FnOnce() -> B + Send,
+) -> (A::Output, B) {
+    std::thread::scope(|scope| {
+        let second = scope.spawn(second);
+        let first = pollster::block_on(first());
+        (first, second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
+
 pub(in crate::engine::gpu) use crate::engine::gpu::tuning_file::{load as load_tuning, save as save_tuning};
 
 /// The pipeline cache on disk, opened when the first kernel is compiled.

@@ -68,6 +68,14 @@ pub(in crate::engine::gpu) fn map_all<T, R>(items: &[T], f: impl Fn(&T) -> R) ->
     items.iter().map(f).collect()
 }
 
+/// What both give, one after the other.
+pub(in crate::engine::gpu) async fn both<A: Future, B>(
+    first: impl FnOnce() -> A,
+    second: impl FnOnce() -> B,
+) -> (A::Output, B) {
+    (first().await, second())
+}
+
 /// Browsers keep compiled shaders themselves.
 #[derive(Default)]
 pub(in crate::engine::gpu) struct DiskCache;
