@@ -633,7 +633,7 @@ fn a_table_of_token_vectors_is_downloaded_without_what_transformers_need() {
 fn the_tensors_of_every_kind_of_module_are_downloaded() {
     let server = Server::start("sentence-mean");
     let tensors = |named: &[(&str, usize)]| {
-        let bytes = vec![0_u8; 4 * 48];
+        let bytes = [0_u8; 4 * 48];
         let view = |len: usize| {
             safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![len], &bytes[..4 * len])
                 .unwrap()

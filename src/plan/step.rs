@@ -255,6 +255,7 @@ impl Step {
     pub fn out(&self) -> BufferId {
         match *self {
             Step::EmbedLayerNorm { out, .. }
+            | Step::EmbedTokens { out, .. }
             | Step::MatMul { out, .. }
             | Step::Attention { out, .. }
             | Step::AttentionProbabilities { out, .. }

@@ -282,7 +282,7 @@ impl Run<'_> {
         buffers.iter_mut().for_each(|buffer| buffer.fill(0.0));
         for (at, step) in plan.steps().iter().enumerate() {
             self.step(step, buffers);
-            let out = out_of(step);
+            let out = step.out();
             let values = &buffers[out.index()][..plan.buffer_len(out, self.batch)];
             if check::first_not_finite(values).is_some() {
                 let weight = match step {
@@ -308,7 +308,7 @@ impl Run<'_> {
             buffers.resize_with(plan.buffers().len(), Vec::new);
         }
         // The output is taken out of the list, so that the inputs can be read next to it.
-        let target = out_of(step);
+        let target = step.out();
         let mut out = std::mem::take(&mut buffers[target.index()]);
         let len = plan.buffer_len(target, self.batch);
         if out.len() < len {
@@ -389,24 +389,6 @@ impl Run<'_> {
     fn distance_bias(&self, bias: &RelativeBias) -> DistanceBias<'_> {
         let longest = self.batch.seqlens().max().unwrap_or(0);
         DistanceBias::new(bias, self.prepared.weight(bias.weight), longest)
-    }
-}
-
-/// The buffer that a step writes.
-fn out_of(step: &Step) -> BufferId {
-    match *step {
-        Step::EmbedLayerNorm { out, .. }
-        | Step::EmbedTokens { out, .. }
-        | Step::MatMul { out, .. }
-        | Step::Attention { out, .. }
-        | Step::AttentionProbabilities { out, .. }
-        | Step::AddLayerNorm { out, .. }
-        | Step::GatedActivation { out, .. }
-        | Step::GatherRows { out, .. }
-        | Step::Pool { out, .. }
-        | Step::MeanBlocks { out, .. }
-        | Step::NormalizeRows { out, .. } => out,
-        Step::Rotary { qkv, .. } => qkv,
     }
 }
 

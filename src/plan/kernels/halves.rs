@@ -130,7 +130,7 @@ fn writer(plan: &Plan, tiles: &Tiles<'_>, step: &Step) -> Writer {
 /// Every buffer that a step reads.
 fn reads(step: &Step) -> Vec<BufferId> {
     match *step {
-        Step::EmbedLayerNorm { .. } => vec![],
+        Step::EmbedLayerNorm { .. } | Step::EmbedTokens { .. } => vec![],
         Step::MatMul { x, residual, .. } | Step::AddLayerNorm { x, residual, .. } => {
             std::iter::once(x).chain(residual).collect()
         }

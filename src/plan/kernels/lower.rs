@@ -378,7 +378,7 @@ impl Lowering<'_> {
         for slice in self.slices(words, WeightLayout::Rows, self.weights)? {
             let params = vec![("first", u(slice.first)), ("words", u(slice.rows))];
             let reads = vec![Resource::Tokens, Resource::Weight(slice)];
-            self.elementwise(kernel, vec![], params, reads, out);
+            self.elementwise(kernel, vec![], params, reads, out)?;
         }
         Ok(())
     }
