@@ -22,7 +22,9 @@ def vectors(encoder: Encoder, texts: pa.ChunkedArray) -> pa.Array:
     rows = encoder.encode(texts.drop_null().to_pylist())
     before = pc.subtract(pc.cumulative_sum(pc.cast(texts.is_valid(), pa.int32())), 1)
     places = pc.if_else(texts.is_valid(), before, pa.scalar(None, pa.int32()))
-    return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1]).take(places)
+    # Lists, not of a fixed size: pyarrow reads no Parquet in which one of those is null.
+    ends = pa.array(range(0, rows.size + 1, rows.shape[1]), pa.int32())
+    return pa.ListArray.from_arrays(ends, pa.array(rows.reshape(-1))).take(places)
 
 
 class Embed:

@@ -8,7 +8,6 @@ The table has a column ``text``; a vector is added as ``embedding``, null where 
 from __future__ import annotations
 
 import argparse
-import functools
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -16,12 +15,6 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import ArrayType, FloatType, StructField, StructType
 
 from frostbert import Encoder
-
-
-@functools.cache
-def encoder(model: str, device: str, threads: int | None) -> Encoder:
-    """One for each worker process, which Spark keeps for the next tasks."""
-    return Encoder(model, device=device, threads=threads, truncate="cut")
 
 
 def main() -> None:
@@ -34,10 +27,11 @@ def main() -> None:
     asked = words.parse_args()
 
     def embed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        opened = encoder(asked.model, asked.device, asked.threads)
+        # Once for each partition, which takes less than a second: make partitions of tens of thousands of texts.
+        encoder = Encoder(asked.model, device=asked.device, threads=asked.threads, truncate="cut")
         for batch in batches:
             texts = batch.column("text").to_pylist()
-            rows = iter(opened.encode([text for text in texts if text is not None]))
+            rows = iter(encoder.encode([text for text in texts if text is not None]))
             column = pa.array([None if text is None else next(rows) for text in texts], pa.list_(pa.float32()))
             yield pa.RecordBatch.from_arrays([*batch.columns, column], names=[*batch.schema.names, "embedding"])
 
