@@ -49,6 +49,13 @@ pub async fn run(args: &ExecutorArgs) -> Result<()> {
     let grpc_port = args.port.get().checked_add(1).ok_or_else(|| {
         Error::input(format!("--port {} leaves no next port for tasks; take a smaller one", args.port))
     })?;
+    let work_dir = match &args.work_dir {
+        Some(folder) => folder.clone(),
+        None => std::env::temp_dir().join(format!("frostbert-executor-{}", std::process::id())),
+    };
+    std::fs::create_dir_all(&work_dir).map_err(|error| {
+        Error::io(format!("cannot make the folder {}", work_dir.display())).with_source(error)
+    })?;
     let config = ExecutorProcessConfig {
         bind_host: args.host.to_string(),
         external_host: args.external_host.clone(),
@@ -58,7 +65,7 @@ pub async fn run(args: &ExecutorArgs) -> Result<()> {
         scheduler_port,
         scheduler_connect_timeout_seconds: SCHEDULER_WAIT,
         vcores: args.tasks.get(),
-        work_dir: args.work_dir.as_ref().map(|folder| folder.display().to_string()),
+        work_dir: Some(work_dir.display().to_string()),
         executor_heartbeat_interval_seconds: args.heartbeat,
         job_data_clean_up_interval_seconds: 600,
         job_data_ttl_seconds: 24 * 3600,

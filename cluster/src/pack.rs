@@ -19,9 +19,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 
 use crate::functions::is_ours;
 
-/// Puts an operator that joins record batches below every projection and filter that calls a function of ours. It must come before
-/// the rule that moves projections into scans: there they would see the batches as they come from a file, and it stands in that
-/// rule's way.
+/// Puts an operator that joins record batches below every projection and filter that calls a function of ours.
 #[derive(Debug)]
 pub struct PackRows;
 
@@ -52,6 +50,29 @@ impl PhysicalOptimizerRule for PackRows {
 
     fn schema_check(&self) -> bool {
         true
+    }
+}
+
+/// A rule that lets plans alone in which a function of ours is called: for the one that moves projections into scans, where a function
+/// would see record batches as they come from a file.
+#[derive(Debug)]
+pub struct UnlessOurs(pub Arc<dyn PhysicalOptimizerRule + Send + Sync>);
+
+impl PhysicalOptimizerRule for UnlessOurs {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if plan.exists(|node| Ok(calls_ours(node)))? { Ok(plan) } else { self.0.optimize(plan, config) }
+    }
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn schema_check(&self) -> bool {
+        self.0.schema_check()
     }
 }
 

@@ -16,7 +16,7 @@ use frostbert::{Error, Result};
 
 use crate::args::RunArgs;
 use crate::output::Output;
-use crate::{lane, session};
+use crate::{lane, parts, session};
 
 /// Parts of a query on a cluster unless told otherwise: enough that one that is lost costs little.
 const CLUSTER_PARTITIONS: usize = 64;
@@ -90,6 +90,10 @@ async fn write(args: &RunArgs, context: &SessionContext, mut copy: CopyTo) -> Re
     let started = Instant::now();
     let output = Output::begin(&copy.output_url, args.overwrite)?;
     copy.output_url = output.url();
+    if copy.output_url.ends_with('/') && is_ordered(&copy.input) {
+        // Parts have no order among each other that a reader would have to keep.
+        copy.output_url += &parts::file_name(0, &copy.file_type.get_ext());
+    }
     let plan = LogicalPlan::Copy(copy);
     let batches = collect(context, plan).await?;
     let mut rows = Vec::new();
@@ -116,6 +120,17 @@ async fn write(args: &RunArgs, context: &SessionContext, mut copy: CopyTo) -> Re
     let all: u64 = rows.iter().sum();
     eprintln!("{all} rows in {} parts written to {target} in {seconds:.1} seconds{encoder}", rows.len());
     Ok(())
+}
+
+/// Whether a query's rows have an order that was asked for.
+fn is_ordered(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Sort(_) => true,
+        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Limit(_) => {
+            plan.inputs().into_iter().any(is_ordered)
+        }
+        _ => false,
+    }
 }
 
 async fn print(args: &RunArgs, context: &SessionContext, plan: LogicalPlan) -> Result<()> {

@@ -12,14 +12,21 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::functions;
 use crate::models::Models;
-use crate::pack::PackRows;
+use crate::pack::{PackRows, UnlessOurs};
 use crate::parts::WriteInParts;
 
-/// Rules of the engine with ours around them: rows are packed before projections move into scans, and results are divided into
-/// parts when everything else stands.
+/// The rule that moves projections into scans.
+const INTO_SCANS: &str = "ProjectionPushdown";
+
+/// Rules of the engine, and ours when everything else stands.
 fn with_rules(builder: SessionStateBuilder) -> SessionStateBuilder {
     let mut rules = PhysicalOptimizer::default().rules;
-    rules.insert(0, Arc::new(PackRows));
+    for rule in &mut rules {
+        if rule.name() == INTO_SCANS {
+            *rule = Arc::new(UnlessOurs(rule.clone()));
+        }
+    }
+    rules.push(Arc::new(PackRows));
     rules.push(Arc::new(WriteInParts));
     builder.with_physical_optimizer_rules(rules)
 }

@@ -122,7 +122,8 @@ fn a_scheduler_that_is_killed_ends_the_job_and_executors_find_the_next_one() {
     let (well, said) = job.wait();
     assert!(!well, "{said}");
     assert!(!out.exists());
-    let small = parquet(&place.path().join("."), 600, 50, false);
+    let other = tempfile::tempdir().unwrap();
+    let small = parquet(other.path(), 600, 50, false);
     let run = cluster.run(&embed(&small, &out), ["--model", &model]).output().unwrap();
     assert!(run.status.success(), "{}\n{}", String::from_utf8_lossy(&run.stderr), cluster.said());
     assert!(vectors(&out) == expected(600, false));

@@ -273,7 +273,7 @@ pub fn parts_written(place: &Path) -> usize {
     files.flatten().filter(|entry| !entry.file_name().to_string_lossy().contains('#')).count()
 }
 
-/// A copy of a checkpoint in which a word's vector is not a number.
+/// A copy of a checkpoint in which a word's vector is so large that what is computed of it is no number.
 pub fn broken_copy(of: &Path, to: &Path, word: &str) {
     copy(of, to);
     let encoder = encoder(of);
@@ -291,7 +291,7 @@ pub fn broken_copy(of: &Path, to: &Path, word: &str) {
     let start = 8 + header + table["data_offsets"][0].as_u64().unwrap() as usize;
     let row = table["shape"][1].as_u64().unwrap() as usize * 4;
     for at in (start + id * row..start + (id + 1) * row).step_by(4) {
-        bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+        bytes[at..at + 4].copy_from_slice(&f32::MAX.to_le_bytes());
     }
     fs::write(path, bytes).unwrap();
 }
