@@ -24,7 +24,7 @@ def test_an_engine_gives_the_same_bits(name: str, golden, reviews, tmp_path: pat
 
     package = ENGINES[name]
     if importlib.util.find_spec(package) is None:
-        not_tested(f"{package}: it is not installed (cargo xtask python --all installs it)")
+        not_tested(f"{package}: it is not installed (cargo xtask python --scale installs ray and daft)")
     texts: list[str | None] = [None if at % 7 == 3 else text for at, text in enumerate(reviews[0])]
     table = pa.table({"id": pa.array(range(len(texts)), pa.int64()), "text": pa.array(texts, pa.string())})
     pq.write_table(table, tmp_path / "texts.parquet", row_group_size=30)

@@ -42,7 +42,8 @@ usage: cargo xtask COMMAND
                [--model FOLDER] [--seconds N] [--soak REQUESTS]
   test-cluster the cluster's programs alone: lints, tests, real processes on loopback
   cluster-demo labels the film reviews on a scheduler and two executors, one of which is killed on the way: [--rows N]
-  python       the Python package: builds the wheel, makes an environment, tests it; --all: with what needs torch
+  python       the Python package: builds the wheel, makes an environment, tests it; --all: with what needs torch; --scale: only the
+               examples for Ray, Daft and Spark
   layers       checks who imports whom: the library's floors, and circles in every crate
   goldens      writes docs/fidelity.md: how far both engines are from transformers, golden by golden
 ";
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         ["layers"] => layers::run(),
         ["python"] => python::run(false),
         ["python", "--all"] => python::run(true),
+        ["python", "--scale"] => python::scale(),
         ["bench-web"] => web::bench(),
         ["portability"] => portability::run(),
         ["fuzz", ref rest @ ..] => fuzz(rest),
