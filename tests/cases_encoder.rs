@@ -272,7 +272,7 @@ fn every_head_says_what_was_cut() {
         encoder.rerank("film", &texts, &truncate(Truncate::Error)).unwrap_err(),
         tagger.tag(&texts, Aggregation::Simple, &truncate(Truncate::Error)).unwrap_err(),
     ] {
-        assert!(error.to_string().contains("row 0 has"), "{error}");
+        assert!(error.to_string().contains("row 0: the text has"), "{error}");
     }
 }
 

@@ -109,9 +109,10 @@ impl Encoding {
 /// The error for a text that is too long under [`Truncate::Error`].
 pub(super) fn too_long(row: usize, tokens: usize, max_tokens: usize) -> Error {
     Error::input(format!(
-        "row {row} has {tokens} tokens, and the limit is {max_tokens}; shorten it, or choose to cut it or to split it \
+        "the text has {tokens} tokens, and the limit is {max_tokens}; shorten it, or choose to cut it or to split it \
          into windows"
     ))
+    .at_row(row)
 }
 
 /// Checks the caller's limit against the model's.

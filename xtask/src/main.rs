@@ -2,6 +2,7 @@
 
 mod bench_serve;
 mod circles;
+mod cluster;
 mod fetch;
 mod goldens;
 mod install;
@@ -41,7 +42,10 @@ usage: cargo xtask COMMAND
   test-serve   official clients, signals, certificates and the page's examples against `frostbert serve`
   bench-serve  the server under load, beside `frostbert embed` and a Python server: [--program FILE] [--peer PYTHON]
                [--model FOLDER] [--seconds N] [--soak REQUESTS]
-  python       the Python package: builds the wheel, makes an environment, tests it; --all: with what needs torch
+  test-cluster the cluster's programs alone: lints, tests, real processes on loopback
+  cluster-demo labels the film reviews on a scheduler and two executors, one of which is killed on the way: [--rows N]
+  python       the Python package: builds the wheel, makes an environment, tests it; --all: with what needs torch; --scale: only the
+               examples for Ray, Daft and Spark
   layers       checks who imports whom: the library's floors, and circles in every crate
   goldens      writes docs/fidelity.md: how far both engines are from transformers, golden by golden
 ";
@@ -57,11 +61,14 @@ fn main() -> ExitCode {
         ["test-browser"] => test::run_browser(),
         ["test-python"] => test::run_python(),
         ["test-serve"] => test::run_serve(),
+        ["test-cluster"] => test::run_cluster(),
+        ["cluster-demo", ref rest @ ..] => cluster::demo(rest),
         ["bench-serve", ref rest @ ..] => bench_serve::run(rest),
         ["goldens"] => goldens::run(),
         ["layers"] => layers::run(),
         ["python"] => python::run(false),
         ["python", "--all"] => python::run(true),
+        ["python", "--scale"] => python::scale(),
         ["bench-web"] => web::bench(),
         ["portability"] => portability::run(),
         ["fuzz", ref rest @ ..] => fuzz(rest),

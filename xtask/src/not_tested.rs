@@ -1,6 +1,7 @@
 //! What could not be tested here, counted and shown at the end: a test that was skipped must not look like one that passed.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -26,6 +27,16 @@ impl NotTested {
     /// Tells a test run where to note what it skips.
     pub fn env<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command.env(VARIABLE, &self.file)
+    }
+
+    /// Notes something that is not tested by choice.
+    pub fn note(&self, what: &str) -> Result<()> {
+        println!("NOT TESTED: {what}");
+        let added = fs::OpenOptions::new()
+            .append(true)
+            .open(&self.file)
+            .and_then(|mut file| writeln!(file, "{what}"));
+        added.map_err(|error| format!("{}: {error}", self.file.display()))
     }
 
     /// Prints what was noted.

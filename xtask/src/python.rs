@@ -46,6 +46,25 @@ pub fn run(all: bool) -> Result<()> {
 /// twice.
 pub fn test(not_tested: &NotTested, each: impl FnMut(&str)) -> Result<()> {
     let environment = Environment::install("python/requirements-test.txt")?;
+    environment.test(Some(&package()?), not_tested, each)
+}
+
+/// `cargo xtask python --scale`: the examples for engines of more rows than one process takes, on their local runners.
+pub fn scale() -> Result<()> {
+    fetch::run()?;
+    let not_tested = NotTested::new()?;
+    let environment = Environment::install("python/requirements-scale.txt")?;
+    let tests =
+        ["-m", "pytest", "-p", "no:cacheprovider", "--rootdir", "python", "python/tests/test_scale_out.py"];
+    let mut pytest = environment.python(tests);
+    pytest.env("PYTHONPATH", package()?).env("PYTHONDONTWRITEBYTECODE", "1");
+    show(not_tested.env(&mut pytest))?;
+    not_tested.show();
+    Ok(())
+}
+
+/// The package around the library that the tests' build makes: its folder.
+fn package() -> Result<PathBuf> {
     // With the tests' features of dependencies, as everything before was built.
     show(&mut cargo("build --workspace --exclude frostbert-web --all-features --lib --tests"))?;
     let package = root().join("target/python/package");
@@ -55,7 +74,7 @@ pub fn test(not_tested: &NotTested, each: impl FnMut(&str)) -> Result<()> {
     let from = target.join("debug").join(built_name());
     let to = package.join("frostbert").join(if cfg!(windows) { "_native.pyd" } else { "_native.abi3.so" });
     fs::copy(&from, &to).map_err(|error| format!("{} to {}: {error}", from.display(), to.display()))?;
-    environment.test(Some(&package), not_tested, each)
+    Ok(package)
 }
 
 /// A Python with the packages of a requirements file.

@@ -4,7 +4,7 @@ use crate::not_tested::NotTested;
 use crate::process::{cargo, show, watch};
 use crate::steps::Steps;
 use crate::web::Web;
-use crate::{Result, fetch, install, layers, package, python, root, serve};
+use crate::{Result, cluster, fetch, install, layers, package, python, root, serve};
 
 /// The browser's target.
 const WASM: &str = "wasm32-unknown-unknown";
@@ -12,6 +12,7 @@ const WASM: &str = "wasm32-unknown-unknown";
 /// Steps that can be run by themselves, too.
 const PYTHON: &str = "the Python package";
 const CLIENTS: &str = "clients of the server";
+const CLUSTER: &str = "the cluster's programs";
 
 /// `cargo xtask test`.
 pub fn run() -> Result<()> {
@@ -80,6 +81,7 @@ pub fn run() -> Result<()> {
     counted(&mut steps, &mut tally, PYTHON, |each| python::test(&not_tested, each))?;
     counted(&mut steps, &mut tally, CLIENTS, |each| serve::test(&not_tested, each))?;
     browser(&mut steps, &mut tally)?;
+    counted(&mut steps, &mut tally, CLUSTER, |each| cluster::test_if_wanted(&not_tested, each))?;
     steps.summary("ok");
     if tally.passed == 0 {
         return Err("no test ran at all".into());
@@ -108,6 +110,11 @@ pub fn run_python() -> Result<()> {
 /// `cargo xtask test-serve`: only the server as its clients see it.
 pub fn run_serve() -> Result<()> {
     alone(CLIENTS, |not_tested, each| serve::test(not_tested, each))
+}
+
+/// `cargo xtask test-cluster`: only scheduler, executors and SQL.
+pub fn run_cluster() -> Result<()> {
+    alone(CLUSTER, |not_tested, each| cluster::test(not_tested, each))
 }
 
 /// One step with what it needs to run by itself.

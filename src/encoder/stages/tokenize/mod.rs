@@ -57,8 +57,10 @@ impl Recipe {
         texts: &[&Text],
         first_row: usize,
     ) -> Result<Vec<Encoding>> {
-        let in_context = |error: Error| {
-            if first_row > 0 { error.context(format!("in the texts from row {first_row} on")) } else { error }
+        let in_context = |error: Error| match error.row() {
+            Some(row) => error.at_row(first_row + row),
+            None if first_row > 0 => error.context(format!("in the texts from row {first_row} on")),
+            None => error,
         };
         let Some(prompt) = &self.prompt else {
             let inputs: Vec<TextInput<'_>> = texts.iter().map(|text| text.input()).collect();
