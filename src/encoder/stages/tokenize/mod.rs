@@ -361,6 +361,6 @@ mod tests {
         let mut stage = stage(crate::text::Truncate::Error).with_store(Some(Arc::new(Store { off_by: 0 })));
         let long = "fox fox fox fox fox fox fox";
         let error = window(&mut stage, &["kernel", "fox", "fox", long]).err().unwrap();
-        assert!(error.to_string().contains("row 3 "), "{error}");
+        assert!(error.to_string().contains("row 3: "), "{error}");
     }
 }
