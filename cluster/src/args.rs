@@ -107,8 +107,8 @@ pub struct RunArgs {
     /// [default: the cores, on a cluster 64]
     #[arg(long, value_name = "N")]
     pub partitions: Option<NonZeroUsize>,
-    /// Rows that a function is given at once
-    #[arg(long, value_name = "N", default_value = "8192")]
+    /// Rows that the engine reads at once; a table of no more than these is not divided
+    #[arg(long, value_name = "N", default_value = "256")]
     pub batch_rows: NonZeroUsize,
     /// A setting of DataFusion or Ballista, as in datafusion.execution.parquet.compression=zstd(3)
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_setting)]

@@ -19,22 +19,20 @@ use datafusion::physical_plan::projection::ProjectionExec;
 
 use crate::functions::is_ours;
 
+/// Rows that a function is given at once, where there are so many.
+const ROWS: usize = 8192;
+
 /// Puts an operator that joins record batches below every projection and filter that calls a function of ours.
 #[derive(Debug)]
 pub struct PackRows;
 
 impl PhysicalOptimizerRule for PackRows {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        config: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let rows = config.execution.batch_size.get();
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|node| {
             if !calls_ours(&node) {
                 return Ok(Transformed::no(node));
             }
-            let children = node.children().into_iter().map(|child| packed(child, rows)).collect();
+            let children = node.children().into_iter().map(|child| packed(child)).collect();
             #[expect(
                 deprecated,
                 reason = "the children have the same properties, and this works for every operator"
@@ -77,11 +75,11 @@ impl PhysicalOptimizerRule for UnlessOurs {
 }
 
 #[expect(deprecated, reason = "as above")]
-fn packed(child: &Arc<dyn ExecutionPlan>, rows: usize) -> Arc<dyn ExecutionPlan> {
+fn packed(child: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
     if child.downcast_ref::<CoalesceBatchesExec>().is_some() {
         return child.clone();
     }
-    Arc::new(CoalesceBatchesExec::new(child.clone(), rows))
+    Arc::new(CoalesceBatchesExec::new(child.clone(), ROWS))
 }
 
 fn calls_ours(node: &Arc<dyn ExecutionPlan>) -> bool {

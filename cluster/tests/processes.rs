@@ -29,6 +29,7 @@ fn a_cluster_gives_the_same_bits_and_refuses_other_files() {
     let run = cluster.run(&embed(&table, &out), ["--model", &model]).output().unwrap();
     assert!(run.status.success(), "{}\n{}", String::from_utf8_lossy(&run.stderr), cluster.said());
     assert!(vectors(&out) == expected(1000, true));
+    assert!(entries(&out).len() > 10, "{:?}: the table was not divided", entries(&out));
     // Rows come back to the client, too, and a function may stand in a filter.
     let sql = format!("SELECT count(*) AS n FROM '{}' WHERE frostbert_tokens(text) > 10", table.display());
     let n = done(cluster.run(&sql, ["--model", &model, "--json"]).output().unwrap());

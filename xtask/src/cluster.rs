@@ -159,7 +159,7 @@ impl Demo {
             rows.map_or(String::new(), |rows| format!(" WHERE id % (33530 / {}) = 0", rows.clamp(1, 33530)));
         let numbered = format!("SELECT row_number() OVER () AS id, text, label FROM '{}'", reviews.display());
         let sql = format!(
-            "COPY (SELECT * FROM ({numbered}){limit} ORDER BY id) TO '{}' OPTIONS (max_row_group_size 512)",
+            "COPY (SELECT * FROM ({numbered}){limit} ORDER BY id) TO '{}' OPTIONS (max_row_group_size 64)",
             table.display()
         );
         show(&mut self.sql(&sql))?;
