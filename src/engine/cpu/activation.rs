@@ -3,6 +3,7 @@
 //! All of them carry NaN through and none makes one of a finite input: `exp` may overflow to infinity or underflow to
 //! zero, and what is built on it divides by `1 + exp(..)`.
 
+use super::panel::Kernel;
 use super::simd::map_in_place;
 use crate::model::Activation;
 use fearless_simd::prelude::*;
@@ -10,8 +11,14 @@ use fearless_simd::prelude::*;
 /// `values[i] = activation(values[i])`.
 #[cfg_attr(target_arch = "wasm32", inline(never))]
 #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
-pub fn apply<S: Simd>(simd: S, activation: Activation, values: &mut [f32]) {
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables, reason = "elsewhere there is one kernel"))]
+pub fn apply<S: Simd>(simd: S, kernel: Kernel, activation: Activation, values: &mut [f32]) {
     match activation {
+        #[cfg(target_arch = "x86_64")]
+        Activation::Gelu if kernel.avx512 => {
+            // SAFETY: `Kernel::new` has found AVX-512F.
+            unsafe { super::avx512::gelu(values) }
+        }
         Activation::Gelu => map_in_place(
             simd,
             values,
@@ -117,17 +124,36 @@ pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     mantissa * power_of_two::<S>(half) * power_of_two::<S>(n - half)
 }
 
+/// -ln 2 in two parts, the first with few enough bits that a small whole number times it is exact.
+pub(super) const LN_2: [f32; 2] = [-0.693_359_4, 2.121_944_4e-4];
+/// `(e^r - 1 - r) / r²` on -ln 2 / 2 ..= ln 2 / 2. Source: Cephes `expf`.
+pub(super) const EXP: [f32; 6] =
+    [1.987_569_2e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
+/// See [`normal_distribution`].
+pub(super) const PHI_SCALE: f32 = 0.296_875;
+/// See [`normal_distribution`].
+pub(super) const PHI: [f32; 10] = [
+    -0.020_913_907,
+    0.117_348_56,
+    -0.248_323_4,
+    0.225_491_39,
+    -0.104_289_26,
+    0.109_875_99,
+    0.074_004_49,
+    0.110_124_04,
+    0.118_238_05,
+    0.118_444_03,
+];
+
 /// `e^x = m * 2^n`.
 ///
 /// Source: Cephes `expf`: `x = n ln 2 + r`, and m a polynomial in r.
 #[inline(always)]
 fn exp_parts<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::i32s) {
     let n = (x * std::f32::consts::LOG2_E).round_ties_even();
-    // ln 2 in two parts, the first with few enough bits that n times it is exact.
-    let r = n.mul_add(S::f32s::splat(simd, -0.693_359_4), x);
-    let r = n.mul_add(S::f32s::splat(simd, 2.121_944_4e-4), r);
-    let tail =
-        polynomial(simd, r, [1.987_569_2e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5]);
+    let r = n.mul_add(S::f32s::splat(simd, LN_2[0]), x);
+    let r = n.mul_add(S::f32s::splat(simd, LN_2[1]), r);
+    let tail = polynomial(simd, r, EXP);
     (tail.mul_add(r * r, r) + 1.0, n.to_int())
 }
 
@@ -180,23 +206,8 @@ fn mish<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 fn normal_distribution<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let one = S::f32s::splat(simd, 1.0);
     let z = x.abs().min(13.0);
-    let t = one / z.mul_add(S::f32s::splat(simd, 0.296_875), one);
-    let p = polynomial(
-        simd,
-        t,
-        [
-            -0.020_913_907,
-            0.117_348_56,
-            -0.248_323_4,
-            0.225_491_39,
-            -0.104_289_26,
-            0.109_875_99,
-            0.074_004_49,
-            0.110_124_04,
-            0.118_238_05,
-            0.118_444_03,
-        ],
-    );
+    let t = one / z.mul_add(S::f32s::splat(simd, PHI_SCALE), one);
+    let p = polynomial(simd, t, PHI);
     // What z² loses in rounding would be a relative error of the exponential: put back to first order.
     let square = z * z;
     let lost = z.mul_sub(z, square);

@@ -301,7 +301,7 @@ impl<'a> Job<'a> {
                     let len = self.piece.text.len();
                     &biases[start + len - 1 - query..]
                 });
-                sums[row] = softmax_weights(simd, scores, visible, self.args.scale, bias);
+                sums[row] = softmax_weights(simd, self.kernel, scores, visible, self.args.scale, bias);
             }
             each(Block { queries, keys: block_keys, weights: scores, sums: &sums, values, context });
         }
@@ -351,8 +351,10 @@ impl<'a> Job<'a> {
 /// Turns scores into `exp(score * scale + bias - max)`, 0 outside `visible`, and gives their sum.
 #[cfg_attr(target_arch = "wasm32", inline(never))]
 #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables, reason = "elsewhere there is one kernel"))]
 fn softmax_weights<S: Simd>(
     simd: S,
+    kernel: Kernel,
     scores: &mut [f32],
     visible: Range<usize>,
     scale: f32,
@@ -361,6 +363,12 @@ fn softmax_weights<S: Simd>(
     let lanes = S::f32s::LEN;
     scores[..visible.start].fill(f32::NEG_INFINITY);
     scores[visible.end..].fill(f32::NEG_INFINITY);
+    #[cfg(target_arch = "x86_64")]
+    if kernel.avx512 {
+        // SAFETY: `Kernel::new` has found AVX-512F.
+        let sums = unsafe { super::avx512::softmax_weights(scores, scale, bias) };
+        return S::f32s::from_slice(simd, &sums).reduce_sum();
+    }
     let mut max = S::f32s::splat(simd, f32::NEG_INFINITY);
     for (at, scores) in scores.chunks_exact_mut(lanes).enumerate() {
         let mut x = S::f32s::from_slice(simd, scores) * scale;

@@ -1,12 +1,20 @@
-//! The inner loop of [`panel`](super::panel) with the foundation of AVX-512 alone.
+//! What takes the time, with the foundation of AVX-512 alone: the inner loop of [`panel`](super::panel), GELU and the softmax of attention.
 //!
 //! `fearless_simd` has AVX-512 from Ice Lake on. The servers before it, of which clouds are full, do half of their
-//! multiply-adds a cycle with what it has for them. The sums are the same, in the same order: so are the bits.
+//! multiply-adds a cycle with what it has for them. Operations are the same, in the same order, as in `activation` and `attention`: so are
+//! the bits.
 
+use super::activation;
 use super::panel::{Rows, Tile};
 use std::arch::x86_64::{
-    __m512, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps,
-    _mm512_storeu_ps,
+    __m256, __m512, __m512i, __mmask16, _CMP_GT_OQ, _CMP_LT_OQ, _mm256_add_ps, _mm256_castpd_ps,
+    _mm256_setzero_ps, _mm256_storeu_ps, _mm512_abs_ps, _mm512_add_epi32, _mm512_add_ps,
+    _mm512_castpd512_pd256, _mm512_castps_pd, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvttps_epi32,
+    _mm512_div_ps, _mm512_extractf64x4_pd, _mm512_fmadd_ps, _mm512_fmsub_ps, _mm512_loadu_ps,
+    _mm512_mask_blend_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_min_ps,
+    _mm512_mul_ps, _mm512_reduce_max_ps, _mm512_roundscale_ps, _mm512_set1_epi32, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_slli_epi32, _mm512_srai_epi32, _mm512_storeu_ps, _mm512_sub_epi32,
+    _mm512_sub_ps,
 };
 
 /// Numbers of a vector.
@@ -74,6 +82,131 @@ fn store(vector: __m512, out: &mut [f32]) {
     let out = &mut out[..LANES];
     // SAFETY: there is room for as many values as a vector has.
     unsafe { _mm512_storeu_ps(out.as_mut_ptr(), vector) }
+}
+
+/// `values[i] = gelu(values[i])`, as `activation` computes it.
+#[target_feature(enable = "avx512f")]
+pub fn gelu(values: &mut [f32]) {
+    for chunk in values.chunks_mut(LANES) {
+        let lanes = !0 >> (LANES - chunk.len());
+        // SAFETY: the mask names the values that are there.
+        let x = unsafe { _mm512_maskz_loadu_ps(lanes, chunk.as_ptr()) };
+        let y = gelu_of(x);
+        // SAFETY: likewise.
+        unsafe { _mm512_mask_storeu_ps(chunk.as_mut_ptr(), lanes, y) };
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn gelu_of(x: __m512) -> __m512 {
+    let bounded = select(less(x, -13.0), _mm512_set1_ps(-13.0), x);
+    let product = _mm512_mul_ps(bounded, normal_distribution(bounded));
+    select(less(x, f32::MIN), _mm512_set1_ps(f32::NEG_INFINITY), product)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn normal_distribution(x: __m512) -> __m512 {
+    let one = _mm512_set1_ps(1.0);
+    let z = _mm512_min_ps(_mm512_abs_ps(x), _mm512_set1_ps(13.0));
+    let t = _mm512_div_ps(one, _mm512_fmadd_ps(z, _mm512_set1_ps(activation::PHI_SCALE), one));
+    let p = polynomial(t, activation::PHI);
+    let square = _mm512_mul_ps(z, z);
+    let lost = _mm512_fmsub_ps(z, z, square);
+    let (mantissa, n) = exp_parts(_mm512_mul_ps(square, _mm512_set1_ps(-0.5)));
+    let e = _mm512_mul_ps(mantissa, power_of_two(n));
+    let e = _mm512_fmadd_ps(_mm512_mul_ps(e, _mm512_set1_ps(-0.5)), lost, e);
+    let tail = _mm512_mul_ps(e, _mm512_mul_ps(t, p));
+    select(less(x, 0.0), tail, _mm512_sub_ps(one, tail))
+}
+
+/// Turns scores into `exp(score * scale + bias - max)`, and gives sums of eight lanes, which are still to be added up. Scores are
+/// a multiple of [`LANES`].
+#[target_feature(enable = "avx512f")]
+pub fn softmax_weights(scores: &mut [f32], scale: f32, bias: Option<&[f32]>) -> [f32; 8] {
+    let mut max = _mm512_set1_ps(f32::NEG_INFINITY);
+    for (at, scores) in scores.chunks_exact_mut(LANES).enumerate() {
+        let mut x = _mm512_mul_ps(load(scores), _mm512_set1_ps(scale));
+        if let Some(bias) = bias {
+            x = _mm512_add_ps(x, load(&bias[at * LANES..]));
+        }
+        store(x, scores);
+        max = _mm512_max_ps(max, x);
+    }
+    let max = _mm512_set1_ps(_mm512_reduce_max_ps(max));
+    let mut sum = _mm256_setzero_ps();
+    for scores in scores.chunks_exact_mut(LANES) {
+        let x = exp(_mm512_sub_ps(load(scores), max));
+        store(x, scores);
+        // By halves, as vectors of eight are added.
+        let [low, high] = halves(x);
+        sum = _mm256_add_ps(_mm256_add_ps(sum, low), high);
+    }
+    let mut sums = [0.0; 8];
+    // SAFETY: there is room for eight.
+    unsafe { _mm256_storeu_ps(sums.as_mut_ptr(), sum) };
+    sums
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn halves(x: __m512) -> [__m256; 2] {
+    let x = _mm512_castps_pd(x);
+    [_mm256_castpd_ps(_mm512_castpd512_pd256(x)), _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(x))]
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn exp(x: __m512) -> __m512 {
+    let x = select(less(x, -104.0), _mm512_set1_ps(-104.0), x);
+    let greater = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, _mm512_set1_ps(89.0));
+    let x = select(greater, _mm512_set1_ps(89.0), x);
+    let (mantissa, n) = exp_parts(x);
+    let half = _mm512_srai_epi32::<1>(n);
+    let rest = power_of_two(_mm512_sub_epi32(n, half));
+    _mm512_mul_ps(_mm512_mul_ps(mantissa, power_of_two(half)), rest)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn exp_parts(x: __m512) -> (__m512, __m512i) {
+    // 8: to the nearest, ties to even, no exceptions.
+    let n = _mm512_roundscale_ps::<8>(_mm512_mul_ps(x, _mm512_set1_ps(std::f32::consts::LOG2_E)));
+    let r = _mm512_fmadd_ps(n, _mm512_set1_ps(activation::LN_2[0]), x);
+    let r = _mm512_fmadd_ps(n, _mm512_set1_ps(activation::LN_2[1]), r);
+    let tail = polynomial(r, activation::EXP);
+    let mantissa = _mm512_add_ps(_mm512_fmadd_ps(tail, _mm512_mul_ps(r, r), r), _mm512_set1_ps(1.0));
+    (mantissa, _mm512_cvttps_epi32(n))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn power_of_two(n: __m512i) -> __m512 {
+    _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_add_epi32(n, _mm512_set1_epi32(127))))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn polynomial<const N: usize>(x: __m512, coefficients: [f32; N]) -> __m512 {
+    let mut sum = _mm512_set1_ps(coefficients[0]);
+    for &coefficient in &coefficients[1..] {
+        sum = _mm512_fmadd_ps(sum, x, _mm512_set1_ps(coefficient));
+    }
+    sum
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn less(x: __m512, than: f32) -> __mmask16 {
+    _mm512_cmp_ps_mask::<_CMP_LT_OQ>(x, _mm512_set1_ps(than))
+}
+
+/// `yes` where the mask says so, `no` elsewhere.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn select(mask: __mmask16, yes: __m512, no: __m512) -> __m512 {
+    _mm512_mask_blend_ps(mask, no, yes)
 }
 
 /// Rounds of multiply-adds in registers, for the peak: `rounds * 12 * 16` of them.

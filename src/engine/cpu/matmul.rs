@@ -52,7 +52,7 @@ pub fn run(context: &Context<'_>, args: &MatMul<'_>, out: &mut [f32]) {
         with_scratch(JOB_ROWS * panels.len() * width, |tile| {
             dispatch!(context.level, simd => {
                 multiply(simd, kernel, args, rows.clone(), panels.clone(), tile);
-                finish(simd, width, args, rows, panels, tile, &out);
+                finish(simd, kernel, args, rows, panels, tile, &out);
             });
         });
     });
@@ -90,7 +90,7 @@ fn multiply<S: Simd>(
 #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
 fn finish<S: Simd>(
     simd: S,
-    width: usize,
+    kernel: Kernel,
     args: &MatMul<'_>,
     rows: Range<usize>,
     panels: Range<usize>,
@@ -98,6 +98,7 @@ fn finish<S: Simd>(
     out: &Shared<'_>,
 ) {
     let n = args.weight.rows;
+    let width = kernel.width();
     let stride = panels.len() * width;
     let columns = panels.start * width..n.min(panels.end * width);
     for (row, sums) in rows.zip(tile.chunks_exact(stride)) {
@@ -109,7 +110,7 @@ fn finish<S: Simd>(
             add(simd, out, &bias.padded()[columns.clone()]);
         }
         if let Some(kind) = args.activation {
-            activation::apply(simd, kind, out);
+            activation::apply(simd, kernel, kind, out);
         }
         if let Some(residual) = args.residual {
             add(simd, out, &residual[part]);
