@@ -13,7 +13,8 @@ use crate::{Result, fetch, install, root};
 
 /// Whether `cargo xtask test` tests the cluster where this variable says neither `on` nor `off`.
 const SWITCH: &str = "FROSTBERT_TEST_CLUSTER";
-const BY_DEFAULT: bool = true;
+/// Off until a cold build of its engine has been timed: the whole of the tests must stay under an hour.
+const BY_DEFAULT: bool = false;
 
 /// The longest that the demonstration waits for anything but the work itself.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -36,7 +37,7 @@ pub fn test_if_wanted(not_tested: &NotTested, each: impl FnMut(&str)) -> Result<
     if wanted {
         test(not_tested, each)
     } else {
-        not_tested.note("the cluster: run `cargo xtask test-cluster`")
+        not_tested.note(&format!("the cluster: run `cargo xtask test-cluster`, or set {SWITCH}=on"))
     }
 }
 
