@@ -100,8 +100,8 @@ pub enum Pin {
         name: String,
         /// SHA-256 of its file.
         file: String,
-        /// What it decides.
-        problem: HeadProblem,
+        /// What it decides, which settles the columns of its answers.
+        problem: Problem,
         /// Its classes or labels.
         names: Vec<String>,
         /// Whether a text that is too long ends the query.
@@ -118,28 +118,6 @@ pub enum Pin {
         /// Whether a text that is too long ends the query.
         refuse_long: bool,
     },
-}
-
-/// What a head decides, which settles the columns of its answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HeadProblem {
-    /// One class of several.
-    Classes,
-    /// Any number of labels.
-    Labels,
-    /// A number.
-    Value,
-}
-
-impl HeadProblem {
-    fn of(head: &Head) -> Self {
-        match head.problem() {
-            Problem::Regression => HeadProblem::Value,
-            Problem::MultiLabel => HeadProblem::Labels,
-            Problem::SingleLabel => HeadProblem::Classes,
-        }
-    }
 }
 
 impl Pin {
@@ -261,7 +239,7 @@ impl Models {
             return Ok(Pin::Head {
                 name: named.name.clone(),
                 file: sha256([&bytes[..]]),
-                problem: HeadProblem::of(&head),
+                problem: head.problem(),
                 names: head.names().to_vec(),
                 refuse_long,
             });

@@ -35,21 +35,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         out[base + c] = value;
         sum += dot(value, vec4(1.0));
     }
-    let mean = workgroup_sum(sum, lane) / f32(params.cols);
-
-    sum = 0.0;
-    for (var c = lane; c < vecs; c += workgroup_size) {
-        let difference = out[base + c] - vec4(mean);
-        sum += dot(difference, difference);
-    }
-    let deviation = sqrt(workgroup_sum(sum, lane) / f32(params.cols) + params.eps);
-
-    for (var c = lane; c < vecs; c += workgroup_size) {
-        var value = (out[base + c] - vec4(mean)) / deviation * scale[c];
-        if has_shift {
-            value += shift[c];
-        }
-        out[base + c] = value;
-        halves[base + c] = vec4<f16>(value);
-    }
+    normalise(sum, base, vecs, lane);
 }

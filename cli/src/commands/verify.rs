@@ -48,24 +48,26 @@ impl Golden {
         self.comparisons.first().map_or(Contract::F32, |found| found.contract)
     }
 
-    /// Largest error; NaN if there is one.
+    /// Largest error.
     fn error(&self) -> f64 {
-        let errors = self.comparisons.iter().map(|found| found.error);
-        // f64::max would drop a NaN.
-        errors.fold(0.0, |worst, error| if error.is_nan() || error > worst { error } else { worst })
+        self.largest(|found| found.error)
     }
 
     /// Largest error as a multiple of what was allowed there.
     fn of_allowed(&self) -> f64 {
-        let ratios = self.comparisons.iter().map(|found| found.error / found.allowed);
-        ratios.fold(0.0, |worst, ratio| if ratio.is_nan() || ratio > worst { ratio } else { worst })
+        self.largest(|found| found.error / found.allowed)
     }
 
     /// Largest error as a multiple of PyTorch's own float32 error.
     fn worst(&self) -> f64 {
-        let ratios = self.comparisons.iter().map(|found| found.error / found.torch_error);
+        self.largest(|found| found.error / found.torch_error)
+    }
+
+    /// The largest of the tensors' values; NaN if there is one.
+    fn largest(&self, value: impl Fn(&TensorComparison) -> f64) -> f64 {
         // f64::max would drop a NaN.
-        ratios.fold(0.0, |worst, ratio| if ratio.is_nan() || ratio > worst { ratio } else { worst })
+        let larger = |most: f64, next: f64| if next.is_nan() || next > most { next } else { most };
+        self.comparisons.iter().map(value).fold(0.0, larger)
     }
 
     fn held(&self) -> usize {

@@ -10,10 +10,10 @@ use datafusion::arrow::array::{
 use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::{DataFusionError, Result, exec_err};
-use frostbert::head::Decision;
+use frostbert::head::{Decision, Problem};
 use frostbert::{Embeddings, Prediction, Ranked};
 
-use super::{HeadProblem, spread};
+use super::spread;
 
 fn item() -> Arc<Field> {
     Arc::new(Field::new_list_field(DataType::Float32, true))
@@ -53,19 +53,19 @@ fn probability_fields(names: &[String]) -> Fields {
     names.iter().map(|name| Field::new(name, DataType::Float64, true)).collect()
 }
 
-fn answer_fields(problem: HeadProblem, names: &[String]) -> Fields {
+fn answer_fields(problem: Problem, names: &[String]) -> Fields {
     let probabilities = DataType::Struct(probability_fields(names));
     let decided = match problem {
-        HeadProblem::Classes => vec![
+        Problem::SingleLabel => vec![
             Field::new("label", DataType::Utf8, true),
             Field::new("probability", DataType::Float64, true),
             Field::new("probabilities", probabilities, true),
         ],
-        HeadProblem::Labels => vec![
+        Problem::MultiLabel => vec![
             Field::new("labels", DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true))), true),
             Field::new("probabilities", probabilities, true),
         ],
-        HeadProblem::Value => vec![Field::new("value", DataType::Float64, true)],
+        Problem::Regression => vec![Field::new("value", DataType::Float64, true)],
     };
     let counted =
         [Field::new("truncated", DataType::Boolean, true), Field::new("tokens", DataType::UInt32, true)];
@@ -73,7 +73,7 @@ fn answer_fields(problem: HeadProblem, names: &[String]) -> Fields {
 }
 
 /// What a head with these classes or labels says of a text.
-pub fn answer_type(problem: HeadProblem, names: &[String]) -> DataType {
+pub fn answer_type(problem: Problem, names: &[String]) -> DataType {
     DataType::Struct(answer_fields(problem, names))
 }
 
@@ -81,7 +81,7 @@ pub fn answer_type(problem: HeadProblem, names: &[String]) -> DataType {
 pub fn answers(
     column: &StringArray,
     answers: &[Prediction],
-    problem: HeadProblem,
+    problem: Problem,
     names: &[String],
 ) -> Result<ArrayRef> {
     let expected = column.len() - column.null_count();
@@ -105,7 +105,7 @@ pub fn answers(
         )?))
     };
     let mut columns: Vec<ArrayRef> = match problem {
-        HeadProblem::Classes => {
+        Problem::SingleLabel => {
             let label = |answer: &Prediction| match answer.decision {
                 Decision::Class { class, .. } => names.get(class).map(String::as_str),
                 _ => None,
@@ -119,8 +119,8 @@ pub fn answers(
             let labels = rows.iter().map(|row| row.and_then(label)).collect::<StringArray>();
             vec![Arc::new(labels), each(&probability), probabilities()?]
         }
-        HeadProblem::Labels => vec![labels(&rows, names), probabilities()?],
-        HeadProblem::Value => vec![each(&|answer| match answer.decision {
+        Problem::MultiLabel => vec![labels(&rows, names), probabilities()?],
+        Problem::Regression => vec![each(&|answer| match answer.decision {
             Decision::Value(value) => Some(value),
             _ => None,
         })],

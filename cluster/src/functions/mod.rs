@@ -19,7 +19,7 @@ use frostbert::text::{EncodeOptions, TextInput};
 use frostbert::{Embeddings, Text};
 
 use crate::lane::quoted;
-use crate::models::{HeadProblem, Models, Pin, Ready, Wanted};
+use crate::models::{Models, Pin, Ready, Wanted};
 
 /// Texts tokenised at a time where only their tokens are counted.
 const COUNTED: usize = 1024;

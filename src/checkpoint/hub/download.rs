@@ -100,18 +100,18 @@ impl Fetcher<'_> {
                 "try the revision refs/pr/1, where the hub's robot often offers one, or convert it",
             ));
         }
-        let mut small = if only_a_table { vec![] } else { vec![config] };
-        let tokenizer = format!("{root}tokenizer.json");
-        small.push(match only_a_table || self.names.contains(&tokenizer) {
-            true => tokenizer,
-            false => format!("{root}vocab.txt"),
-        });
-        if !only_a_table {
+        let inside = |name: &str| format!("{root}{name}");
+        let mut small = vec![];
+        if only_a_table {
+            small.push(inside("tokenizer.json"));
+        } else {
+            let json = inside("tokenizer.json");
+            let tokenizer = if self.names.contains(&json) { json } else { inside("vocab.txt") };
+            small.extend([config, tokenizer]);
             small.extend(
-                ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"]
-                    .map(|name| format!("{root}{name}")),
+                ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"].map(inside),
             );
-            small.extend(TRANSFORMER_CONFIGS.map(|name| format!("{root}{name}")));
+            small.extend(TRANSFORMER_CONFIGS.map(inside));
         }
         small.push("config_sentence_transformers.json".to_owned());
         let folders: Vec<&ModuleEntry> = entries.iter().filter(|entry| !entry.path.is_empty()).collect();

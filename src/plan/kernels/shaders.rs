@@ -199,10 +199,10 @@ kernels! {
         "software/matmul.wgsl"
     ];
     ADD_LAYERNORM_TENSOR = "add_layernorm" "tensor" [
-        "prelude/half.wgsl", "prelude/workgroup_sum.wgsl", "tensor/add_layernorm.wgsl"
+        "prelude/half.wgsl", "prelude/workgroup_sum.wgsl", "tensor/layernorm.wgsl", "tensor/add_layernorm.wgsl"
     ];
     EMBED_LAYERNORM_TENSOR = "embed_layernorm" "tensor" [
-        "prelude/half.wgsl", "prelude/workgroup_sum.wgsl", "tensor/embed_layernorm.wgsl"
+        "prelude/half.wgsl", "prelude/workgroup_sum.wgsl", "tensor/layernorm.wgsl", "tensor/embed_layernorm.wgsl"
     ];
     MATMUL_TENSOR_16_MEDIUM = "matmul" "tensor-16-medium" [
         "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "tensor/operand_f32.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
