@@ -6,7 +6,7 @@
 use frostbert::checkpoint::{Checkpoint, Files, FolderFiles, MemoryFiles, StoredType};
 use frostbert::model::{Family, HeadKind, ProblemType};
 use frostbert::model::{Pooling, WeightKind, WeightPart, WeightSource, WeightSpec};
-use frostbert::text::{EncodeOptions, TextInput, Tokenizer, Truncate};
+use frostbert::text::{EncodeOptions, TextInput, Tokenizer, Truncate, TruncationSide};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -607,6 +607,53 @@ fn long_texts_are_cut_refused_or_split() {
         let options = EncodeOptions { max_tokens: Some(max_tokens), ..Default::default() };
         assert!(rows("bert-pretraining", &input, options).unwrap_err().is_input(), "{max_tokens}");
     }
+}
+
+#[test]
+fn the_middle_of_a_long_text_is_cut_out() {
+    // More than is tokenised at once, so that the beginning and the end come from pieces.
+    for repeats in [60, 20_000] {
+        let long: String = (0..repeats).map(|at| ["fox dog river ", "the lazy quick "][at % 2]).collect();
+        let at = |side, max_tokens| {
+            let options =
+                EncodeOptions { max_tokens: Some(max_tokens), side: Some(side), ..Default::default() };
+            rows("bert-pretraining", &[TextInput::Single(&long), TextInput::Single("fox")], options).unwrap()
+        };
+        for max_tokens in [20, 21, 3] {
+            let room = max_tokens - 2;
+            let (middle, left, right) = (
+                at(TruncationSide::Middle, max_tokens),
+                at(TruncationSide::Left, max_tokens),
+                at(TruncationSide::Right, max_tokens),
+            );
+            let (first, last) = (room.div_ceil(2), room / 2);
+            let [cls, sep] = [right[0].ids[0], right[0].ids[max_tokens - 1]];
+            let tail = &left[0].ids[max_tokens - 1 - last..max_tokens - 1];
+            let want = [&[cls], &right[0].ids[1..=first], tail, &[sep]].concat();
+            assert_eq!(middle[0].ids, want);
+            assert!(middle[0].truncated && middle[0].tokens == right[0].tokens);
+            assert!(middle[0].offsets[1..max_tokens - 1].windows(2).all(|pair| pair[0].1 <= pair[1].0));
+            let end = middle[0].offsets[max_tokens - 2].1;
+            assert!(last == 0 || end == long.trim_end().len(), "{end} of {}", long.len());
+            assert!(middle[0].word_ids[1..max_tokens - 1].is_sorted());
+            assert_eq!(middle[1], right[1], "a short text stays whole");
+        }
+    }
+    let middle =
+        EncodeOptions { max_tokens: Some(20), side: Some(TruncationSide::Middle), ..Default::default() };
+    let long = "fox ".repeat(40);
+    let pair = rows("bert-pretraining", &[TextInput::Pair(&long, &long)], middle).unwrap_err();
+    assert!(pair.is_input());
+    assert_says(&pair.to_string(), &["row 0", "middle", "pair"]);
+    let refuse = EncodeOptions { truncate: Truncate::Error, ..middle };
+    assert!(rows("bert-pretraining", &[TextInput::Single(&long)], refuse).unwrap_err().is_input());
+    let windows = EncodeOptions { truncate: Truncate::Window { overlap: 5 }, ..middle };
+    let plain = EncodeOptions { side: None, ..windows };
+    let input = [TextInput::Single(&long[..])];
+    assert_eq!(
+        rows("bert-pretraining", &input, windows).unwrap(),
+        rows("bert-pretraining", &input, plain).unwrap()
+    );
 }
 
 #[test]

@@ -77,9 +77,12 @@ fn the_page_has_every_section_and_can_be_looked_at() {
         "classes",
         "confusion",
         "calibration",
+        "coverage",
         "curves",
         "learning",
         "layers",
+        "long",
+        "words",
         "kinds",
         "map",
         "mistakes",
@@ -94,7 +97,7 @@ fn the_page_has_every_section_and_can_be_looked_at() {
         assert!(page.contains(&format!("href=\"#{id}\"")), "{id} is not in the contents");
     }
     assert_eq!(page.matches("<h1").count(), 1);
-    // Six plots and the samples of their legends; all points of both maps, each with its text.
+    // Seven plots and the samples of their legends; all points of both maps, each with its text.
     assert!(check_drawings(&page) > 6);
     assert_eq!(page.matches("<path class=\"point k").count() - 2 * 10, 2 * 1257);
     assert!(page.contains("0.489") && page.contains("0.470 to 0.508"));
@@ -168,7 +171,7 @@ fn every_section_stands_alone() {
         check_drawings(&page);
     }
     // Model, data, settings and command share a section and make it four times here.
-    assert_eq!(sections, 14 + 3);
+    assert_eq!(sections, 17 + 3);
 }
 
 #[test]
@@ -179,6 +182,8 @@ fn empty_parts_leave_no_empty_sections() {
         reliability: Some(Reliability::default()),
         learning_curve: Some(LearningCurve::default()),
         layers: Some(CandidateTable::default()),
+        long: Some(CandidateTable::default()),
+        words: Some(CandidateTable::default()),
         kinds: Some(CandidateTable::default()),
         maps: vec![Map::default()],
         ..ReportData::default()

@@ -1,4 +1,4 @@
-//! The commands that docs/outputs.md shows are run as they stand there, on small checkpoints.
+//! The commands that docs/outputs.md and docs/labelling.md show are run as they stand there, on small checkpoints.
 
 #![allow(clippy::unwrap_used)] // Helpers of tests may.
 
@@ -74,5 +74,74 @@ fn every_command_of_the_guide_works() {
         }
         let output = run.args(["--device", "cpu"]).assert().success();
         assert!(!output.get_output().stdout.is_empty(), "{command} said nothing");
+    }
+}
+
+/// Rows of two kinds, good and bad, with a label as `label` makes it of the kind.
+fn table(header: &str, rows: usize, label: impl Fn(bool, usize) -> String) -> String {
+    let row = |at: usize| {
+        let words = if at.is_multiple_of(2) { "a brilliant wonderful film" } else { "terrible boring plot" };
+        format!("{words} number {at}{}\n", label(at.is_multiple_of(2), at))
+    };
+    format!("{header}\n{}", (0..rows).map(row).collect::<String>())
+}
+
+#[test]
+fn every_command_of_the_labelling_guide_works() {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let guide = std::fs::read_to_string(root.join("docs/labelling.md")).unwrap();
+    let found = commands(&guide);
+    assert!(found.len() > 15, "only {} commands", found.len());
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let write = |name: &str, text: String| std::fs::write(path(name), text).unwrap();
+    let name = |good: bool| if good { "good" } else { "bad" };
+    write("unlabelled.csv", table("text", 60, |_, _| String::new()));
+    write(
+        "half-labelled.csv",
+        table("text,label", 60, |good, at| format!(",{}", if at < 20 { name(good) } else { "" })),
+    );
+    write("reviews.csv", table("text,label", 200, |good, _| format!(",{}", name(good))));
+    write(
+        "articles.csv",
+        table("text,label", 60, |good, at| format!("{},{}", " fox".repeat(at * 2), name(good))),
+    );
+    write(
+        "topics.csv",
+        table("text,topic", 80, |good, _| format!(",film/{}", if good { "liked" } else { "disliked/much" })),
+    );
+    write("train.csv", table("text,label", 100, |good, _| format!(",{}", name(good))));
+    write("new.csv", table("text", 60, |_, _| String::new()));
+    write("test.csv", table("text,label,source", 60, |good, at| format!(",{},{}", name(good), at % 3)));
+    let model = root.join("tests/fixtures/goldens/sentence-mean");
+    for command in found {
+        if command.contains("old.safetensors") {
+            // What somebody trained before and after.
+            for copy in ["old.safetensors", "new.safetensors"] {
+                std::fs::copy(path("head.safetensors"), path(copy)).unwrap();
+            }
+        }
+        let mut run = Command::cargo_bin("frostbert").unwrap();
+        run.current_dir(folder.path()).env("FROSTBERT_CACHE", path("cache"));
+        for word in words(&command).iter().skip(1) {
+            run.arg(if word == "MODEL" { model.to_str().unwrap() } else { word });
+        }
+        // The small checkpoint finds everything alike.
+        if command.starts_with("frostbert suggest") {
+            run.args(["--duplicate", "1"]);
+        }
+        run.args(["--device", "cpu"]).assert().success();
+        if command.ends_with("--out label-me.csv") {
+            let mut filled = csv::Writer::from_path(path("filled.csv")).unwrap();
+            let mut rows = csv::Reader::from_path(path("label-me.csv")).unwrap();
+            filled.write_record(rows.headers().unwrap()).unwrap();
+            for row in rows.records() {
+                let row = row.unwrap();
+                let label = if row[1].contains("film") { "good" } else { "bad" };
+                filled.write_record([&row[0], &row[1], label, &row[3]]).unwrap();
+            }
+            filled.flush().unwrap();
+            std::fs::rename(path("filled.csv"), path("label-me.csv")).unwrap();
+        }
     }
 }

@@ -296,3 +296,77 @@ fn a_tokenizer_that_panics_is_an_error_and_leaves_no_file() {
         assert_eq!(left, Vec::<String>::new());
     }
 }
+
+#[test]
+fn what_becomes_of_long_texts_is_chosen_and_remembered() {
+    let model = fixture("goldens/sentence-mean");
+    let folder = tempfile::tempdir().unwrap();
+    let name = |name: &str| folder.path().join(name).display().to_string();
+    let (table, short, head) = (name("long.csv"), name("short.csv"), name("head.safetensors"));
+    // What a text is stands at its end; every third is short.
+    let row = |at: usize, filler: usize| {
+        let (words, label) = if at.is_multiple_of(2) {
+            ("a brilliant wonderful film", "good")
+        } else {
+            ("terrible boring plot", "bad")
+        };
+        let filler = if at.is_multiple_of(3) { String::new() } else { "the quick brown fox ".repeat(filler) };
+        format!("{filler}number {at} {words},{label}\n")
+    };
+    let rows = |filler: usize| (0..90).map(|at| row(at, filler)).collect::<String>();
+    std::fs::write(&table, format!("text,label\n{}", rows(12))).unwrap();
+    std::fs::write(&short, format!("text,label\n{}", rows(0))).unwrap();
+    let train = |table: &str, more: &[&str]| {
+        let words = [
+            "train",
+            "--model",
+            &model,
+            table,
+            "--label-column",
+            "label",
+            "--out",
+            &head,
+            "--max-tokens",
+            "24",
+        ];
+        frostbert(&words).args(more).arg("--json").assert().success().get_output().stdout.clone()
+    };
+    let long = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap()["long"].clone();
+    let number = |value: &Value| value.as_f64().unwrap();
+    let found = long(&train(&table, &["--long", "auto", "--test-fraction", "0"]));
+    let candidates = found["candidates"].as_array().unwrap();
+    assert_eq!(
+        (candidates.len(), &found["long_texts"], &found["max_tokens"]),
+        (4, &60.into(), &24.into()),
+        "{found}"
+    );
+    assert!(found["chosen"] == "tail" || found["chosen"] == "head-and-tail", "{found}");
+    assert!(
+        number(&candidates[0]["score"]["mean"]) > number(&candidates[2]["score"]["mean"]) + 0.1,
+        "{found}"
+    );
+    assert!(number(&candidates[0]["cut"]) > 0.3 && number(&candidates[3]["cut"]) == 0.0);
+    // The head does the same to new texts.
+    let text = format!("{}number 7 terrible boring plot", "the quick brown fox ".repeat(30));
+    let answer = lines(&mut frostbert(&["predict", "--head", &head, "--text", &text, "--json"]));
+    assert_eq!((&answer[0]["label"], &answer[0]["truncated"]), (&"bad".into(), &true.into()));
+    let by_hand = name("by-hand.safetensors");
+    let way = found["chosen"].as_str().unwrap().to_owned();
+    let chosen = std::fs::read(&head).unwrap();
+    train(&table, &["--long", &way, "--test-fraction", "0"]);
+    std::fs::rename(&head, &by_hand).unwrap();
+    assert_eq!(std::fs::read(&by_hand).unwrap(), chosen, "chosen or named, it is one head");
+    for way in ["head", "windows"] {
+        train(&table, &["--long", way]);
+    }
+    let found = long(&train(&short, &["--long", "auto"]));
+    assert!(found["candidates"].as_array().unwrap().is_empty() && found["chosen"] == "head", "{found}");
+    let fails = |more: &[&str], code: i32, says: &str| {
+        let words = ["train", "--model", &model, &table, "--label-column", "label", "--out", &head];
+        frostbert(&words).args(more).assert().code(code).stderr(contains(says));
+    };
+    fails(&["--long", "middle"], 2, "head-and-tail");
+    fails(&["--long", "auto", "--truncate", "window"], 2, "cannot be used");
+    fails(&["--long", "auto", "--layers", "auto"], 1, "not chosen at once");
+    fails(&["--long", "auto", "--head", "mlp", "--stream"], 1, "--long auto");
+}

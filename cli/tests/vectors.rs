@@ -135,6 +135,10 @@ fn suggest_leaves_out_what_is_labelled_and_asks_for_what_is_unsure() {
         "0.9999",
         "--json",
     ];
+    let page = work.name("map.html");
+    work.run(&[&words[..], &["--report", &page]].concat()).success().stderr(contains("page written"));
+    let drawn = std::fs::read_to_string(&page).unwrap();
+    assert!(drawn.contains("not suggested") && drawn.contains("labelled") && drawn.contains("<svg"));
     let found = work.lines(&words);
     assert!(!found.is_empty() && found.len() <= 6);
     assert!(found.iter().all(|one| one["row"].as_u64().unwrap() > 20 && one["margin"].is_number()));
@@ -240,4 +244,223 @@ fn a_head_that_is_told_to_be_cautious_stays_so_in_its_file() {
         .code(1)
         .stderr(contains("cannot be promised"));
     work.run(&[&train[..], &["--conformal", "1"]].concat()).code(1).stderr(contains("below 1"));
+}
+
+#[test]
+fn train_starts_from_words_with_examples_and_without() {
+    let work = Work::new();
+    let head = work.name("words.safetensors");
+    let words = ["--describe", "good=a brilliant wonderful film", "--describe", "bad=terrible boring plot"];
+    let model = model();
+    let test = work.write("test.csv", &reviews(60, 0));
+    let accuracy = |head: &str| -> f64 {
+        let found = work.lines(&["evaluate", "--head", head, &test, "--label-column", "label", "--json"]);
+        let all = found[0].to_string();
+        let from = all.find("\"accuracy\":").unwrap() + "\"accuracy\":".len();
+        all[from..].split([',', '}']).next().unwrap().parse().unwrap()
+    };
+    // No file at all.
+    let train = ["train", "--model", &model, "--out", &head, "--json"];
+    let record = work.lines(&[&train[..], &words].concat());
+    assert_eq!((&record[0]["train_rows"], &record[0]["words"]["weight"]), (&0.into(), &1.0.into()));
+    assert!(accuracy(&head) > 0.9, "{}", accuracy(&head));
+    // A table without labels, by name of a column or without one.
+    let unlabelled = reviews(40, 0)
+        .lines()
+        .map(|line| format!("{}\n", line.split(',').next().unwrap()))
+        .collect::<String>();
+    let unlabelled = work.write("unlabelled.csv", &unlabelled);
+    let record = work.lines(&[&train[..], &[&unlabelled], &words].concat());
+    assert_eq!(record[0]["words"]["unlabelled"], 40);
+    // Some labels, too few to choose by, and many.
+    let some = |labelled: usize| -> String {
+        let keep = |(at, line): (usize, &str)| match line.split(',').collect::<Vec<_>>()[..] {
+            [text, _, source] if at > labelled => format!("{text},,{source}\n"),
+            _ => format!("{line}\n"),
+        };
+        reviews(40, 0).lines().enumerate().map(keep).collect()
+    };
+    let few = work.write("few.csv", &some(4));
+    let labelled = ["--label-column", "label"];
+    let record = work.lines(&[&train[..], &[&few], &labelled, &words].concat());
+    assert_eq!((&record[0]["train_rows"], &record[0]["words"]["unlabelled"]), (&4.into(), &36.into()));
+    assert_eq!(record[0]["words"]["candidates"].as_array().unwrap().len(), 0);
+    let half = work.write("half.csv", &some(20));
+    let (report, card) = (work.name("report.html"), work.name("card.md"));
+    let shown = ["train", "--model", &model, &half, "--out", &head, "--report", &report, "--card", &card];
+    work.run(&[&shown[..], &labelled, &words].concat())
+        .success()
+        .stdout(contains("how much the words count"));
+    assert!(std::fs::read_to_string(&report).unwrap().contains("Started from words"));
+    assert!(accuracy(&head) > 0.9);
+    // A report of next to nothing is a report.
+    let shown = ["train", "--model", &model, &few, "--out", &head, "--report", &report];
+    work.run(&[&shown[..], &labelled, &words].concat()).success().stdout(contains("too few to choose by"));
+
+    let fails = |args: &[&str], says: &str| {
+        work.run(&[&train[..], args].concat()).failure().stderr(contains(says));
+    };
+    fails(&["--describe", "good=a film"], "at least two classes");
+    fails(&["--describe", "good", "--describe", "bad=x"], "LABEL=TEXT");
+    fails(
+        &[&[&*few], &labelled[..], &["--describe", "good=x", "--describe", "fine=y"]].concat(),
+        "\"bad\", which is not described",
+    );
+    fails(&[&words[..], &["--head", "mlp"]].concat(), "only a linear head");
+    fails(&[&words[..], &["--layers", "auto"]].concat(), "name the layers");
+    fails(&[&[&*few], &labelled[..], &words[..], &["--labels", "list"]].concat(), "one a text");
+    // Without words everything is as it was.
+    work.run(&["train", "--model", &model, "--out", &head]).code(2).stderr(contains("required"));
+    work.run(&["train", "--model", &model, &few, "--out", &head]).code(2).stderr(contains("--label-column"));
+    fails(&[&[&*few], &labelled[..]].concat(), "the label is missing");
+}
+
+#[test]
+fn labels_that_are_paths_are_answered_as_far_as_they_are_sure() {
+    let work = Work::new();
+    let rows = |from: usize, to: usize| {
+        let mut text = String::from("text,label\n");
+        for row in from..to {
+            let (words, label) = match row % 4 {
+                0 => ("a brilliant wonderful film", "film/good"),
+                1 => ("terrible boring plot", "film/bad"),
+                // What these two are is not to be seen from their words.
+                2 => (
+                    "the quick brown fox jumps over the lazy dog",
+                    if row % 8 == 2 { "animal/fox" } else { "animal/dog" },
+                ),
+                _ => (
+                    "the quick brown fox jumps over the lazy dog",
+                    if row % 8 == 3 { "animal/dog" } else { "animal/fox" },
+                ),
+            };
+            text += &format!("{words} {row},{label}\n");
+        }
+        text
+    };
+    let (table, test, head) = (
+        work.write("train.csv", &rows(0, 160)),
+        work.write("test.csv", &rows(160, 240)),
+        work.name("head.safetensors"),
+    );
+    let model = model();
+    let train = ["train", "--model", &model, &table, "--label-column", "label", "--out", &head, "--c", "10"];
+    let record = work.lines(&[&train[..], &["--hierarchy", "--json"]].concat());
+    let levels = record[0]["levels"]["levels"].as_array().unwrap();
+    assert_eq!((levels.len(), &levels[0]["nodes"], &levels[1]["nodes"]), (2, &2.into(), &4.into()));
+    let number = |value: &Value| value.as_f64().unwrap();
+    assert!(number(&levels[0]["accuracy"]) > 0.95 && number(&levels[1]["accuracy"]) < 0.95, "{levels:?}");
+    // A promise that only the first level can keep everywhere.
+    let record =
+        work.lines(&[&train[..], &["--hierarchy", "/", "--abstain-precision", "0.9", "--json"]].concat());
+    let below = number(&record[0]["caution"]["abstain"]["below"]);
+    assert!(below > 0.5 && record[0]["caution"]["levels"]["separator"] == "/", "{below}");
+    let found = work.lines(&["evaluate", "--head", &head, &test, "--label-column", "label", "--json"]);
+    let levels = found[0]["levels"]["levels"].as_array().unwrap();
+    assert!(number(&levels[0]["answered"]) > 0.9 && number(&levels[1]["answered"]) < 0.9, "{levels:?}");
+    work.run(&["evaluate", "--head", &head, &test, "--label-column", "label"])
+        .success()
+        .stdout(contains("levels of the classes"));
+    let dog = "the quick brown fox jumps over the lazy dog 7";
+    let texts = ["--text", "a brilliant wonderful film 7", "--text", dog];
+    let answers = work.lines(&[&["predict", "--head", &head, "--json"], &texts[..]].concat());
+    assert_eq!(
+        (&answers[0]["label"], &answers[1]["label"]),
+        (&"film/good".into(), &"animal".into()),
+        "{answers:?}"
+    );
+    let (parent, leaf) = (&answers[0]["levels"][0], &answers[0]["levels"][1]);
+    assert!(parent["name"] == "film" && number(&parent["probability"]) >= number(&leaf["probability"]));
+    work.run(&["predict", "--head", &head, "--text", dog])
+        .success()
+        .stdout(predicates::str::starts_with("animal "));
+    let sure = ["predict", "--head", &head, "--text", dog, "--abstain", "1", "--json"];
+    assert_eq!(work.lines(&sure)[0]["label"], Value::Null);
+
+    let flat = work.write("flat.csv", &reviews(40, 0));
+    let words = ["train", "--model", &model, &flat, "--label-column", "label", "--out", &head, "--hierarchy"];
+    work.run(&words).code(1).stderr(contains("only one level"));
+    let words = [&train[..], &["--hierarchy", "--labels", "list"]].concat();
+    work.run(&words).code(1).stderr(contains("levels of classes"));
+}
+
+#[test]
+fn a_head_that_keeps_a_sample_needs_no_table_and_knows_what_is_unlike_it() {
+    let work = Work::new();
+    let (table, head) = (work.write("train.csv", &reviews(120, 0)), work.name("head.safetensors"));
+    let model = model();
+    let train = ["train", "--model", &model, &table, "--label-column", "label", "--out", &head, "--c", "10"];
+    let number = |value: &Value| value.as_f64().unwrap();
+    // Without one, as before.
+    work.run(&train).success();
+    let plain = std::fs::metadata(&head).unwrap().len();
+    let same = work.write("same.csv", &reviews(100, 0));
+    work.run(&["drift", "--head", &head, &same]).code(1).stderr(contains("--keep-sample"));
+    work.run(&["predict", "--head", &head, "--text", "x", "--novel", "0.01"])
+        .code(1)
+        .stderr(contains("--keep-sample"));
+    work.run(&[&train[..], &["--keep-sample"]].concat()).success();
+    let kept = std::fs::metadata(&head).unwrap().len();
+    assert!(kept > plain + 96 * 48 && kept < plain + 600_000, "{plain} {kept}");
+    // The same kind of texts is quiet, another one is not.
+    let quiet = work.lines(&["drift", "--head", &head, &same, "--json"]);
+    assert_eq!(quiet[0]["drifted"], false, "{}", quiet[0]);
+    assert!(
+        quiet[0]["label_shares"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|row| (number(&row["new"]) - 0.5).abs() < 0.1)
+    );
+    let other: String =
+        (0..60).map(|row| format!("the quick brown fox jumps over {row} lazy dogs\n")).collect();
+    let other = work.write("other.csv", &format!("text\n{other}"));
+    let page = work.name("drift.html");
+    let loud = work.lines(&["drift", "--head", &head, &other, "--json", "--report", &page]);
+    assert!(std::fs::read_to_string(&page).unwrap().contains("new, unlike the reference"));
+    assert!(loud[0]["drifted"] == true && number(&loud[0]["novel_share"]) > 0.5, "{}", loud[0]);
+    let fox = "the quick brown fox jumps over the lazy dog";
+    let texts = ["predict", "--head", &head, "--text", "a brilliant wonderful film number 7", "--text", fox];
+    let answers = work.lines(&[&texts[..], &["--novel", "0.02", "--json"]].concat());
+    assert_eq!((&answers[0]["label"], &answers[1]["label"]), (&"good".into(), &Value::Null), "{answers:?}");
+    assert!(number(&answers[0]["novelty"]["share"]) > 0.05 && number(&answers[1]["novelty"]["share"]) < 0.02);
+    work.run(&[&texts[..], &["--novel", "0.02"]].concat())
+        .success()
+        .stdout(contains("unlike the training texts"));
+    let few = work.write("few.csv", &reviews(18, 0));
+    let words =
+        ["train", "--model", &model, &few, "--label-column", "label", "--out", &head, "--keep-sample", "50"];
+    work.run(&words).code(1).stderr(contains("at least 20"));
+}
+
+#[test]
+fn search_reads_a_file_of_embeddings_and_finds_the_same_in_fewer_bytes() {
+    let work = Work::new();
+    let table = work.write("texts.csv", &reviews(120, 0));
+    let model = model();
+    let query = ["--query", "a brilliant wonderful film number 8", "--top", "5", "--json"];
+    let search =
+        |more: &[&str]| work.lines(&[&["search", "--model", &model, &table][..], &query, more].concat());
+    let plain = search(&[]);
+    for name in ["rows.npy", "rows.safetensors"] {
+        let file = work.name(name);
+        work.run(&["embed", "--model", &model, &table, "--out", &file]).success();
+        assert_eq!(search(&["--embeddings", &file]), plain, "{name}");
+        for (how, more) in [("int8", "24"), ("binary", "24")] {
+            assert_eq!(
+                search(&["--embeddings", &file, "--compact", how, "--rescore", more]),
+                plain,
+                "{name} {how}"
+            );
+        }
+    }
+    let found = search(&["--compact", "int8"]);
+    assert_eq!((found.len(), &found[0]), (5, &plain[0]));
+    let other = work.write("other.csv", &reviews(7, 0));
+    let file = work.name("rows.npy");
+    let words = ["search", "--model", &model, &other, "--query", "x", "--embeddings", &file];
+    work.run(&words).code(1).stderr(contains("120 rows").and(contains("7 texts")));
+    let wrong = ["search", "--model", &model, &table, "--query", "x", "--embeddings", &table];
+    work.run(&wrong).code(1).stderr(contains("reading embeddings from"));
+    work.run(&["search", "--model", &model, &table, "--query", "x", "--rescore", "3"]).code(2);
 }

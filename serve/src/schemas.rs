@@ -376,14 +376,33 @@ fn classified() -> Value {
         ("exact", boolean()),
         ("truncated", boolean()),
     ]);
+    let level = record(&[("name", string()), ("probability", number())]);
+    let novelty = record(&[
+        ("similarity", described(number(), "cosine with the nearest text that is kept")),
+        ("share", described(number(), "of the training texts that are no nearer to theirs")),
+    ]);
     results(object(
         &["tokens", "truncated"],
-        &["label", "labels", "value", "probabilities", "explanation"],
+        &["label", "labels", "value", "probabilities", "levels", "novelty", "explanation"],
         &[
             ("label", described(null_or(string()), "null where it was left undecided")),
             ("labels", described(list(string()), "of heads where several may hold")),
             ("value", described(number(), "of heads that predict a number")),
             ("probabilities", map(number())),
+            (
+                "levels",
+                described(
+                    list(level),
+                    "of heads whose labels are paths: from the top down, as far as it is sure",
+                ),
+            ),
+            (
+                "novelty",
+                described(
+                    novelty,
+                    "of heads that keep a sample: how far the text is from those it learnt from",
+                ),
+            ),
             ("tokens", described(integer(), "of the text before truncation")),
             ("truncated", boolean()),
             ("explanation", explanation),

@@ -8,6 +8,8 @@ mod read;
 #[cfg(not(target_arch = "wasm32"))]
 mod write;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use read::EmbeddingFile;
 pub use read::{
     Cells, Filter, Format, Label, LabelKind, ReadOptions, ReadProgress, Row, Selection, Table, TableRows,
     TextColumns,

@@ -69,8 +69,11 @@ impl EmbeddingRecipe {
     /// The end that long texts are cut at; none where the recipe is from before this was written down.
     fn truncation_side(&self) -> Option<TruncationSide> {
         let settings = self.tokenizer_settings.as_ref()?;
-        let left = settings.get("truncation_side").is_some_and(|side| side == "left");
-        Some(if left { TruncationSide::Left } else { TruncationSide::Right })
+        Some(match settings.get("truncation_side").and_then(serde_json::Value::as_str) {
+            Some("left") => TruncationSide::Left,
+            Some("middle") => TruncationSide::Middle,
+            _ => TruncationSide::Right,
+        })
     }
 
     /// How token vectors become one vector, in words.

@@ -26,6 +26,11 @@ impl Tensor {
         Tensor { dtype: Dtype::F32, shape: shape.to_vec(), bytes }
     }
 
+    pub(crate) fn i8(shape: &[usize], values: &[i8]) -> Self {
+        let bytes = values.iter().map(|value| value.to_le_bytes()[0]).collect();
+        Tensor { dtype: Dtype::I8, shape: shape.to_vec(), bytes }
+    }
+
     pub(crate) fn type_and_shape(&self) -> String {
         type_and_shape(self.dtype, &self.shape)
     }
@@ -95,6 +100,11 @@ impl<'a> Tensors<'a> {
         let values: Vec<f32> = data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
         finite(name, &values, |value| value.is_finite())?;
         Ok(values)
+    }
+
+    pub(crate) fn i8(&self, name: &str, shape: &[usize]) -> Result<Vec<i8>> {
+        let data = self.data(name, Dtype::I8, shape)?;
+        Ok(data.iter().map(|byte| i8::from_le_bytes([*byte])).collect())
     }
 
     fn data(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<&'a [u8]> {

@@ -40,6 +40,12 @@ pub struct ReportData {
     pub learning_curve: Option<LearningCurve>,
     /// Which layers the embeddings may come from.
     pub layers: Option<CandidateTable>,
+    /// How often the head is right where it decides only what it is surest of; the surest first.
+    pub coverage: Vec<CoveragePoint>,
+    /// What becomes of texts that are longer than the model takes.
+    pub long: Option<CandidateTable>,
+    /// How much the descriptions of the classes count.
+    pub words: Option<CandidateTable>,
     /// Which kinds of head were tried.
     pub kinds: Option<CandidateTable>,
     /// Maps of the embeddings: usually PCA and t-SNE of the same rows.
@@ -245,6 +251,20 @@ pub struct ReliabilityPoint {
     pub count: usize,
 }
 
+/// The surest rows, and how many of them are right.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CoveragePoint {
+    /// The least probability among them.
+    #[serde(deserialize_with = "null_as_nan")]
+    pub at_least: f64,
+    /// Their share of all rows.
+    #[serde(deserialize_with = "null_as_nan")]
+    pub coverage: f64,
+    /// The share of them that is right.
+    #[serde(deserialize_with = "null_as_nan")]
+    pub accuracy: f64,
+}
+
 /// ROC and precision-recall curve of one class against the rest.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -298,7 +318,7 @@ pub struct CurvePoint {
     pub train: Option<f64>,
 }
 
-/// Candidates compared by one score: layer sets, or kinds of head.
+/// Candidates compared by one score: layer sets, kinds of head, or weights of words.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CandidateTable {

@@ -1,9 +1,11 @@
 //! The report's plots: what each shows, its legend, its words, and the same numbers as a table.
 
-use super::format::{count, counted, ends, score, shorten, signed};
+use super::format::{count, counted, ends, percent, score, shorten, signed};
 use super::plot::{Axis, Canvas, MOST_COLOURS, Shape, plot, span};
 use super::sample::{MOST_POINTS, POINT_TEXT, sample_note, sampled};
-use super::{ClassCurves, CurvePoint, LearningCurve, RegressionPoint, Reliability, ReliabilityPoint};
+use super::{
+    ClassCurves, CoveragePoint, CurvePoint, LearningCurve, RegressionPoint, Reliability, ReliabilityPoint,
+};
 use crate::error::Result;
 use maud::{Markup, PreEscaped, html};
 
@@ -112,6 +114,38 @@ pub(super) fn reliability(reliability: &Reliability) -> Result<Markup> {
         method.unwrap_or_default()
     );
     Ok(figure("Reliability", svg, key, &note, numbers))
+}
+
+/// Accuracy of the surest answers by how many are given.
+pub(super) fn coverage(points: &[CoveragePoint]) -> Result<Markup> {
+    let svg = plot(
+        (460, 400),
+        "Coverage and accuracy: how often the head is right where it decides only what it is surest of",
+        &Axis::unit("Coverage: share of the texts that are decided"),
+        &Axis::around("Accuracy", points.iter().map(|point| point.accuracy)),
+        |canvas| canvas.line(points.iter().map(|point| (point.coverage, point.accuracy)), "line s0"),
+    )?;
+    // A table of every tenth of the texts says it all.
+    let tenth = |tenth: usize| points.iter().find(|point| point.coverage >= tenth as f64 / 10.0 - 1e-9);
+    let rows: Vec<&CoveragePoint> = (1..=10).filter_map(tenth).collect();
+    let numbers = html! {
+        table {
+            thead { tr { th.n { "Decided" } th.n { "Accuracy" } th.n { "At least so sure" } } }
+            tbody { @for point in &rows { tr {
+                td.n { (percent(point.coverage)) }
+                td.n { (score(point.accuracy)) }
+                td.n { (score(point.at_least)) }
+            } } }
+        }
+    };
+    let half = points.iter().find(|point| point.coverage >= 0.5).map(|point| {
+        format!(
+            "The surer half is right {} of the time; --abstain {} decides it and nothing else.",
+            percent(point.accuracy),
+            score(point.at_least)
+        )
+    });
+    Ok(figure("What deciding less is worth", svg, html! {}, &half.unwrap_or_default(), numbers))
 }
 
 /// ROC and precision-recall curves side by side, and the areas below them of every class.

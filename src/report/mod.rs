@@ -38,11 +38,12 @@ pub mod terminal;
 mod training;
 
 pub use data::{
-    Candidate, CandidateTable, ClassCurves, ClassScores, Confusion, CurvePoint, DataSummary, ExplainedAnswer,
-    Interval, LabelError, LearningCurve, Map, MapPoint, MetricRow, MetricTable, Mistake, Model,
-    RegressionPoint, Reliability, ReliabilityPoint, ReportData, Snippet, TokenShare,
+    Candidate, CandidateTable, ClassCurves, ClassScores, Confusion, CoveragePoint, CurvePoint, DataSummary,
+    ExplainedAnswer, Interval, LabelError, LearningCurve, Map, MapPoint, MetricRow, MetricTable, Mistake,
+    Model, RegressionPoint, Reliability, ReliabilityPoint, ReportData, Snippet, TokenShare,
 };
 pub use page::render;
+pub use training::maps_of;
 
 use crate::error::{Error, Result};
 use crate::platform::whole_file;

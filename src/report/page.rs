@@ -95,6 +95,10 @@ fn sections(data: &ReportData) -> Result<Vec<Section>> {
         let lead = "Can the probabilities be believed?";
         add("calibration", "Calibration", lead, figures::reliability(reliability)?);
     }
+    if data.coverage.len() > 1 {
+        let lead = "How much surer answers are worth.";
+        add("coverage", "Coverage and accuracy", lead, figures::coverage(&data.coverage)?);
+    }
     if !data.curves.is_empty() {
         let lead = "Each class against the rest, at every threshold.";
         add("curves", "ROC and precision-recall", lead, figures::curves(&data.curves)?);
@@ -108,6 +112,14 @@ fn sections(data: &ReportData) -> Result<Vec<Section>> {
     if let Some(layers) = data.layers.as_ref().filter(|layers| !layers.rows.is_empty()) {
         let lead = "Which layers of the encoder the embeddings come from.";
         add("layers", "Layers", lead, tables::comparison(layers, "Layers"));
+    }
+    if let Some(long) = data.long.as_ref().filter(|long| !long.rows.is_empty()) {
+        let lead = "What of texts that are longer than the model takes is embedded.";
+        add("long", "Long texts", lead, tables::comparison(long, "Embedded"));
+    }
+    if let Some(words) = data.words.as_ref().filter(|words| !words.rows.is_empty()) {
+        let lead = "How much the descriptions of the classes count beside the examples.";
+        add("words", "Started from words", lead, tables::comparison(words, "Weight"));
     }
     if let Some(kinds) = data.kinds.as_ref().filter(|kinds| !kinds.rows.is_empty()) {
         add("kinds", "Kinds of head", "", tables::comparison(kinds, "Kind"));

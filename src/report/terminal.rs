@@ -10,7 +10,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::head;
-use crate::head::{Estimate, LayerChoice, Problem};
+use crate::head::{Estimate, HierarchyMeasures, LayerChoice, LevelMeasures, Problem};
 use crate::workflow::TrainingRecord;
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use std::fmt::Write;
@@ -42,9 +42,37 @@ pub fn training(record: &TrainingRecord, width: usize) -> Result<String> {
         text += "\nkinds compared on the same folds\n";
         text += &comparison(&sections::kinds(choice, record.settings.kind.name()), "Kind", width);
     }
+    if let Some(long) = &record.long {
+        if long.candidates.is_empty() {
+            text += &format!("\n{}\n", long.reason);
+        } else {
+            text += &format!(
+                "\n{} texts are longer than the {} tokens that the model takes\n",
+                long.long_texts, long.max_tokens
+            );
+            text += &comparison(&sections::long(long), "Embedded", width);
+        }
+    }
+    if let Some(words) = &record.words {
+        if words.candidates.is_empty() {
+            text += &format!("\nstarted from words; {}\n", words.reason);
+        } else {
+            text += "\nhow much the words count, compared on the same folds\n";
+            text += &comparison(&sections::words(words), "Weight", width);
+        }
+        if words.without_rows > 0 && record.data.rows > 0 {
+            text += &format!(
+                "{} of the classes have no example: the words alone know them\n",
+                words.without_rows
+            );
+        }
+    }
     if let Some(cv) = &record.cross_validation {
         text += "\ncross-validation on the training rows\n";
         text += &metrics(&sections::compared(record, cv), width);
+    }
+    if let Some(found) = &record.levels {
+        text += &format!("\n{}", levels(found, width));
     }
     if let Some(held_out) = &record.held_out {
         text += "\nheld-out rows\n";
@@ -67,6 +95,32 @@ pub fn measures(measured: &head::Metrics, width: usize) -> Result<String> {
         text += &format!("\n{}", confusion(&found, width)?);
     }
     Ok(text)
+}
+
+/// Each level of a tree of classes, and what its answers are worth.
+pub fn levels(found: &HierarchyMeasures, width: usize) -> String {
+    let header =
+        ["Level", "Nodes", "Rows", "Accuracy", "Macro F1", "Answered", "Right of those"].map(String::from);
+    let cells = |level: &LevelMeasures| {
+        vec![
+            level.level.to_string(),
+            count(level.nodes),
+            count(level.rows),
+            score(level.accuracy),
+            score(level.macro_f1),
+            percent(level.answered),
+            level.right.map(percent).unwrap_or_default(),
+        ]
+    };
+    let mut text = String::from("levels of the classes\n");
+    text += &table(header.into(), found.levels.iter().map(cells).collect(), width);
+    let (precision, recall, f1) = (score(found.precision), score(found.recall), score(found.f1));
+    let sure = score(found.at_least);
+    let _ = writeln!(
+        text,
+        "answers go down to where they are {sure} sure: precision {precision}, recall {recall}, F1 {f1}"
+    );
+    text
 }
 
 /// Layers compared, the best first, and what to expect of the choice.

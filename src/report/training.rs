@@ -3,14 +3,19 @@
 use std::path::Path;
 
 use super::data::*;
+use super::format::percent;
 use super::map2d;
-use crate::error::Result;
+use super::sample::sampled;
+use crate::encoder::Text;
+use crate::error::{Error, Result};
 use crate::head;
 use crate::head::{
     BaselineKind, CalibrationKind, Choice, CrossValidation, Estimate, LabelIssue, LayerCandidate,
-    LayerChoice, ModelKind, Targets,
+    LayerChoice, Matrix, ModelKind, Targets, WordsCandidate, WordsChoice,
 };
-use crate::workflow::{Answer, EmbeddedRows, EncoderRecord, Misprediction, TrainingRecord};
+use crate::workflow::{
+    Answer, EmbeddedRows, EncoderRecord, LongCandidate, LongChoice, Misprediction, TrainingRecord,
+};
 
 /// Points of a map, and of a regression's scatter: more hide each other, and t-SNE's work grows with their square.
 const POINTS: usize = 1000;
@@ -45,6 +50,8 @@ impl ReportData {
             }),
             metrics: metrics(record),
             layers: record.layers.as_ref().map(layers),
+            words: record.words.as_ref().map(words),
+            long: record.long.as_ref().map(long),
             learning_curve: learning_curve(record),
             kinds: record.choice.as_ref().map(|choice| kinds(choice, record.settings.kind.name())),
             settings: settings(record),
@@ -92,6 +99,7 @@ fn predictions(data: &mut ReportData, record: &TrainingRecord, rows: &EmbeddedRo
     match &rows.data.targets {
         Targets::Classes { labels, names } => {
             data.reliability = Some(reliability(record, labels, &cv.predictions));
+            data.coverage = coverage(labels, names.len(), &cv.predictions);
             data.curves = curves(names, &cv.predictions, |row, class| labels[row] as usize == class);
         }
         Targets::MultiLabel { marks, names } => {
@@ -106,6 +114,35 @@ fn predictions(data: &mut ReportData, record: &TrainingRecord, rows: &EmbeddedRo
             data.regression = sample(values.len()).into_iter().map(point).collect();
         }
     }
+}
+
+/// Accuracy over the surest rows, at shares of all rows that a curve can show. Rows that are equally sure stay together, and fewer than ten say
+/// nothing.
+fn coverage(labels: &[u32], classes: usize, predictions: &[f64]) -> Vec<CoveragePoint> {
+    const FEWEST: usize = 10;
+    let mut rows: Vec<(f64, bool)> = (predictions.chunks_exact(classes.max(1)).zip(labels))
+        .map(|(row, label)| {
+            let likeliest = (1..row.len()).fold(0, |best, at| if row[at] > row[best] { at } else { best });
+            (row[likeliest], likeliest == *label as usize)
+        })
+        .collect();
+    rows.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let step = rows.len().div_ceil(CURVE_POINTS).max(1);
+    let (mut right, mut points, mut last) = (0usize, Vec::new(), 0);
+    for (at, (probability, is_right)) in rows.iter().enumerate() {
+        right += usize::from(*is_right);
+        let decided = at + 1;
+        let whole = rows.get(decided).is_none_or(|next| next.0 < *probability);
+        if whole && decided >= FEWEST && (decided - last >= step || decided == rows.len()) {
+            last = decided;
+            points.push(CoveragePoint {
+                at_least: *probability,
+                coverage: decided as f64 / rows.len() as f64,
+                accuracy: right as f64 / decided as f64,
+            });
+        }
+    }
+    points
 }
 
 /// A row's text; a pair's with a bar between.
@@ -273,26 +310,76 @@ fn maps(rows: &EmbeddedRows, cv: Option<&CrossValidation>) -> Result<Vec<Map>> {
         let p = &cv?.predictions[row * names.len()..][..names.len()];
         Some((1..p.len()).fold(0, |best, at| if p[at] > p[best] { at } else { best }))
     };
+    let point = |row: usize, [x, y]: [f64; 2]| MapPoint {
+        x,
+        y,
+        class: labels[row] as usize,
+        predicted: predicted(row),
+        text: text(rows, row),
+    };
+    projected(&values, dim, &shown, (names, labels.len()), &point)
+}
+
+/// Two maps of the rows shown, whose embeddings these are; `of` has the names of classes and how many rows there are in all.
+fn projected(
+    values: &[f32],
+    dim: usize,
+    shown: &[usize],
+    of: (&[String], usize),
+    point: &dyn Fn(usize, [f64; 2]) -> MapPoint,
+) -> Result<Vec<Map>> {
     let map = |projection: map2d::Projection| Map {
         method: projection.method,
-        labels: names.clone(),
-        points: shown
-            .iter()
-            .zip(projection.points)
-            .map(|(&row, [x, y])| MapPoint {
-                x,
-                y,
-                class: labels[row] as usize,
-                predicted: predicted(row),
-                text: text(rows, row),
-            })
-            .collect(),
-        sampled_from: (shown.len() < labels.len()).then_some(labels.len()),
+        labels: of.0.to_vec(),
+        points: shown.iter().zip(projection.points).map(|(row, place)| point(*row, place)).collect(),
+        sampled_from: (shown.len() < of.1).then_some(of.1),
     };
-    let (pca, tsne) = (map2d::pca(&values, dim)?, map2d::tsne(&values, dim)?);
+    let (pca, tsne) = (map2d::pca(values, dim)?, map2d::tsne(values, dim)?);
     // With too few rows t-SNE gives the components again.
     let tsne = (tsne.method != pca.method).then_some(tsne);
     Ok(std::iter::once(pca).chain(tsne).map(map).collect())
+}
+
+/// Maps of embeddings of several kinds, such as old and new ones. Of many rows some are drawn; kinds of few rows whole.
+///
+/// Shapes: `embeddings` `[rows, columns]`, `kinds` `[rows]`, indices into `names`; `texts` `[rows]`.
+///
+/// # Errors
+/// The input: there is not one kind and one text for each row, or a kind without a name.
+pub fn maps_of(
+    embeddings: &Matrix<'_>,
+    kinds: &[usize],
+    names: &[String],
+    texts: &[&Text],
+) -> Result<Vec<Map>> {
+    let rows = embeddings.rows();
+    if kinds.len() != rows || texts.len() != rows || kinds.iter().any(|kind| *kind >= names.len()) {
+        return Err(Error::input(format!(
+            "drawing a map: expected a text and one of {} kinds for each of {rows} rows, found {} texts and {} kinds",
+            names.len(),
+            texts.len(),
+            kinds.len()
+        )));
+    }
+    let mut of_kind: Vec<Vec<usize>> = vec![vec![]; names.len()];
+    kinds.iter().enumerate().for_each(|(row, kind)| of_kind[*kind].push(row));
+    of_kind.sort_by_key(Vec::len);
+    let (mut shown, count): (Vec<usize>, usize) = (vec![], of_kind.len());
+    for (at, rows) in of_kind.into_iter().enumerate() {
+        let share = (POINTS - shown.len()) / (count - at);
+        shown.extend(sampled(&rows, share));
+    }
+    shown.sort_unstable();
+    let values: Vec<f32> = shown.iter().flat_map(|row| embeddings.row(*row)).copied().collect();
+    let point = |row: usize, [x, y]: [f64; 2]| {
+        let text = texts[row];
+        let text = text
+            .second
+            .as_ref()
+            .map_or_else(|| text.first.clone(), |more| format!("{} | {more}", text.first));
+        MapPoint { x, y, class: kinds[row], predicted: None, text }
+    };
+    projected(&values, embeddings.columns(), &shown, (names, rows), &point)
 }
 
 fn settings(record: &TrainingRecord) -> Vec<(String, String)> {
@@ -352,6 +439,40 @@ pub(super) fn layers(choice: &LayerChoice) -> CandidateTable {
     };
     CandidateTable {
         metric: format!("cross-validated {}", choice.score),
+        lower_is_better: true,
+        reason: Some(choice.reason.clone()),
+        rows: choice.candidates.iter().map(candidate).collect(),
+    }
+}
+
+/// What becomes of long texts.
+pub(super) fn long(choice: &LongChoice) -> CandidateTable {
+    let candidate = |candidate: &LongCandidate| Candidate {
+        name: candidate.way.to_string(),
+        score: interval(candidate.score),
+        settings: vec![("cut away".to_owned(), percent(candidate.cut))],
+        seconds: None,
+        chosen: candidate.way == choice.chosen,
+    };
+    CandidateTable {
+        metric: "cross-validation score (smaller is better)".into(),
+        lower_is_better: true,
+        reason: Some(choice.reason.clone()),
+        rows: choice.candidates.iter().map(candidate).collect(),
+    }
+}
+
+/// Weights of the words that a head started from.
+pub(super) fn words(choice: &WordsChoice) -> CandidateTable {
+    let candidate = |candidate: &WordsCandidate| Candidate {
+        name: candidate.weight.to_string(),
+        score: interval(candidate.score),
+        settings: candidate.c.map(|c| ("C".to_owned(), c.to_string())).into_iter().collect(),
+        seconds: None,
+        chosen: candidate.weight == choice.weight,
+    };
+    CandidateTable {
+        metric: "cross-validation score (smaller is better)".into(),
         lower_is_better: true,
         reason: Some(choice.reason.clone()),
         rows: choice.candidates.iter().map(candidate).collect(),
@@ -420,4 +541,27 @@ fn curves(names: &[String], predictions: &[f64], is: impl Fn(usize, usize) -> bo
 fn sample(rows: usize) -> Vec<usize> {
     let shown = rows.min(POINTS);
     (0..shown).map(|at| at * rows / shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_coverage_curve_counts_the_surest_rows() {
+        // Forty rows, surer and surer; the twenty surest are right, of the others every second.
+        let p = |row: usize| 0.5 + row as f64 / 100.0;
+        let predictions: Vec<f64> = (0..40).flat_map(|row| [p(row), 1.0 - p(row)]).collect();
+        let labels: Vec<u32> = (0..40).map(|row| u32::from(row < 20 && row % 2 == 0)).collect();
+        let points = coverage(&labels, 2, &predictions);
+        let at = |decided: usize| {
+            points.iter().find(|point| (point.coverage - decided as f64 / 40.0).abs() < 1e-9)
+        };
+        assert_eq!(points.len(), 31, "from ten rows on, each once");
+        assert_eq!(at(20).map(|point| (point.accuracy, point.at_least)), Some((1.0, p(20))));
+        assert_eq!(at(40).map(|point| point.accuracy), Some(0.75));
+        let equal = coverage(&labels, 2, &[0.7; 80]);
+        assert_eq!(equal.len(), 1, "what is equally sure is decided together");
+        assert!(coverage(&labels[..9], 2, &predictions[..18]).is_empty());
+    }
 }

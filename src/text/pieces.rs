@@ -149,6 +149,27 @@ impl Kept {
     }
 }
 
+/// Two parts of one text as one.
+pub(super) fn joined(first: &Encoding, second: &Encoding) -> Encoding {
+    fn both<T: Clone>(a: &[T], b: &[T]) -> Vec<T> {
+        [a, b].concat()
+    }
+    let len = first.len() + second.len();
+    let mut joined = Encoding::new(
+        both(first.get_ids(), second.get_ids()),
+        vec![0; len],
+        both(first.get_tokens(), second.get_tokens()),
+        both(first.get_word_ids(), second.get_word_ids()),
+        both(first.get_offsets(), second.get_offsets()),
+        both(first.get_special_tokens_mask(), second.get_special_tokens_mask()),
+        vec![1; len],
+        vec![],
+        Default::default(),
+    );
+    joined.set_sequence_id(0);
+    joined
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -34,6 +34,8 @@ pub enum TruncationSide {
     Left,
     /// The end.
     Right,
+    /// The middle: as many tokens of the beginning are kept as of the end, or one more. For single texts.
+    Middle,
 }
 
 /// A checkpoint's tokenizer: tokenizer.json, or a WordPiece built from vocab.txt.
@@ -204,6 +206,7 @@ impl Tokenizer {
         if let (Some(side), Some(settings)) = (side, settings.as_object_mut()) {
             match side {
                 TruncationSide::Left => settings.insert("truncation_side".to_owned(), "left".into()),
+                TruncationSide::Middle => settings.insert("truncation_side".to_owned(), "middle".into()),
                 TruncationSide::Right => settings.shift_remove("truncation_side"),
             };
         }
@@ -243,6 +246,11 @@ impl Tokenizer {
             None => self.direction,
             Some(TruncationSide::Left) => TruncationDirection::Left,
             Some(TruncationSide::Right) => TruncationDirection::Right,
+            // Windows cut nothing.
+            Some(TruncationSide::Middle) if matches!(truncate, Truncate::Window { .. }) => {
+                TruncationDirection::Right
+            }
+            Some(TruncationSide::Middle) => return self.encode_ends(row, input, truncate, max_tokens),
         };
         // Enough to cut a pair as if both were whole: how much goes off either depends on which is longer, and by whether they
         // leave room for each other.
@@ -268,11 +276,7 @@ impl Tokenizer {
         if truncate == Truncate::Error {
             return Err(too_long(row, tokens, max_tokens));
         }
-        let room = max_tokens.checked_sub(added).filter(|room| *room > 0).ok_or_else(|| {
-            Error::input(format!(
-                "a maximum of {max_tokens} tokens leaves no room for text: {added} are special tokens"
-            ))
-        })?;
+        let room = room(max_tokens, added)?;
         if let Truncate::Window { overlap } = truncate {
             return self.windows(row, first, second, tokens, room, overlap);
         }
@@ -300,6 +304,36 @@ impl Tokenizer {
             second.take_overflowing();
         }
         Ok(vec![self.finish(row, first, second, tokens, true)?])
+    }
+
+    /// A text without its middle where it is too long.
+    fn encode_ends(
+        &self,
+        row: usize,
+        input: TextInput<'_>,
+        truncate: Truncate,
+        max_tokens: usize,
+    ) -> Result<Vec<Encoding>> {
+        let TextInput::Single(text) = input else {
+            return Err(Error::input(format!(
+                "cannot cut the middle out of row {row}: that is for single texts, and this is a pair; cut the beginning or the end"
+            )));
+        };
+        let most = max_tokens.saturating_add(1);
+        let (mut head, len) = self.tokens(row, text, most, TruncationDirection::Right)?;
+        let added = self.processor.as_ref().map_or(0, |processor| processor.added_tokens(false));
+        let tokens = len + added;
+        if tokens <= max_tokens {
+            return Ok(vec![self.finish(row, head, None, tokens, false)?]);
+        }
+        if truncate == Truncate::Error {
+            return Err(too_long(row, tokens, max_tokens));
+        }
+        let room = room(max_tokens, added)?;
+        let (mut tail, _) = self.tokens(row, text, most, TruncationDirection::Left)?;
+        head.truncate(room.div_ceil(2), 0, TruncationDirection::Right);
+        tail.truncate(room / 2, 0, TruncationDirection::Left);
+        Ok(vec![self.finish(row, pieces::joined(&head, &tail), None, tokens, true)?])
     }
 
     /// Windows over a text; over the longer of a pair, with the whole of the other in each.
@@ -416,6 +450,15 @@ impl Tokenizer {
         }
         Ok(encoding)
     }
+}
+
+/// Tokens that a sequence has left beside its special tokens.
+fn room(max_tokens: usize, added: usize) -> Result<usize> {
+    max_tokens.checked_sub(added).filter(|room| *room > 0).ok_or_else(|| {
+        Error::input(format!(
+            "a maximum of {max_tokens} tokens leaves no room for text: {added} are special tokens"
+        ))
+    })
 }
 
 impl fmt::Debug for Tokenizer {

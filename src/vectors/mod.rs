@@ -2,12 +2,14 @@
 //!
 //! Everything here is exact (no approximate index), takes rows in memory, and gives the same answer for the same seed on every machine.
 
+mod compact;
 mod drift;
 mod duplicates;
 mod nearest;
 mod suggest;
 mod unit;
 
+pub use compact::{Compact, CompactRows};
 pub use drift::{Drift, DriftOptions, class_shares, drift};
 pub use duplicates::{DuplicateGroup, duplicates};
 pub use nearest::{Neighbour, nearest};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::embeddings::Embeddings;
 use crate::encoder::{EmbedOptions, EmbeddingRecipe, Encoder, Text};
 use crate::error::{Error, Result};
-use crate::head::{Decision, Head, Matrix};
+use crate::head::{Decision, Head, Level, Matrix, Novelty};
 use crate::platform::entry;
 
 /// A head joined with the encoder it was trained on.
@@ -38,6 +38,11 @@ pub struct Prediction {
     /// Classes of which one is right at the rate that the head was trained for, likeliest first; none unless the head has
     /// [conformal sets](crate::head::Conformal).
     pub set: Option<Vec<usize>>,
+    /// The path from the top down as far as it is sure enough; empty where not even the first level is. None unless the head [reads class names as
+    /// paths](crate::head::Caution::levels).
+    pub levels: Option<Vec<Level>>,
+    /// How far the text is from those that the head learnt from; none unless it [keeps some](Head::keep_sample).
+    pub novelty: Option<Novelty>,
     /// Tokens of the text before truncation.
     pub tokens: u32,
     /// Whether the text was cut.
@@ -114,7 +119,9 @@ impl Classifier {
         abstain: Option<f64>,
     ) -> Result<Vec<Prediction>> {
         let (rows, dim) = (embeddings.len(), embeddings.dim);
-        let probabilities = self.head.predict_proba(&Matrix::new(rows, dim, embeddings.values)?)?;
+        let matrix = Matrix::new(rows, dim, embeddings.values)?;
+        let probabilities = self.head.predict_proba(&matrix)?;
+        let novelty = self.head.sample().map(|sample| sample.novelty(&matrix)).transpose()?;
         let width = self.head.names().len();
         // What is zipped below must not end early.
         let found =
@@ -126,11 +133,16 @@ impl Classifier {
                 embeddings.tokens.len()
             )));
         }
+        let tree = self.head.hierarchy();
+        let sure = abstain.or(self.head.sure_enough());
         Ok(probabilities
             .chunks_exact(width.max(1))
             .zip(embeddings.tokens.iter().zip(&embeddings.truncated))
-            .map(|(row, (tokens, truncated))| Prediction {
+            .enumerate()
+            .map(|(at, (row, (tokens, truncated)))| Prediction {
+                novelty: novelty.as_ref().map(|found| found[at]),
                 decision: self.head.decide(row, abstain),
+                levels: tree.as_ref().map(|tree| tree.answer(row, sure)),
                 set: self.head.caution().conformal.map(|sets| sets.set(row)),
                 probabilities: row.to_vec(),
                 tokens: *tokens,

@@ -76,25 +76,49 @@ impl Dataset {
                 table.columns().join(", ")
             )));
         }
+        let (data, unlabelled) = Self::read_partly_labelled(table, selection)?;
+        match unlabelled.first() {
+            None => Ok(data),
+            Some(_) => Err(Error::input(format!(
+                "{}: {} rows have no label; give them one, or leave them out",
+                data.name,
+                unlabelled.len()
+            ))),
+        }
+    }
+
+    /// Reads a table of which some rows have no label, or all: the labelled rows, and the texts of the others. The selection says so by
+    /// [`LabelKind::OptionalName`], or by naming no label column.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_partly_labelled(table: Table, selection: &Selection) -> Result<(Self, Vec<Text>)> {
         let (name, label_name) = (table.name().to_owned(), selection.labels.join(","));
+        let optional = selection.labels.is_empty() || selection.label_kind == LabelKind::OptionalName;
+        let mut unlabelled = Vec::new();
         let (mut texts, mut numbers, mut labels) = (Vec::new(), Vec::new(), Vec::new());
         let (mut groups, mut weights) = (Vec::new(), Vec::new());
         for row in table.rows(selection)? {
             let row = row?;
+            if optional && row.label.is_none() {
+                unlabelled.push(Text { first: row.text, second: row.pair });
+                continue;
+            }
             labels.extend(row.label);
             groups.extend(row.group);
             weights.extend(row.weight);
             numbers.push(row.number);
             texts.push(Text { first: row.text, second: row.pair });
         }
-        Ok(Dataset {
+        let data = Dataset {
             name,
             targets: targets(&labels, &selection.label_kind, label_name),
             groups: selection.group.is_some().then(|| numbered(&groups)),
             weights: selection.weight.is_some().then_some(weights),
             texts,
             numbers,
-        })
+        };
+        Ok((data, unlabelled))
     }
 
     /// Number of rows.
@@ -195,7 +219,7 @@ fn targets(labels: &[Label], kind: &LabelKind, name: String) -> Targets {
         LabelKind::List { .. } | LabelKind::Indicators => {
             Targets::multi_label(&labels.iter().map(names).collect::<Vec<_>>())
         }
-        LabelKind::Name => {
+        LabelKind::Name | LabelKind::OptionalName => {
             Targets::classes(&labels.iter().map(|label| names(label).concat()).collect::<Vec<_>>())
         }
     }

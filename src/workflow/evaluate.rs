@@ -4,7 +4,7 @@ use super::classifier::Classifier;
 use super::dataset::Dataset;
 use super::embed::{EmbedRun, EmbeddingSummary, embed};
 use crate::error::Result;
-use crate::head::{Matrix, Metrics};
+use crate::head::{HierarchyMeasures, Matrix, Metrics};
 use crate::platform::entry;
 
 /// What a classifier makes of labelled rows.
@@ -15,6 +15,9 @@ pub struct Evaluation {
     pub rows: usize,
     /// The measures.
     pub metrics: Metrics,
+    /// Measures of each level; none unless the head reads class names as paths.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub levels: Option<HierarchyMeasures>,
     /// What embedding the rows took.
     pub embedding: EmbeddingSummary,
 }
@@ -36,6 +39,7 @@ impl Classifier {
             embed(self.encoder(), data.texts.iter().cloned(), self.options(), run).await?;
         let matrix = Matrix::new(embeddings.len(), embeddings.dim, embeddings.values)?;
         let metrics = self.head().evaluate(&matrix, &data.targets)?;
-        Ok(Evaluation { rows: data.len(), metrics, embedding })
+        let levels = self.head().evaluate_levels(&matrix, &data.targets)?;
+        Ok(Evaluation { rows: data.len(), metrics, levels, embedding })
     }
 }

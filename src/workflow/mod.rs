@@ -7,9 +7,12 @@ mod binding;
 mod classifier;
 mod compare;
 mod dataset;
+mod description;
 mod embed;
 mod evaluate;
 mod explanation;
+mod long;
+mod long_texts;
 mod predict;
 mod record;
 #[cfg(not(target_arch = "wasm32"))]
@@ -20,13 +23,16 @@ mod stream;
 mod train;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod verify;
+mod words;
 
 pub use binding::bind_head;
 pub use classifier::{Classifier, Prediction};
 pub use dataset::Dataset;
+pub use description::Description;
 pub use embed::{EmbedRun, EmbeddedRows, EmbeddingSummary};
 pub use evaluate::Evaluation;
 pub use explanation::Explanation;
+pub use long_texts::{LongCandidate, LongChoice, LongTexts};
 pub use predict::{Answer, PredictOptions};
 pub use record::{DataRecord, EncoderRecord, Misprediction, Trained, TrainingRecord};
 #[cfg(not(target_arch = "wasm32"))]

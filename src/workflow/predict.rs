@@ -4,7 +4,7 @@ use super::classifier::{Classifier, Prediction};
 use super::embed::{EmbedRun, EmbeddingSummary, embed_after};
 use super::explanation::Explanation;
 use crate::encoder::Text;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::head::Decision;
 use crate::platform::entry;
 
@@ -16,6 +16,9 @@ const CHUNK: usize = 4096;
 pub struct PredictOptions {
     /// Leave undecided what is less sure than this probability.
     pub abstain: Option<f64>,
+    /// Leave undecided what is as far from the training texts as this share of them: 0.01 is one in a hundred. For heads that [keep a
+    /// sample](crate::head::Head::keep_sample).
+    pub novel: Option<f64>,
     /// Take the logits apart into the tokens' shares. For a linear head over mean pooling.
     pub explain: bool,
 }
@@ -46,6 +49,21 @@ impl Answer {
     }
 }
 
+impl Prediction {
+    /// Whether the text is as far from the training texts as this share of them, or farther.
+    pub fn is_novel(&self, share: f64) -> bool {
+        self.novelty.is_some_and(|found| found.share <= share)
+    }
+
+    /// Takes back the decision for a class, or a path of classes; labels and numbers stay.
+    fn withhold(&mut self) {
+        if let Decision::Class { class, probability } = self.decision {
+            self.decision = Decision::Abstained { class, probability };
+        }
+        self.levels.iter_mut().for_each(Vec::clear);
+    }
+}
+
 impl Classifier {
     entry! {
         /// Classifies texts as they come; `sink` gets the answers in input order, a few thousand at a time.
@@ -63,6 +81,12 @@ impl Classifier {
         run: &EmbedRun<'_>,
         mut sink: impl FnMut(Answer) -> Result<()>,
     ) -> Result<EmbeddingSummary> {
+        if options.novel.is_some() && self.head().sample().is_none() {
+            return Err(Error::input(
+                "this head keeps no sample of its training texts, so it cannot say which texts are unlike them; train it with \
+                 --keep-sample",
+            ));
+        }
         let mut texts = texts.into_iter();
         let mut all = EmbeddingSummary::default();
         loop {
@@ -79,7 +103,10 @@ impl Classifier {
             } else {
                 Vec::new().into_iter()
             };
-            for (text, prediction) in chunk.into_iter().zip(predictions) {
+            for (text, mut prediction) in chunk.into_iter().zip(predictions) {
+                if options.novel.is_some_and(|share| prediction.is_novel(share)) {
+                    prediction.withhold();
+                }
                 sink(Answer { text, prediction, explanation: explanations.next() })?;
             }
         }

@@ -5,12 +5,13 @@ use serde::Serialize;
 use super::dataset::Dataset;
 use super::embed::{EmbeddedRows, EmbeddingSummary};
 use super::explanation::Explanation;
+use super::long_texts::LongChoice;
 use crate::encoder::{EmbeddingRecipe, Encoder};
 use crate::engine::DeviceReport;
 use crate::error::{Error, Result};
 use crate::head::{
-    Baseline, Calibration, Choice, CrossValidation, Head, LabelIssue, LayerChoice, LearningPoint, Metrics,
-    Problem, Targets, TrainOptions, Warning,
+    Baseline, Calibration, Choice, CrossValidation, Head, HierarchyMeasures, LabelIssue, LayerChoice,
+    LearningPoint, Metrics, Problem, Targets, TrainOptions, Warning, WordsChoice,
 };
 use crate::model::Family;
 
@@ -56,10 +57,17 @@ pub struct TrainingRecord {
     pub out_of_fold: Option<Metrics>,
     /// Measures on held-out rows.
     pub held_out: Option<Metrics>,
+    /// Measures of each level on all out-of-fold predictions together (without any: on held-out rows); none unless class names are read as paths.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub levels: Option<HierarchyMeasures>,
     /// Which kinds of head were compared.
     pub choice: Option<Choice>,
     /// Which layers were compared.
     pub layers: Option<LayerChoice>,
+    /// What was compared for texts that are longer than the model takes.
+    pub long: Option<LongChoice>,
+    /// How much descriptions of the classes count, where it started from words.
+    pub words: Option<WordsChoice>,
     /// Simple predictors to compare with, on the same folds.
     pub baselines: Vec<Baseline>,
     /// Measures with fewer rows, the fewest first; empty where it was not asked for, or the head is not linear.

@@ -107,8 +107,14 @@ impl Trainer<'_> {
         let no = |what: &str, instead: &str| {
             Err(Error::input(format!("--stream never has all embeddings in memory: {what}; {instead}")))
         };
+        if !self.words.descriptions.is_empty() {
+            return no("--describe starts a linear head from words", "leave out one of the two");
+        }
         if !matches!(self.fit.head.kind, Kind::Mlp(_)) {
             return no("it trains what learns by mini-batches", "use --head mlp");
+        }
+        if self.choose_long {
+            return no("--long auto compares embeddings of all rows", "say how long texts are cut");
         }
         if self.choose_layers {
             return no("--layers auto compares layers on all rows", "name the layers");
@@ -118,6 +124,9 @@ impl Trainer<'_> {
         }
         if self.fit.caution != CautionOptions::default() {
             return no("--abstain-precision and --conformal need out-of-fold predictions", "leave them out");
+        }
+        if self.fit.keep_sample.is_some() {
+            return no("--keep-sample takes rows from all of them", "leave it out");
         }
         if self.fit.details {
             return no("--report needs out-of-fold predictions", "leave it out");

@@ -2,6 +2,7 @@
 
 use super::binding::bind_head;
 use super::dataset::Dataset;
+use super::description::Words;
 use super::embed::{EmbedRun, EmbeddedRows, EmbeddingSummary, embed};
 use super::record::{DataRecord, EncoderRecord, Misprediction, Trained, TrainingRecord};
 use super::split::{HoldOut, hold_out};
@@ -47,7 +48,9 @@ pub struct Trainer<'a> {
     pub(super) run: EmbedRun<'a>,
     pub(super) hold_out: HoldOut<'a>,
     pub(super) choose_layers: bool,
+    pub(super) choose_long: bool,
     pub(super) fit: FitSettings,
+    pub(super) words: Words,
 }
 
 /// What a workflow tells while it works.
@@ -74,6 +77,8 @@ pub struct FitSettings {
     pub details: bool,
     /// What the head does when it is unsure. The default decides always.
     pub caution: CautionOptions,
+    /// Keep at most so many of the training rows in the head: [`Head::keep_sample`].
+    pub keep_sample: Option<usize>,
 }
 
 impl Default for FitSettings {
@@ -84,6 +89,7 @@ impl Default for FitSettings {
             baselines: true,
             details: false,
             caution: CautionOptions::default(),
+            keep_sample: None,
         }
     }
 }
@@ -98,7 +104,9 @@ impl<'a> Trainer<'a> {
             run: EmbedRun::default(),
             hold_out: HoldOut::Nothing,
             choose_layers: false,
+            choose_long: false,
             fit: FitSettings::default(),
+            words: Words::default(),
         }
     }
 
@@ -159,6 +167,12 @@ impl<'a> Trainer<'a> {
         self
     }
 
+    /// Keeps at most so many of the training rows in the head's file, so that it knows what is like them: [`Head::keep_sample`]. Without this, none.
+    pub fn keep_sample(mut self, rows: Option<usize>) -> Self {
+        self.fit.keep_sample = rows;
+        self
+    }
+
     entry! {
         /// Trains a head and measures it.
         ///
@@ -173,11 +187,28 @@ impl<'a> Trainer<'a> {
         data: &Dataset,
         watch: &mut dyn FnMut(Event<'_>),
     ) -> Result<Trained> {
+        if !self.words.descriptions.is_empty() {
+            return self.train_from_words(data, watch).await;
+        }
+        if !self.words.unlabelled.is_empty() {
+            return Err(Error::input(
+                "training a head: texts without a label say something only where classes are described; describe them, or leave \
+                 these texts out",
+            ));
+        }
         self.fit.caution.check(&data.targets)?;
         let (train, held_out) = self.partition(data)?;
         let (mut options, layers) = self.embed_options()?;
         let texts = train.texts.iter().chain(held_out.iter().flat_map(|rows| &rows.texts)).cloned();
-        let (mut embeddings, summary) = embed(self.encoder, texts, &options, &self.run).await?;
+        let (mut embeddings, summary, long) = if self.choose_long {
+            let others: Vec<Text> = texts.skip(train.len()).collect();
+            let found = self.embed_long(&train, &others, watch).await?;
+            options = found.2;
+            (found.0, found.1, Some(found.3))
+        } else {
+            let (embeddings, summary) = embed(self.encoder, texts, &options, &self.run).await?;
+            (embeddings, summary, None)
+        };
         watch(Event::Embedded(&summary));
         let dim = embeddings.dim;
         let test_values = embeddings.values.split_off(train.len() * dim);
@@ -201,6 +232,7 @@ impl<'a> Trainer<'a> {
             self.explain_mispredictions(&mut trained, &options).await;
         }
         trained.record.embedding = Some(summary);
+        trained.record.long = long;
         self.bind(&mut trained, &options)?;
         Ok(trained)
     }
@@ -208,6 +240,11 @@ impl<'a> Trainer<'a> {
     /// The rows to learn from, and those to measure on.
     pub(super) fn partition(&self, data: &Dataset) -> Result<(Dataset, Option<Dataset>)> {
         data.check()?;
+        self.partition_named(data)
+    }
+
+    /// The same of data that need not teach anything.
+    pub(super) fn partition_named(&self, data: &Dataset) -> Result<(Dataset, Option<Dataset>)> {
         Ok(match self.hold_out {
             HoldOut::Nothing => (data.clone(), None),
             HoldOut::Rows(rows) => (data.clone(), Some(rows.clone().with_names(data.targets.names())?)),
@@ -293,21 +330,47 @@ pub fn train_embedded(
         rows.keep_columns(&columns);
         held_out.iter_mut().for_each(|rows| rows.keep_columns(&columns));
     }
+    finish(rows, held_out, settings, training, progress)
+}
+
+/// Measures a head, and finds out all that a record says beside.
+pub(super) fn finish(
+    rows: EmbeddedRows,
+    held_out: Option<EmbeddedRows>,
+    settings: &FitSettings,
+    mut training: Training,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Trained> {
+    if let Some(most) = settings.keep_sample {
+        training.head.keep_sample(&rows.embeddings, most, settings.head.folds.seed)?;
+    }
     let test = held_out
         .as_ref()
         .map(|rows| training.head.evaluate(&rows.embeddings, &rows.data.targets))
         .transpose()?;
     training.head.record.test.clone_from(&test);
+    let held_out_levels = match &held_out {
+        Some(rows) => training.head.evaluate_levels(&rows.embeddings, &rows.data.targets)?,
+        None => None,
+    };
     let mut record =
         record_of(&rows.data, rows.truncated, held_out.as_ref().map(|rows| &rows.data), &training, test)?;
-    if settings.baselines {
+    // Too few rows to predict any out of fold are too few for these, too.
+    let has_folds = training.cross_validation.is_some() || training.words.is_none();
+    if settings.baselines && has_folds {
         let words: Vec<String> = rows.data.texts.iter().map(joined).collect();
         let words = (!words.is_empty()).then_some(&words[..]);
         record.baselines = baselines(&rows.train_data(), words, &settings.head, progress)?;
     }
-    if settings.details {
+    if settings.details && has_folds {
         record.learning_curve = curve(&rows, &training, progress)?;
     }
+    record.levels = match (&training.cross_validation, training.head.hierarchy(), &rows.data.targets) {
+        (Some(cv), Some(tree), Targets::Classes { labels, .. }) => {
+            Some(tree.measure(labels, &cv.predictions, training.head.sure_enough())?)
+        }
+        _ => held_out_levels,
+    };
     if let Some(cv) = training.cross_validation {
         record.label_issues = label_issues(&rows.data.targets, &cv.predictions);
         record.mispredictions = mispredictions(&rows.data.targets, &cv.predictions);
@@ -345,8 +408,11 @@ pub(super) fn record_of(
         cross_validation: None,
         out_of_fold,
         held_out: test,
+        levels: None,
         choice: training.choice.clone(),
         layers: training.layers.clone(),
+        words: training.words.clone(),
+        long: None,
         baselines: Vec::new(),
         learning_curve: Vec::new(),
         label_issues: Vec::new(),

@@ -245,6 +245,25 @@ pub fn report() -> ReportData {
                 candidate("all", 0.4886, "0.03", true),
             ],
         }),
+        coverage: (1..=40)
+            .map(|at| CoveragePoint {
+                at_least: 0.95 - 0.015 * f64::from(at),
+                coverage: f64::from(at) / 40.0,
+                accuracy: 0.9 - 0.4 * f64::from(at) / 40.0,
+            })
+            .collect(),
+        long: Some(CandidateTable {
+            metric: "cross-validation score (smaller is better)".into(),
+            lower_is_better: true,
+            reason: Some("head-and-tail has the lowest score, 1.0214".into()),
+            rows: vec![kind("head", 1.0313, 1.2, false), kind("head-and-tail", 1.0214, 1.2, true)],
+        }),
+        words: Some(CandidateTable {
+            metric: "cross-validation score (smaller is better)".into(),
+            lower_is_better: true,
+            reason: Some("a weight of 0.5 has the lowest score, 1.0214".into()),
+            rows: vec![kind("1", 1.0313, 1.2, false), kind("0.5", 1.0214, 1.2, true)],
+        }),
         kinds: Some(CandidateTable {
             metric: "Accuracy, 5-fold".into(),
             lower_is_better: false,

@@ -44,6 +44,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         "workflow",
         &[
             "error",
+            "names",
             "platform",
             "device",
             "embeddings",
@@ -60,7 +61,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "vectors",
         ],
     ),
-    ("report", &["error", "platform", "head", "workflow"]),
+    ("report", &["error", "platform", "encoder", "head", "workflow"]),
     ("export", &["error", "platform", "model", "checkpoint", "encoder", "head", "workflow"]),
 ];
 

@@ -159,8 +159,34 @@ impl LabelArgs {
         weight: Option<&str>,
     ) -> Result<Dataset> {
         let table = rows.open(file)?;
-        let columns = table.columns();
-        let selection = Selection {
+        let selection = self.selection(table.columns(), rows, group, weight);
+        Dataset::read(table, &selection)
+    }
+
+    /// The same, and the texts of rows that have no label.
+    pub fn read_partly_labelled(
+        &self,
+        file: &Path,
+        rows: &RowArgs,
+        group: Option<&str>,
+        weight: Option<&str>,
+    ) -> Result<(Dataset, Vec<Text>)> {
+        let table = rows.open(file)?;
+        let mut selection = self.selection(table.columns(), rows, group, weight);
+        if selection.label_kind == LabelKind::Name {
+            selection.label_kind = LabelKind::OptionalName;
+        }
+        Dataset::read_partly_labelled(table, &selection)
+    }
+
+    fn selection(
+        &self,
+        columns: &[String],
+        rows: &RowArgs,
+        group: Option<&str>,
+        weight: Option<&str>,
+    ) -> Selection {
+        Selection {
             labels: named_columns(&self.label_columns, columns),
             label_kind: match self.kind {
                 LabelsArg::Class => LabelKind::Name,
@@ -171,8 +197,7 @@ impl LabelArgs {
             group: group.map(str::to_owned),
             weight: weight.map(str::to_owned),
             ..rows.selection(columns)
-        };
-        Dataset::read(table, &selection)
+        }
     }
 }
 

@@ -41,10 +41,15 @@ pub fn run(args: &Args) -> Result<()> {
     say_embedded(&measured.embedding, classifier.encoder(), &EmbedArgs::default());
     if args.json {
         let truncated = measured.embedding.truncated;
-        return print_json(
-            &json!({ "rows": measured.rows, "truncated": truncated, "metrics": measured.metrics }),
-        );
+        let mut found = json!({ "rows": measured.rows, "truncated": truncated, "metrics": measured.metrics });
+        if let Some(levels) = &measured.levels {
+            found["levels"] = json!(levels);
+        }
+        return print_json(&found);
     }
-    let tables = terminal::measures(&measured.metrics, WIDTH)?;
+    let mut tables = terminal::measures(&measured.metrics, WIDTH)?;
+    if let Some(levels) = &measured.levels {
+        tables += &format!("\n{}", terminal::levels(levels, WIDTH));
+    }
     print(&format!("{} rows of {}\n{tables}", measured.rows, args.data.display()))
 }

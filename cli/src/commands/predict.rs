@@ -32,6 +32,10 @@ pub struct Args {
     /// Leave undecided what is less sure than this probability [default: as the head was trained, see train --abstain-precision]
     #[arg(long, value_name = "P", value_parser = share)]
     abstain: Option<f64>,
+    /// Leave undecided, too, what is as far from the training texts as this share of them, such as 0.01; for heads trained with
+    /// --keep-sample
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    novel: Option<f64>,
     /// Say what each token adds to the answer's logit (linear heads over mean pooling). Where embeddings are scaled to unit
     /// length, that is to first order; the shares sum to the logit all the same
     #[arg(long)]
@@ -59,7 +63,7 @@ pub fn run(args: &Args) -> Result<()> {
     let texts = args.rows.texts(args.file.as_deref(), &args.text)?.rows;
     let classifier = args.head.load()?;
     let cache = open_cache(args.cache);
-    let options = PredictOptions { abstain: args.abstain, explain: args.explain };
+    let options = PredictOptions { abstain: args.abstain, novel: args.novel, explain: args.explain };
     let names = classifier.head().names();
     let mut shown: Vec<report::ExplainedAnswer> = Vec::new();
     let run = EmbedRun::default().cache(&cache);
@@ -67,7 +71,8 @@ pub fn run(args: &Args) -> Result<()> {
         if args.json {
             print_json(&as_json(&answer, names))?;
         } else {
-            print(&line(&answer, names, classifier.head().problem()))?;
+            let unlike = args.novel.is_some_and(|share| answer.prediction.is_novel(share));
+            print(&line(&answer, names, classifier.head().problem(), unlike))?;
         }
         if let Some(explanation) = report::ExplainedAnswer::of_answer(&answer, names) {
             if !args.json {
@@ -129,8 +134,15 @@ fn as_json(answer: &Answer, names: &[String]) -> Value {
     if !matches!(prediction.decision, Decision::Value(_)) {
         object["probabilities"] = Value::Object(probabilities);
     }
+    if let Some(levels) = &prediction.levels {
+        object["label"] = json!(levels.last().map(|level| &level.name));
+        object["levels"] = json!(levels);
+    }
     if let Some(set) = &prediction.set {
         object["set"] = set.iter().map(|class| json!(names[*class])).collect();
+    }
+    if let Some(novelty) = &prediction.novelty {
+        object["novelty"] = json!(novelty);
     }
     if let Some(explanation) = &answer.explanation {
         object["explanation"] = json!(explanation);
@@ -138,16 +150,20 @@ fn as_json(answer: &Answer, names: &[String]) -> Value {
     object
 }
 
-fn line(answer: &Answer, names: &[String], problem: Problem) -> String {
+fn line(answer: &Answer, names: &[String], problem: Problem, unlike: bool) -> String {
     let prediction = &answer.prediction;
-    let decided = match &prediction.decision {
-        Decision::Class { class, .. } => cell(&names[*class]).into_owned(),
-        Decision::Abstained { .. } => "(undecided)".to_owned(),
-        Decision::Labels(labels) if labels.is_empty() => "(none)".to_owned(),
-        Decision::Labels(labels) => {
+    let decided = match (&prediction.levels, &prediction.decision) {
+        (Some(path), _) => match path.last() {
+            Some(level) => format!("{} {:.4}", cell(&level.name), level.probability),
+            None => "(undecided)".to_owned(),
+        },
+        (None, Decision::Class { class, .. }) => cell(&names[*class]).into_owned(),
+        (None, Decision::Abstained { .. }) => "(undecided)".to_owned(),
+        (None, Decision::Labels(labels)) if labels.is_empty() => "(none)".to_owned(),
+        (None, Decision::Labels(labels)) => {
             labels.iter().map(|label| names[*label].as_str()).collect::<Vec<_>>().join(", ")
         }
-        Decision::Value(value) => format!("{value:.6}"),
+        (None, Decision::Value(value)) => format!("{value:.6}"),
     };
     let text = cell(&answer.text.first);
     if problem == Problem::Regression {
@@ -161,10 +177,11 @@ fn line(answer: &Answer, names: &[String], problem: Problem) -> String {
         .take(5)
         .map(|class| format!("{} {:.4}", cell(&names[*class]), prediction.probabilities[*class]))
         .collect();
+    let unlike = if unlike { "  (unlike the training texts)" } else { "" };
     let cut = if prediction.truncated { "  (cut)" } else { "" };
     let set = prediction.set.as_ref().map_or(String::new(), |set| {
         let set: Vec<_> = set.iter().map(|class| cell(&names[*class])).collect();
         format!("  one of {{{}}}", set.join(", "))
     });
-    format!("{decided}\t{}{set}{cut}\t{text}\n", probabilities.join("  "))
+    format!("{decided}\t{}{set}{unlike}{cut}\t{text}\n", probabilities.join("  "))
 }

@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
-use frostbert::vectors::nearest;
-use frostbert::{EmbedOptions, Prompt, Result, Text};
+use frostbert::data::EmbeddingFile;
+use frostbert::head::Matrix;
+use frostbert::vectors::{Compact, CompactRows, Neighbour, nearest};
+use frostbert::{EmbedOptions, Error, Prompt, Result, Text};
 use serde_json::json;
 
 use super::vectors::{embed, read, shown};
 use super::{print, print_json};
-use crate::args::{CacheArgs, EmbedArgs, ModelArgs, RowArgs};
+use crate::args::{CacheArgs, EmbedArgs, ModelArgs, RowArgs, at_most, choice};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -28,6 +30,17 @@ pub struct Args {
     /// How many texts a query
     #[arg(long, default_value_t = 10, value_parser = crate::args::at_most::<100_000>)]
     top: usize,
+    /// The texts' embeddings, a row for each in the table's order, as `frostbert embed --out` wrote them (.npy or .safetensors, f32);
+    /// the table is not embedded then
+    #[arg(long, value_name = "FILE")]
+    embeddings: Option<PathBuf>,
+    /// Look for candidates among rows in fewer bytes, and compare only those exactly: a quarter of the memory, or a
+    /// thirty-second
+    #[arg(long, value_parser = choice::<Compact>(Compact::CHOICES))]
+    compact: Option<Compact>,
+    /// With --compact: candidates for each text that is asked for [default: 2 of int8, 20 of binary]
+    #[arg(long, value_name = "N", requires = "compact", value_parser = at_most::<100_000>)]
+    rescore: Option<usize>,
     #[command(flatten)]
     rows: RowArgs,
     #[command(flatten)]
@@ -56,8 +69,33 @@ pub fn run(args: &Args) -> Result<()> {
     };
     // First, because a wrong name of a prompt should not cost the table's time.
     let of_queries = embed(&encoder, &asked, &queries, "embedding queries", &cache)?;
-    let of_texts = embed(&encoder, &options, &texts, "embedding", &cache)?;
-    for (query, found) in queries.iter().zip(nearest(&of_queries, &of_texts, args.top)?) {
+    let mut vectors = match &args.embeddings {
+        None => Vectors::Memory(embed(&encoder, &options, &texts, "embedding", &cache)?),
+        Some(path) => {
+            let file = EmbeddingFile::open(path)?;
+            if (file.rows(), file.columns()) != (texts.len(), of_queries.columns()) {
+                return Err(Error::input(format!(
+                    "{} holds {} rows of {} columns, but {} has {} texts and the model gives {} columns: name the file that was made of \
+                     this table with this model and these options",
+                    path.display(),
+                    file.rows(),
+                    file.columns(),
+                    args.file.display(),
+                    texts.len(),
+                    of_queries.columns()
+                )));
+            }
+            Vectors::File(file)
+        }
+    };
+    let found = match args.compact {
+        None => vectors.nearest(&of_queries, args.top)?,
+        Some(how) => {
+            let times = args.rescore.unwrap_or(if how == Compact::Int8 { 2 } else { 20 });
+            vectors.nearest_compact(&of_queries, args.top, how, times)?
+        }
+    };
+    for (query, found) in queries.iter().zip(found) {
         if !args.json && queries.len() > 1 {
             print(&format!("{}\n", shown(query)))?;
         }
@@ -74,4 +112,67 @@ pub fn run(args: &Args) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Rows that are searched, where they are.
+enum Vectors {
+    Memory(Matrix<'static>),
+    File(EmbeddingFile),
+}
+
+/// Rows read from a file at a time.
+const CHUNK: usize = 4096;
+
+impl Vectors {
+    /// Shows all rows, some at a time, with the number of the first.
+    fn each(&mut self, mut show: impl FnMut(usize, &Matrix<'_>) -> Result<()>) -> Result<()> {
+        match self {
+            Vectors::Memory(rows) => show(0, rows),
+            Vectors::File(file) => {
+                for first in (0..file.rows()).step_by(CHUNK) {
+                    let count = CHUNK.min(file.rows() - first);
+                    let rows = file.read(first, count)?;
+                    show(first, &Matrix::new(count, file.columns(), rows)?)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// By comparison with every row.
+    fn nearest(&mut self, queries: &Matrix<'_>, top: usize) -> Result<Vec<Vec<Neighbour>>> {
+        let mut best: Vec<Vec<Neighbour>> = vec![vec![]; queries.rows()];
+        self.each(|first, rows| {
+            for (best, found) in best.iter_mut().zip(nearest(queries, rows, top)?) {
+                best.extend(found.into_iter().map(|near| Neighbour { row: first + near.row, ..near }));
+                // Stable: of equals the first row.
+                best.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
+                best.truncate(top);
+            }
+            Ok(())
+        })?;
+        Ok(best)
+    }
+
+    /// Among candidates that compact rows give.
+    fn nearest_compact(
+        &mut self,
+        queries: &Matrix<'_>,
+        top: usize,
+        how: Compact,
+        times: usize,
+    ) -> Result<Vec<Vec<Neighbour>>> {
+        let mut compact = CompactRows::new(queries.columns(), how);
+        self.each(|_, rows| compact.push(rows))?;
+        compact.nearest(queries, top, times, |wanted| match self {
+            Vectors::Memory(rows) => Ok(wanted.iter().flat_map(|row| rows.row(*row)).copied().collect()),
+            Vectors::File(file) => {
+                let mut values = Vec::with_capacity(wanted.len() * file.columns());
+                for row in wanted {
+                    values.extend(file.read(*row, 1)?);
+                }
+                Ok(values)
+            }
+        })
+    }
 }

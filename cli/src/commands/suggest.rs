@@ -8,7 +8,7 @@ use frostbert::vectors::{Strategy, SuggestOptions, suggest};
 use frostbert::{Error, Result, Text};
 use serde_json::json;
 
-use super::vectors::{SourceArgs, Table, read, shown};
+use super::vectors::{SourceArgs, Table, draw, read, shown};
 use super::{print, print_json};
 use crate::args::{CacheArgs, RowArgs};
 use crate::outputs::{Content, Files, OutputArgs};
@@ -41,6 +41,9 @@ pub struct Args {
     /// Write a CSV table to be labelled: row, text, label (empty), margin
     #[arg(long, value_name = "FILE.csv")]
     out: Option<PathBuf>,
+    /// Draw where the suggested texts lie among the others, as an HTML page
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
     #[command(flatten)]
     outputs: OutputArgs,
     /// One JSON object a text
@@ -57,7 +60,8 @@ pub fn run(args: &Args) -> Result<()> {
         .input(args.labelled.as_deref())
         .input(args.source.head.as_deref())
         .model(args.source.model.as_deref().unwrap_or_default())
-        .output("--out", args.out.as_deref(), Content::Table(COLUMNS));
+        .output("--out", args.out.as_deref(), Content::Table(COLUMNS))
+        .output("--report", args.report.as_deref(), Content::Page);
     files.check()?;
     let (texts, numbers) = read(&args.rows, &args.file)?;
     let labelled = match &args.labelled {
@@ -116,6 +120,21 @@ pub fn run(args: &Args) -> Result<()> {
         table.row([&row.to_string(), &text.first, "", &margin])?;
     }
     table.finish()?;
+    if let Some(path) = &args.report {
+        let mut kinds = vec![0; pool.len()];
+        found.iter().for_each(|one| kinds[one.row] = 1);
+        kinds.resize(pool.len() + labelled.len(), 2);
+        let texts: Vec<&Text> = pool.iter().chain(&labelled).collect();
+        let names = ["not suggested", "suggested", "labelled"].map(String::from);
+        draw(
+            path,
+            &format!("{} texts to label next", found.len()),
+            (&rows, &of_labelled),
+            &kinds,
+            &names,
+            &texts,
+        )?;
+    }
     if let Some(path) = &args.out {
         eprintln!("{} texts to label written to {}", found.len(), path.display());
     }

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use frostbert::cache::BestEffort;
 use frostbert::head::{Head, Matrix};
+use frostbert::report::{self, ReportData};
 use frostbert::{Classifier, EmbedOptions, Encoder, Error, Result, Text, whole_file};
 
 use crate::args::{EmbedArgs, EngineArgs, HeadArgs, RowArgs};
-use crate::progress::EncodeBar;
+use crate::progress::{self, EncodeBar};
 use crate::terminal::cell;
 
 /// A head with its encoder, or a model alone.
@@ -107,6 +108,28 @@ pub fn read(rows: &RowArgs, file: &Path) -> Result<(Vec<Text>, Vec<u64>)> {
         )));
     }
     Ok((texts, numbers))
+}
+
+/// Writes a page with maps of two sets of rows, one behind the other, by kind.
+pub fn draw(
+    path: &Path,
+    title: &str,
+    (first, second): (&Matrix<'_>, &Matrix<'_>),
+    kinds: &[usize],
+    names: &[String],
+    texts: &[&Text],
+) -> Result<()> {
+    let spinner = progress::spinner("drawing the map");
+    let values: Vec<f32> = first.values().iter().chain(second.values()).copied().collect();
+    let all = Matrix::new(first.rows() + second.rows(), first.columns(), values)?;
+    let maps = report::maps_of(&all, kinds, names, texts);
+    let written = maps.and_then(|maps| {
+        report::write(path, &ReportData { title: title.to_owned(), maps, ..ReportData::default() })
+    });
+    spinner.finish_and_clear();
+    written?;
+    eprintln!("page written to {}", path.display());
+    Ok(())
 }
 
 /// The start of a text, for a line of a terminal.

@@ -101,6 +101,13 @@ fn count_labels(call: &Call, name: &str, classifier: &Classifier, answers: &[Pre
     let (metrics, names) = (&call.state.metrics, classifier.head().names());
     for answer in answers {
         let confidence = answer.probabilities.iter().copied().fold(0.0, f64::max);
+        if let Some(levels) = &answer.levels {
+            let last = levels.last();
+            let (label, sure) =
+                last.map_or(("(undecided)", confidence), |last| (&*last.name, last.probability));
+            metrics.label(name, label, sure);
+            continue;
+        }
         match &answer.decision {
             Decision::Class { class, .. } => metrics.label(name, &names[*class], confidence),
             Decision::Abstained { .. } => metrics.label(name, "(undecided)", confidence),
@@ -436,9 +443,16 @@ fn results(
             }
             Decision::Value(value) => object.insert("value".into(), json!(value)),
         };
+        if let Some(levels) = &answer.levels {
+            object.insert("label".into(), json!(levels.last().map(|level| &level.name)));
+            object.insert("levels".into(), json!(levels));
+        }
         if classifier.head().problem() != Problem::Regression {
             let each = names.iter().zip(&answer.probabilities).map(|(name, p)| (name.clone(), json!(p)));
             object.insert("probabilities".into(), Value::Object(each.collect()));
+        }
+        if let Some(novelty) = &answer.novelty {
+            object.insert("novelty".into(), json!(novelty));
         }
         object.insert("tokens".into(), json!(answer.tokens));
         object.insert("truncated".into(), json!(answer.truncated));

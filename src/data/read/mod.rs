@@ -1,6 +1,8 @@
 //! Tables of texts, row by row.
 
 mod csv;
+#[cfg(not(target_arch = "wasm32"))]
+mod embeddings;
 mod folder;
 mod input;
 mod line_starts;
@@ -16,6 +18,8 @@ use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use crate::data::read::embeddings::EmbeddingFile;
 use crate::data::read::input::Input;
 pub use crate::data::read::input::ReadProgress;
 use crate::data::read::row::{Cell, Place};

@@ -19,7 +19,7 @@ pub struct Row {
     pub text: String,
     /// The second text of a pair.
     pub pair: Option<String>,
-    /// The label, if label columns were asked for.
+    /// The label, if label columns were asked for; of [`LabelKind::OptionalName`] none where the cell is empty.
     pub label: Option<Label>,
     /// The group that cross-validation keeps together, if asked for.
     pub group: Option<String>,
@@ -50,6 +50,8 @@ pub enum LabelKind {
     /// One column that holds a class.
     #[default]
     Name,
+    /// One column that holds a class, or nothing where a row is not labelled yet.
+    OptionalName,
     /// One column that holds a number (regression).
     Number,
     /// One column that holds several classes: a JSON list, a list, tuple or set as Python prints it, or names between separators. An
@@ -141,13 +143,13 @@ impl fmt::Display for Place {
     }
 }
 
-/// Reads label cells. `columns` are their names; `place` is where they stood, with the table's name.
+/// Reads label cells; none where they may be empty, and are. `columns` are their names; `place` is where they stood, with the table's name.
 pub(super) fn label(
     kind: &LabelKind,
     columns: &[String],
     mut cells: impl Iterator<Item = Cell>,
     place: &dyn Fn() -> String,
-) -> Result<Label> {
+) -> Result<Option<Label>> {
     let bad = |column: &str, found: &str, expected: &str| {
         Error::input(format!("{}: column \"{column}\" holds {found}; expected {expected}", place()))
     };
@@ -167,24 +169,25 @@ pub(super) fn label(
                 }
             }
         }
-        return Ok(Label::Names(names));
+        return Ok(Some(Label::Names(names)));
     }
     let (column, cell) = (columns.first().map_or("", String::as_str), cells.next().unwrap_or_default());
     let text = match (kind, cell) {
         (LabelKind::List { .. }, Cell::List(items)) => {
-            return names(items.into_iter().map(|item| item.text).collect(), column, &bad);
+            return names(items.into_iter().map(|item| item.text).collect(), column, &bad).map(Some);
         }
         (LabelKind::List { separator }, Cell::Value(value)) => {
             let items = split(&value.text, separator).map_err(|why| {
                 let found = format!("{}, {why}", shown(&value.text));
                 bad(column, &found, "labels as [\"a\", \"b\"] or as names between separators")
             })?;
-            return names(items, column, &bad);
+            return names(items, column, &bad).map(Some);
         }
         (_, Cell::List(_)) => {
             return Err(bad(column, "a list", "one label a row; for several, read the labels as lists"));
         }
         (_, Cell::Value(value)) if !value.text.trim().is_empty() => value.text,
+        (LabelKind::OptionalName, _) => return Ok(None),
         _ => {
             return Err(Error::input(format!(
                 "{}: the label is missing (column \"{column}\" is empty); give it one, or leave the row out",
@@ -195,14 +198,14 @@ pub(super) fn label(
     let text = text.trim();
     if *kind == LabelKind::Number {
         return match text.parse::<f64>() {
-            Ok(number) if number.is_finite() => Ok(Label::Number(number)),
+            Ok(number) if number.is_finite() => Ok(Some(Label::Number(number))),
             _ => Err(bad(column, &shown(text), "a finite number")),
         };
     }
     if is_nan(text) {
         return Err(bad(column, &shown(text), "a label; this is how a missing value is often written"));
     }
-    Ok(Label::Name(text.to_owned()))
+    Ok(Some(Label::Name(text.to_owned())))
 }
 
 /// Trims names, drops empty ones and repetitions.

@@ -274,10 +274,10 @@ impl TableRows {
             count => {
                 let spellings = &mut self.label_spellings;
                 // Of labels that are numbers only the value counts.
-                let named = matches!(selection.label_kind, LabelKind::Name | LabelKind::List { .. });
+                let named = !matches!(selection.label_kind, LabelKind::Number | LabelKind::Indicators);
                 let cells =
                     cells.by_ref().take(count).map(|cell| if named { cell.named(spellings) } else { cell });
-                Some(label(&selection.label_kind, &self.label_names, cells, &at)?)
+                label(&selection.label_kind, &self.label_names, cells, &at)?
             }
         };
         let group = match &selection.group {

@@ -301,48 +301,16 @@ impl<'a> TrainData<'a> {
     /// fewer than two classes that have rows, a weight or value that is negative or not finite.
     pub fn check(&self) -> Result<()> {
         let rows = self.rows();
-        let fail = |message: String| Err(Error::input(format!("training a head: {message}")));
         if rows == 0 || self.embeddings.columns() == 0 {
             return fail(format!(
                 "expected at least one row and one column, found {rows} rows of {} columns",
                 self.embeddings.columns()
             ));
         }
-        for (what, len) in [
-            ("targets", self.targets.rows()),
-            ("sample weights", self.weights.as_ref().map_or(rows, Vec::len)),
-            ("groups", self.groups.as_ref().map_or(rows, Vec::len)),
-        ] {
-            if len != rows {
-                return fail(format!("expected one of {what} for each of {rows} rows, found {len}"));
-            }
-        }
-        if let Some(weights) = &self.weights {
-            if let Some(at) = weights.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
-                return fail(format!(
-                    "expected sample weights of zero or more, found {} in row {at}",
-                    weights[at]
-                ));
-            }
-            if !weights.iter().any(|weight| *weight > 0.0) {
-                return fail("all sample weights are zero".into());
-            }
-        }
+        self.check_parts()?;
         let names = self.targets.names();
-        let mut sorted: Vec<&String> = names.iter().collect();
-        sorted.sort_unstable();
-        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-            return fail(format!("the name {:?} is there twice", pair[0]));
-        }
         match &self.targets {
             Targets::Classes { labels, names } => {
-                if let Some(at) = labels.iter().position(|&label| label as usize >= names.len()) {
-                    return fail(format!(
-                        "row {at} has class {}, but there are only {} class names",
-                        labels[at],
-                        names.len()
-                    ));
-                }
                 let seen: BTreeSet<u32> = labels.iter().copied().collect();
                 if seen.len() < 2 {
                     let only = seen.first().map_or("none", |&label| &names[label as usize]);
@@ -354,7 +322,7 @@ impl<'a> TrainData<'a> {
                     return fail(format!("class {:?} has no row", names[name as usize]));
                 }
             }
-            Targets::MultiLabel { names, .. } => {
+            Targets::MultiLabel { .. } => {
                 if names.is_empty() {
                     return fail("no row bears any label: check the label column".into());
                 }
@@ -381,6 +349,51 @@ impl<'a> TrainData<'a> {
         }
         Ok(())
     }
+
+    /// Checks that the parts belong together, whether or not there is anything to learn.
+    pub(crate) fn check_parts(&self) -> Result<()> {
+        let rows = self.rows();
+        for (what, len) in [
+            ("targets", self.targets.rows()),
+            ("sample weights", self.weights.as_ref().map_or(rows, Vec::len)),
+            ("groups", self.groups.as_ref().map_or(rows, Vec::len)),
+        ] {
+            if len != rows {
+                return fail(format!("expected one of {what} for each of {rows} rows, found {len}"));
+            }
+        }
+        if let Some(weights) = &self.weights {
+            if let Some(at) = weights.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
+                return fail(format!(
+                    "expected sample weights of zero or more, found {} in row {at}",
+                    weights[at]
+                ));
+            }
+            if rows > 0 && !weights.iter().any(|weight| *weight > 0.0) {
+                return fail("all sample weights are zero".into());
+            }
+        }
+        let names = self.targets.names();
+        let mut sorted: Vec<&String> = names.iter().collect();
+        sorted.sort_unstable();
+        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            return fail(format!("the name {:?} is there twice", pair[0]));
+        }
+        if let Targets::Classes { labels, names } = &self.targets
+            && let Some(at) = labels.iter().position(|&label| label as usize >= names.len())
+        {
+            return fail(format!(
+                "row {at} has class {}, but there are only {} class names",
+                labels[at],
+                names.len()
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn fail(message: String) -> Result<()> {
+    Err(Error::input(format!("training a head: {message}")))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The rows that a linear head is fitted on, and passes over them.
 
 use super::coefficients::Linear;
+use super::prior::Prior;
 use super::standardise::Standardisation;
 use crate::head::data::matrix::Matrix;
 use crate::head::numeric::dense;
@@ -17,6 +18,8 @@ pub(crate) struct Design<'a> {
     pub(crate) loss: Loss<'a>,
     /// What the features are taken through on the way.
     pub(crate) standardisation: &'a Standardisation,
+    /// Where the coefficients are drawn to; none: to zero.
+    pub(crate) prior: Option<&'a Prior>,
 }
 
 /// The most pieces that rows are cut into; the cut decides the order of sums, so it never follows the threads.

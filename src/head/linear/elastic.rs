@@ -265,7 +265,7 @@ mod tests {
             ("logistic", Loss::Logistic { labels: &binary }),
             ("softmax", Loss::Softmax { labels: &labels, classes: 3 }),
         ] {
-            see(name, &Design { x: &x, rows: &rows, weights: &weights, loss, standardisation });
+            see(name, &Design { x: &x, rows: &rows, weights: &weights, loss, standardisation, prior: None });
         }
     }
 
@@ -290,8 +290,14 @@ mod tests {
         let binary: Vec<u32> = signal.iter().map(|s| u32::from(*s > 0.0)).collect();
         let standardisation = Standardisation::centring(&x, &rows, None);
         let loss = Loss::Logistic { labels: &binary };
-        let design =
-            Design { x: &x, rows: &rows, weights: &weights, loss, standardisation: &standardisation };
+        let design = Design {
+            x: &x,
+            rows: &rows,
+            weights: &weights,
+            loss,
+            standardisation: &standardisation,
+            prior: None,
+        };
         let curvature = Curvature::new(&design);
         let (a, b) = (
             fit(&design, 3.0, 0.0, &curvature, None, Tolerance::Distance(1e-8)),

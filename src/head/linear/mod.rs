@@ -6,4 +6,5 @@ pub(crate) mod design;
 pub(crate) mod elastic;
 pub(crate) mod objective;
 pub(crate) mod preconditioner;
+pub(crate) mod prior;
 pub(crate) mod standardise;

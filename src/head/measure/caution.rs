@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::abstain::{Abstain, lower_bound};
+use super::hierarchy::{Hierarchy, Levels};
 use super::metrics::argmax;
 use crate::error::{Error, Result};
 use crate::head::data::targets::Targets;
@@ -20,19 +22,10 @@ pub struct Caution {
     /// Name every class that may be the right one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conformal: Option<Conformal>,
-}
-
-/// A probability below which nothing is decided, chosen for a precision.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Abstain {
-    /// The precision asked for: of the texts that are decided, the share that is right.
-    pub precision: f64,
-    /// The probability.
-    pub below: f64,
-    /// Share of the out-of-fold rows that it decides.
-    pub coverage: f64,
-    /// Share of those that are right.
-    pub reached: f64,
+    /// Read class names as paths, and stop at the level that is sure enough: at least as likely as [`Abstain::below`], or likelier than all
+    /// others together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub levels: Option<Levels>,
 }
 
 /// Sets of classes that hold the right one with a given probability.
@@ -53,10 +46,10 @@ pub struct CautionOptions {
     pub abstain_precision: Option<f64>,
     /// Give sets of classes that hold the right one at this rate.
     pub conformal: Option<f64>,
+    /// Read class names as paths with this between their parts: answers stop at the level that is sure enough, and a precision of decisions is one
+    /// of such answers.
+    pub levels: Option<char>,
 }
-
-/// The quantile of Wilson's one-sided bound: the precision is held in 95 of 100 trainings.
-const Z: f64 = 1.6448536269514722;
 
 impl CautionOptions {
     /// Finds out before any work whether they can be followed.
@@ -67,9 +60,9 @@ impl CautionOptions {
         if *self == CautionOptions::default() {
             return Ok(());
         }
-        let Targets::Classes { .. } = targets else {
+        let Targets::Classes { names, .. } = targets else {
             return Err(Error::input(
-                "a precision of decisions and sets of classes are for one class a text: labels have thresholds of their own, and \
+                "a precision of decisions, sets of classes and levels of classes are for one class a text: labels have thresholds of their own, and \
                  numbers have no classes",
             ));
         };
@@ -78,11 +71,23 @@ impl CautionOptions {
                 return Err(Error::input(format!("expected a {what} above 0 and below 1, found {rate}")));
             }
         }
-        Ok(())
+        self.levels.map_or(Ok(()), |separator| Hierarchy::of(names, separator).map(drop))
+    }
+}
+
+impl CautionOptions {
+    /// Whether there is no rate to be kept, and so nothing to be chosen on predictions.
+    pub(crate) fn promises_nothing(&self) -> bool {
+        self.abstain_precision.is_none() && self.conformal.is_none()
     }
 }
 
 impl Caution {
+    /// What needs no predictions.
+    pub(crate) fn without_promises(options: CautionOptions) -> Caution {
+        Caution { levels: options.levels.map(|separator| Levels { separator }), ..Caution::default() }
+    }
+
     /// Chooses both from out-of-fold predictions.
     ///
     /// Shapes: `predictions` `[rows, names]`.
@@ -101,11 +106,13 @@ impl Caution {
             )));
         }
         let rows = || predictions.chunks_exact(width).zip(labels);
-        let abstain = options.abstain_precision.map(|precision| {
-            abstain(
+        let tree = options.levels.map(|separator| Hierarchy::of(names, separator)).transpose()?;
+        let abstain = options.abstain_precision.map(|precision| match &tree {
+            Some(tree) => tree.abstain(labels, predictions, precision),
+            None => abstain(
                 rows().map(|(p, label)| (p[argmax(p)], argmax(p) == *label as usize)).collect(),
                 precision,
-            )
+            ),
         });
         let conformal = options.conformal.map(|coverage| {
             let mut own: Vec<f64> = rows().map(|(p, label)| p[*label as usize]).collect();
@@ -116,7 +123,8 @@ impl Caution {
             let sizes = rows().map(|(p, _)| members(p, at_least).len() as f64).sum::<f64>();
             Conformal { coverage, at_least, mean_size: sizes / own.len() as f64 }
         });
-        Ok(Caution { abstain: abstain.transpose()?, conformal })
+        let levels = options.levels.map(|separator| Levels { separator });
+        Ok(Caution { abstain: abstain.transpose()?, conformal, levels })
     }
 
     /// Whether its numbers can be those of a head.
@@ -130,7 +138,7 @@ impl Caution {
 
     /// Whether it says anything.
     pub(crate) fn is_none(&self) -> bool {
-        self.abstain.is_none() && self.conformal.is_none()
+        self.abstain.is_none() && self.conformal.is_none() && self.levels.is_none()
     }
 }
 
@@ -179,14 +187,6 @@ fn abstain(mut rows: Vec<(f64, bool)>, precision: f64) -> Result<Abstain> {
             rows.len()
         ))
     })
-}
-
-/// Wilson's lower bound of a share, one-sided, 95 %.
-fn lower_bound(right: usize, of: usize) -> f64 {
-    let (n, share) = (of as f64, right as f64 / of as f64);
-    let centre = share + Z * Z / (2.0 * n);
-    let spread = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
-    ((centre - spread) / (1.0 + Z * Z / n)).max(0.0)
 }
 
 #[cfg(test)]
@@ -274,7 +274,7 @@ mod tests {
     fn promises_that_cannot_be_kept_are_refused() {
         let (targets, p) = drawn(30, 1);
         let with = |abstain_precision, conformal| {
-            Caution::choose(&targets, &p, CautionOptions { abstain_precision, conformal })
+            Caution::choose(&targets, &p, CautionOptions { abstain_precision, conformal, levels: None })
                 .unwrap_err()
                 .to_string()
         };

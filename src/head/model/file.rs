@@ -13,12 +13,14 @@ use sha2::{Digest, Sha256};
 
 use super::head::{Head, Model, Record};
 use super::neighbours::{Answer, Neighbours};
+use super::sample::Sample;
 use crate::error::{Error, Result};
 use crate::head::data::targets::Problem;
 use crate::head::linear::coefficients::Linear;
 use crate::head::linear::standardise::Standardisation;
 use crate::head::measure::calibration::Calibration;
 use crate::head::measure::caution::Caution;
+use crate::head::measure::hierarchy::{Hierarchy, Levels};
 use crate::head::mlp::network as mlp;
 use crate::head::mlp::network::Mlp;
 use crate::head::options::CalibrationKind;
@@ -29,9 +31,10 @@ use crate::platform::disk;
 
 /// Version of the format that this code writes. Older ones are read; newer ones are refused.
 ///
-/// Version 2 added the checksum, which it must have, and one-versus-rest probabilities. Version 3 added what a head does when it is unsure; heads
-/// that do nothing then are still written as version 2, which older programs read.
-pub const FORMAT_VERSION: u32 = 3;
+/// Version 2 added the checksum, which it must have, and one-versus-rest probabilities. Version 3 added what a head does when it is unsure, and names that are paths; heads
+/// that do nothing then are still written as version 2, which older programs read. Version 4 added rows that a head keeps; heads that keep none are
+/// written as before.
+pub const FORMAT_VERSION: u32 = 4;
 
 /// Key of the record in the file's metadata.
 const RECORD: &str = "frostbert_head";
@@ -51,6 +54,8 @@ struct Header {
     one_vs_rest: bool,
     #[serde(default, skip_serializing_if = "Caution::is_none")]
     caution: Caution,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sample: Option<SampleShape>,
     #[serde(default)]
     shape: Shape,
     #[serde(flatten)]
@@ -67,6 +72,15 @@ struct Shape {
     /// How many neighbours vote, and how many rows are known.
     neighbours: usize,
     known_rows: usize,
+}
+
+/// The sizes of the rows that are kept.
+#[derive(Serialize, Deserialize)]
+struct SampleShape {
+    rows: usize,
+    similarities: usize,
+    /// How many rows they were drawn from.
+    of: usize,
 }
 
 /// What of the record every version has.
@@ -118,6 +132,10 @@ impl Header {
         if self.one_vs_rest && (self.problem != Problem::SingleLabel || names == 2) {
             return Err(damaged("one-versus-rest probabilities need three or more classes".into()));
         }
+        let is_tree = |levels: Levels| Hierarchy::of(&self.names, levels.separator).is_ok();
+        if !self.caution.levels.is_none_or(is_tree) {
+            return Err(damaged("its names are no paths, as it says they are".into()));
+        }
         if !self.caution.is_sound() || (!self.caution.is_none() && self.problem != Problem::SingleLabel) {
             return Err(damaged("what it does when it is unsure does not go with its problem".into()));
         }
@@ -146,7 +164,11 @@ impl Head {
 
     fn written(&self) -> Result<Vec<u8>> {
         let header = Header {
-            format_version: if self.caution.is_none() { 2 } else { FORMAT_VERSION },
+            format_version: match (&self.sample, self.caution.is_none()) {
+                (Some(_), _) => FORMAT_VERSION,
+                (None, false) => 3,
+                (None, true) => 2,
+            },
             written_by: env!("CARGO_PKG_VERSION").into(),
             kind: self.kind().name().into(),
             problem: self.problem,
@@ -155,6 +177,11 @@ impl Head {
             calibration: self.calibration.kind,
             one_vs_rest: self.one_vs_rest,
             caution: self.caution,
+            sample: self.sample.as_ref().map(|sample| SampleShape {
+                rows: sample.scales.len(),
+                similarities: sample.similarities.len(),
+                of: sample.of,
+            }),
             shape: match &self.model {
                 Model::Linear(_) => Shape::default(),
                 Model::Mlp(mlp) => Shape {
@@ -199,6 +226,14 @@ impl Head {
         }
         if self.problem == Problem::MultiLabel {
             tensors.insert("thresholds", Tensor::f64(&[self.names.len()], &self.thresholds));
+        }
+        if let Some(sample) = &self.sample {
+            let rows = sample.scales.len();
+            tensors.insert("sample.rows", Tensor::i8(&[rows, self.dimension], &sample.values));
+            tensors.insert("sample.scales", Tensor::f32(&[rows], &sample.scales));
+            let similarities = &sample.similarities;
+            tensors.insert("sample.similarities", Tensor::f32(&[similarities.len()], similarities));
+            tensors.insert("sample.answers", Tensor::f64(&[self.names.len()], &sample.answers));
         }
         let sum = checksum(
             &json,
@@ -322,6 +357,33 @@ impl Head {
         if let Some(threshold) = thresholds.iter().find(|threshold| !(0.0..=1.0).contains(*threshold)) {
             return Err(damaged(format!("a threshold is {threshold}, which is no probability")));
         }
+        let sample = match header.sample {
+            None => None,
+            Some(SampleShape { rows, similarities, of }) => {
+                if rows == 0 || similarities == 0 || of < rows {
+                    return Err(damaged(format!(
+                        "it keeps {rows} of {of} rows and {similarities} similarities"
+                    )));
+                }
+                let sample = Sample {
+                    values: tensors.i8("sample.rows", &[rows, dimension])?,
+                    scales: tensors.f32("sample.scales", &[rows])?,
+                    columns: dimension,
+                    similarities: tensors.f32("sample.similarities", &[similarities])?,
+                    answers: tensors.f64("sample.answers", &[names])?,
+                    of,
+                };
+                let has_direction =
+                    sample.values.chunks_exact(dimension).all(|row| row.iter().any(|v| *v != 0));
+                if !has_direction || !sample.scales.iter().all(|scale| *scale > 0.0) {
+                    return Err(damaged("a row that it keeps is all zeros".into()));
+                }
+                if !sample.similarities.is_sorted() {
+                    return Err(damaged("the similarities that it keeps are not in order".into()));
+                }
+                Some(sample)
+            }
+        };
         tensors.check_all_taken()?;
         Ok(Head {
             kind,
@@ -334,6 +396,7 @@ impl Head {
             thresholds,
             one_vs_rest: header.one_vs_rest,
             caution: header.caution,
+            sample,
             record: header.record,
         })
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::encoder_binding::EncoderBinding;
 use super::neighbours::Neighbours;
+use super::sample::Sample;
 use crate::error::{Error, Result};
 use crate::head::data::matrix::Matrix;
 use crate::head::data::targets::Problem;
@@ -13,6 +14,7 @@ use crate::head::linear::standardise::Standardisation;
 use crate::head::measure::calibration::Calibration;
 use crate::head::measure::caution::Caution;
 use crate::head::measure::estimate::Estimate;
+use crate::head::measure::hierarchy::{Hierarchy, HierarchyMeasures};
 use crate::head::measure::metrics::{Metrics, argmax};
 use crate::head::mlp::network::Mlp;
 use crate::head::numeric::dense;
@@ -36,6 +38,8 @@ pub struct Head {
     pub(crate) one_vs_rest: bool,
     /// What it does when it is unsure.
     pub(crate) caution: Caution,
+    /// Rows that it keeps of those it learnt from.
+    pub(crate) sample: Option<Sample>,
     /// What is kept about the head's making.
     pub record: Record,
 }
@@ -144,6 +148,7 @@ impl Head {
             model,
             one_vs_rest: false,
             caution: Caution::default(),
+            sample: None,
             record,
         }
     }
@@ -203,6 +208,33 @@ impl Head {
     /// What it does when it is unsure, unless told otherwise.
     pub fn caution(&self) -> &Caution {
         &self.caution
+    }
+
+    /// Rows that it keeps of those it learnt from, to know what is like them; none unless it was told to keep some.
+    pub fn sample(&self) -> Option<&Sample> {
+        self.sample.as_ref()
+    }
+
+    /// Keeps at most `most` of these rows, those it learnt from, drawn by the seed: in eight bits a number, and no more than 512 KiB. Whoever has the
+    /// head's file has their embeddings then.
+    ///
+    /// # Errors
+    /// The input: other columns, fewer than 20 rows, a row of zeros.
+    pub fn keep_sample(&mut self, embeddings: &Matrix, most: usize, seed: u64) -> Result<()> {
+        let answers = self.predict_proba(embeddings)?;
+        self.sample = Some(Sample::draw(embeddings, &answers, most, seed)?);
+        Ok(())
+    }
+
+    /// Its classes as a tree, where it [reads their names as paths](Caution::levels).
+    pub fn hierarchy(&self) -> Option<Hierarchy> {
+        // That the names are paths was checked when it was trained or read.
+        self.caution.levels.and_then(|levels| Hierarchy::of(&self.names, levels.separator).ok())
+    }
+
+    /// How sure a node of its tree has to be to be answered, where it was [told](Caution::abstain).
+    pub(crate) fn sure_enough(&self) -> Option<f64> {
+        self.caution.abstain.map(|rule| rule.below)
     }
 
     /// Coefficients `[outputs, dimension]` and intercepts `[outputs]` on embeddings as they are, standardisation
@@ -327,6 +359,21 @@ impl Head {
         let predictions = self.predict_proba(embeddings)?;
         let thresholds = (self.problem == Problem::MultiLabel).then_some(&self.thresholds[..]);
         Ok(Metrics::of(targets, &predictions, thresholds))
+    }
+
+    /// Measures the levels of a head whose classes are paths on rows with known targets; none where they are not.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate).
+    pub fn evaluate_levels(
+        &self,
+        embeddings: &Matrix,
+        targets: &crate::head::Targets,
+    ) -> Result<Option<HierarchyMeasures>> {
+        let (Some(tree), crate::head::Targets::Classes { labels, .. }) = (self.hierarchy(), targets) else {
+            return Ok(None);
+        };
+        tree.measure(labels, &self.predict_proba(embeddings)?, self.sure_enough()).map(Some)
     }
 
     fn check_dimension(&self, embeddings: &Matrix) -> Result<()> {

@@ -6,3 +6,4 @@ pub(crate) mod explain;
 pub(crate) mod file;
 pub(crate) mod head;
 pub(crate) mod neighbours;
+pub(crate) mod sample;

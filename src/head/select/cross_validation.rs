@@ -34,6 +34,14 @@ pub struct CrossValidation {
     pub warnings: Vec<Warning>,
 }
 
+impl CrossValidation {
+    /// Gives values of `C` for weights that were divided by `unit` as values for the weights that were given.
+    pub(crate) fn divide_c(&mut self, unit: f64) {
+        let of_points = self.path.iter_mut().map(|point| &mut point.c);
+        of_points.chain([&mut self.c]).flatten().for_each(|c| *c /= unit);
+    }
+}
+
 impl RegularizationPath {
     /// Calibrates the head and chooses its thresholds on out-of-fold predictions, and measures them.
     pub(crate) fn finish(self, data: &TrainData, kind: CalibrationKind, head: &mut Head) -> CrossValidation {

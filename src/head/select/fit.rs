@@ -13,6 +13,7 @@ use crate::head::linear::elastic;
 use crate::head::linear::objective as linear;
 use crate::head::linear::objective::Tolerance;
 use crate::head::linear::preconditioner::{Curvature, Moments};
+use crate::head::linear::prior::Prior;
 use crate::head::linear::standardise::Standardisation;
 use crate::head::measure::calibration::Calibration;
 use crate::head::mlp::train as mlp_train;
@@ -45,6 +46,8 @@ pub(crate) struct FitContext<'a> {
     pub(crate) curvatures: Option<&'a Curvatures>,
     /// Where an MLP keeps its state.
     pub(crate) checkpoint: Option<&'a Path>,
+    /// Where a linear head's coefficients are drawn to.
+    pub(crate) prior: Option<&'a Prior>,
 }
 
 impl Fitted {
@@ -112,8 +115,14 @@ impl Fitted {
         let (mut warm, mut objective, mut passes, mut converged) = (vec![], 0.0, 0, true);
         for (part, loss) in losses(&targets).into_iter().enumerate() {
             let weights = row_weights(data, rows, &loss, options.class_weight);
-            let design =
-                Design { x: &data.embeddings, rows, weights: &weights, loss, standardisation: &scaling };
+            let design = Design {
+                x: &data.embeddings,
+                rows,
+                weights: &weights,
+                loss,
+                standardisation: &scaling,
+                prior: context.prior,
+            };
             let start = context.warm.map(|fit| &fit.warm[part][..]);
             let own = match context.curvatures {
                 None => Curvature::for_fits(&design, c, l1_ratio.is_some(), None).map(|mut curvature| {
@@ -139,11 +148,16 @@ impl Fitted {
         linear.coefficients.iter_mut().chain(&mut linear.intercepts).for_each(|value| *value *= unit);
         linear.intercepts.iter_mut().for_each(|intercept| *intercept += mean);
         objective *= unit * unit;
-        let (linear, standardisation) = if options.standardise {
+        let (mut linear, standardisation) = if options.standardise {
             (linear, Some(scaling.clone()))
         } else {
             (scaling.unfold(&linear), None)
         };
+        match (context.prior, &standardisation) {
+            (Some(prior), Some(scaling)) => prior.add_to_standardised(&mut linear, scaling),
+            (Some(prior), None) => prior.add_to(&mut linear),
+            (None, _) => {}
+        }
         let (model, scaling) = (Model::Linear(linear), Some(scaling));
         let kind = if l1_ratio.is_some() { ModelKind::ElasticNet } else { ModelKind::Linear };
         Fitted { kind, model, standardisation, objective, passes, converged, warm, scaling }
@@ -350,7 +364,14 @@ impl Curvatures {
             let weights = row_weights(data, &self.rows, &loss, options.class_weight);
             see(
                 part,
-                &Design { x: &data.embeddings, rows: &self.rows, weights: &weights, loss, standardisation },
+                &Design {
+                    x: &data.embeddings,
+                    rows: &self.rows,
+                    weights: &weights,
+                    loss,
+                    standardisation,
+                    prior: None,
+                },
             );
         }
     }

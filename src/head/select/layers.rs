@@ -123,7 +123,7 @@ pub(crate) fn compare_layers(
             let options = TrainOptions { kind: Kind::Linear, standardise, ..options.clone() };
             let spread = if standardise { of_set.embeddings.columns() as f64 } else { variance };
             let grid = moved_to(&COARSE, spread);
-            let search = Search { grid: Grid::These(&grid), moments: known.as_ref() };
+            let search = Search { grid: Grid::These(&grid), moments: known.as_ref(), prior: None };
             let path = RegularizationPath::run(&of_set, &options, search, &mut |_| {})?;
             let c = path.chosen().c.map(|c| c / unit);
             let candidate = LayerCandidate {

@@ -9,6 +9,7 @@ use crate::head::data::split::Split;
 use crate::head::data::targets::TrainData;
 use crate::head::linear::objective::Tolerance;
 use crate::head::linear::preconditioner::Moments;
+use crate::head::linear::prior::Prior;
 use crate::head::linear::standardise::total_variance;
 use crate::head::measure::estimate::Estimate;
 use crate::head::measure::metrics::Metrics;
@@ -25,6 +26,8 @@ pub(crate) struct Search<'a> {
     pub(crate) grid: Grid<'a>,
     /// Moments of the embeddings' columns, if somebody has them.
     pub(crate) moments: Option<&'a Moments>,
+    /// Where the coefficients are drawn to; none: to zero.
+    pub(crate) prior: Option<&'a Prior>,
 }
 
 /// Values of `C`.
@@ -38,7 +41,7 @@ pub(crate) enum Grid<'a> {
 
 impl Search<'static> {
     /// All of [`TrainOptions::GRID`].
-    pub(crate) const FINE: Self = Search { grid: Grid::Suited, moments: None };
+    pub(crate) const FINE: Self = Search { grid: Grid::Suited, moments: None, prior: None };
 }
 
 /// How near fits come while `C` is chosen: far nearer than folds differ by.
@@ -110,6 +113,7 @@ impl RegularizationPath {
                     warm: last.as_ref().map(|fits| &fits[fold]),
                     curvatures: Some(&curvatures),
                     checkpoint: None,
+                    prior: search.prior,
                 };
                 let split: &Split = &splits[fold];
                 let c = c.unwrap_or(1.0);
@@ -235,6 +239,11 @@ impl Grid<'_> {
         let weight = data.mean_weight();
         values.into_iter().map(|c| c / weight).collect()
     }
+}
+
+/// A `C` that is meant for rows of weight one and features that vary by about one altogether, for these.
+pub(crate) fn suited(c: f64, data: &TrainData) -> f64 {
+    moved(&[c], total_variance(&data.embeddings, data.weights.as_deref()))[0] / data.mean_weight()
 }
 
 /// [`moved_to`] where that is two decades or more: nearer, the grid reaches far enough as it is.

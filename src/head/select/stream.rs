@@ -163,6 +163,7 @@ impl Head {
             cross_validation: None,
             choice: None,
             layers: None,
+            words: None,
             objective: 0.0,
             passes: epochs,
             converged: true,

@@ -4,10 +4,12 @@ use super::cross_validation::CrossValidation;
 use super::fit::{Curvatures, FitContext, Fitted};
 use super::layers::{LayerChoice, compare_layers};
 use super::regularization_path::{RegularizationPath, Search, within_one_error};
+use super::words_choice::WordsChoice;
 use crate::error::{Error, Result};
 use crate::head::data::targets::Problem;
 use crate::head::data::targets::TrainData;
 use crate::head::linear::objective::Tolerance;
+use crate::head::linear::prior::Prior;
 use crate::head::measure::caution::{Caution, CautionOptions};
 use crate::head::measure::estimate::Estimate;
 use crate::head::mlp::checkpoint as mlp_checkpoint;
@@ -26,6 +28,8 @@ pub struct Training {
     pub choice: Option<Choice>,
     /// What [`Head::train_on_layers`] compared.
     pub layers: Option<LayerChoice>,
+    /// How much words count, of [`Head::train_from_words`].
+    pub words: Option<WordsChoice>,
     /// Value of a linear kind's objective, summed over the parts that are fitted on their own.
     pub objective: f64,
     /// Passes over the data that the last fit took.
@@ -50,6 +54,11 @@ impl Training {
     /// The input: nothing was cross-validated, the targets are not one class a row, or what was asked for cannot be promised.
     pub fn be_cautious(&mut self, data: &TrainData, options: CautionOptions) -> Result<()> {
         if options == CautionOptions::default() {
+            return Ok(());
+        }
+        options.check(&data.targets)?;
+        if options.promises_nothing() {
+            self.head.caution = Caution::without_promises(options);
             return Ok(());
         }
         let Some(folds) = &self.cross_validation else {
@@ -140,7 +149,7 @@ impl Head {
             (Some(path), Some(c)) => Some(path.curvatures(data, &options, c)),
             _ => None,
         };
-        let fitted = fit_all(data, &options, c, curvatures, progress)?;
+        let fitted = fit_all(data, &options, c, curvatures, None, progress)?;
         let mut head = Head::uncalibrated(
             fitted.kind,
             (data.targets.problem(), data.targets.names().to_vec()),
@@ -150,9 +159,7 @@ impl Head {
         );
         let mut cross_validation = path.map(|path| path.finish(data, options.calibration, &mut head));
         if let Some(folds) = &mut cross_validation {
-            // As values of C for the weights that were given.
-            let of_points = folds.path.iter_mut().map(|point| &mut point.c);
-            of_points.chain([&mut folds.c]).flatten().for_each(|c| *c /= unit);
+            folds.divide_c(*unit);
         }
         head.record.cross_validation =
             cross_validation.as_ref().map_or(vec![], |folds| folds.summary.clone());
@@ -162,22 +169,32 @@ impl Head {
                 .with_source(error)
         })?;
         let Fitted { objective, passes, converged, .. } = fitted;
-        Ok(Training { head, cross_validation, choice, layers: None, objective, passes, converged })
+        Ok(Training {
+            head,
+            cross_validation,
+            choice,
+            layers: None,
+            words: None,
+            objective,
+            passes,
+            converged,
+        })
     }
 }
 
 /// The last fit, on all rows.
-fn fit_all(
+pub(crate) fn fit_all(
     data: &TrainData,
     options: &TrainOptions,
     c: Option<f64>,
     curvatures: Option<&Curvatures>,
+    prior: Option<&Prior>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Fitted> {
     let rows: Vec<u32> = (0..data.rows() as u32).collect();
     let total = if let Kind::Mlp(mlp) = &options.kind { mlp.epochs } else { 1 };
     progress(Progress { stage: "fitting", done: 0, total });
-    let context = FitContext { checkpoint: options.checkpoint.as_deref(), curvatures, warm: None };
+    let context = FitContext { checkpoint: options.checkpoint.as_deref(), curvatures, warm: None, prior };
     let tolerance = Tolerance::Distance(options.tolerance);
     let fitted = Fitted::new(data, &rows, c.unwrap_or(1.0), tolerance, options, context, |epoch, _| {
         progress(Progress { stage: "fitting", done: epoch, total });

@@ -63,15 +63,22 @@ async fn predict(
     let explained = if explain { explained(encoder, head, &options, texts).await? } else { Vec::new() };
     let mut explained = explained.into_iter();
     let names = head.names();
+    let (tree, sure) = (head.hierarchy(), head.caution().abstain.map(|rule| rule.below));
     let row_of = |(at, row): (usize, &[f64])| {
         let decision = head.decide(row, None);
-        let undecided = matches!(decision, Decision::Abstained { .. });
-        let label = match decision {
-            Decision::Class { class, .. } | Decision::Abstained { class, .. } => names[class].clone(),
-            Decision::Labels(labels) => {
+        let path = tree.as_ref().map(|tree| tree.answer(row, sure));
+        let undecided = match &path {
+            Some(path) => path.is_empty(),
+            None => matches!(decision, Decision::Abstained { .. }),
+        };
+        let answered = path.as_ref().and_then(|path| path.last());
+        let label = match (answered, decision) {
+            (Some(level), _) => level.name.clone(),
+            (None, Decision::Class { class, .. } | Decision::Abstained { class, .. }) => names[class].clone(),
+            (None, Decision::Labels(labels)) => {
                 labels.iter().map(|label| names[*label].as_str()).collect::<Vec<_>>().join(", ")
             }
-            Decision::Value(value) => value.to_string(),
+            (None, Decision::Value(value)) => value.to_string(),
         };
         Prediction {
             label,

@@ -3,33 +3,44 @@
 use std::path::PathBuf;
 
 use frostbert::head::{
-    CalibrationKind, CautionOptions, ClassWeight, Folds, Kind, SelectBy, Strength, TrainOptions,
+    CalibrationKind, CautionOptions, ClassWeight, Folds, Kind, SelectBy, Strength, Targets, TrainOptions,
 };
-use frostbert::workflow::Dataset;
-use frostbert::{EmbedOptions, Result};
+use frostbert::workflow::{Dataset, Description, LongTexts};
+use frostbert::{EmbedOptions, Error, Result, Text};
 
 use super::mlp_args::MlpArgs;
 use crate::args::{CacheArgs, EmbedArgs, LabelArgs, ModelArgs, RowArgs, at_most, choice, share};
 use crate::outputs::{Content, Files, OutputArgs};
 
 #[derive(clap::Args)]
+#[command(mut_arg("label_columns", |arg| arg.required(false).required_unless_present("describe")))]
 pub struct Args {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Labelled texts: .csv, .tsv, .jsonl, .parquet, or a folder with a folder of text files a class
-    pub data: PathBuf,
+    /// Labelled texts: .csv, .tsv, .jsonl, .parquet, or a folder with a folder of text files a class; with --describe rows may
+    /// lack a label, and there need not be a file at all
+    #[arg(required_unless_present = "describe")]
+    pub data: Option<PathBuf>,
+    /// Start from words: what the texts of a class are like, once or more for each class. The description stands in for examples
+    /// and gives way to them
+    #[arg(long, value_name = "LABEL=TEXT", conflicts_with = "stream", value_parser = parse_description)]
+    pub describe: Vec<Description>,
     #[command(flatten)]
     pub rows: RowArgs,
     #[command(flatten)]
     pub labels: LabelArgs,
     #[command(flatten)]
     pub embed: EmbedArgs,
+    /// What of a text longer than the model takes is embedded: head, head-and-tail, tail or windows; auto compares them by
+    /// cross-validation. The head remembers it [default: as --truncate says]
+    #[arg(long, value_name = "auto|WAY", conflicts_with_all = ["truncate", "window_overlap"], value_parser = parse_long)]
+    long: Option<Long>,
     /// Held-out rows in a file of their own
     #[arg(long, value_name = "FILE", conflicts_with = "test_fraction")]
     pub test: Option<PathBuf>,
-    /// Share of the rows to hold out; 0 holds out none
-    #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = share)]
-    pub test_fraction: f64,
+    /// Share of the rows to hold out; 0 holds out none [default: 0.2, with --describe 0]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    test_fraction: Option<f64>,
     /// Kind of head; auto compares them by cross-validation and says why it chose
     #[arg(long, value_parser = choice::<Kind>(Kind::CHOICES), default_value_t)]
     head: Kind,
@@ -72,6 +83,15 @@ pub struct Args {
     /// Name, beside the class, every class that may be right: sets that hold the right one at this rate
     #[arg(long, value_name = "COVERAGE", value_parser = share)]
     conformal: Option<f64>,
+    /// Read labels as paths, such as sport/tennis: a parent is as likely as its children together, every level is measured, and
+    /// answers stop at the level that is sure enough (likelier than all others, or by --abstain-precision). A letter says what
+    /// stands between the parts
+    #[arg(long, value_name = "SEPARATOR", num_args = 0..=1, default_missing_value = "/")]
+    hierarchy: Option<char>,
+    /// Keep at most so many of the training texts' embeddings in the head's file [default: 500], so that `predict` can say which
+    /// texts are unlike them, and `drift` needs no table; whoever has the head has them, too
+    #[arg(long, value_name = "ROWS", num_args = 0..=1, default_missing_value = "500", value_parser = at_most::<100_000>)]
+    pub keep_sample: Option<usize>,
     /// Keep an MLP's state here after every epoch of its last fit, and go on from it when it is there
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
@@ -112,7 +132,7 @@ impl Args {
     /// What is read and what is written.
     pub fn files(&self) -> Files<'_> {
         Files::new(&self.outputs)
-            .input(Some(&self.data))
+            .input(self.data.as_deref())
             .input(self.test.as_deref())
             .model(&self.model.model)
             .output("--out", Some(&self.out), Content::Head)
@@ -145,7 +165,11 @@ impl Args {
 
     /// What the head does when it is unsure.
     pub fn caution(&self) -> CautionOptions {
-        CautionOptions { abstain_precision: self.abstain_precision, conformal: self.conformal }
+        CautionOptions {
+            abstain_precision: self.abstain_precision,
+            conformal: self.conformal,
+            levels: self.hierarchy,
+        }
     }
 
     /// How rows are embedded; of `--layers auto`, all but the layers, which are chosen then.
@@ -156,23 +180,68 @@ impl Args {
         self.embed.options()
     }
 
+    /// `--long auto`.
+    pub fn chooses_long(&self) -> bool {
+        self.long == Some(Long::Auto)
+    }
+
+    /// The options with long texts treated as `--long` says, for a model that takes so many tokens.
+    pub fn treat_long(&self, options: EmbedOptions, max_tokens: usize) -> EmbedOptions {
+        match self.long {
+            Some(Long::So(way)) => way.apply(&options, options.max_tokens.unwrap_or(max_tokens)),
+            _ => options,
+        }
+    }
+
     /// `--layers auto`.
     pub fn chooses_layers(&self) -> bool {
         self.embed.layers.trim() == "auto"
     }
 
-    /// The rows to learn from, and those of `--test`.
-    pub fn read(&self) -> Result<(Dataset, Option<Dataset>)> {
+    /// The share of the rows that is held out.
+    pub fn test_fraction(&self) -> f64 {
+        // Where words stand in for examples there are few to give up.
+        self.test_fraction.unwrap_or(if self.describe.is_empty() { 0.2 } else { 0.0 })
+    }
+
+    /// The rows to learn from, those of `--test`, and texts without a label.
+    pub fn read(&self) -> Result<(Dataset, Option<Dataset>, Vec<Text>)> {
         let every_row = RowArgs { limit: None, ..self.rows.clone() };
         let (group, weight) = (self.group_column.as_deref(), self.weight_column.as_deref());
-        let mut data = self.labels.read(&self.data, &every_row, group, weight)?;
+        let (mut data, mut unlabelled) = match &self.data {
+            None => (Dataset::new("no table", Vec::<Text>::new(), Targets::classes::<&str>(&[]))?, vec![]),
+            Some(file) if self.describe.is_empty() => {
+                (self.labels.read(file, &every_row, group, weight)?, vec![])
+            }
+            Some(file) => self.labels.read_partly_labelled(file, &every_row, group, weight)?,
+        };
         if let Some(limit) = self.rows.limit {
             data = data.draw(limit.get(), self.seed)?;
+            unlabelled.truncate(limit.get());
         }
-        data.check()?;
+        if self.describe.is_empty() {
+            data.check()?;
+        }
         let test = self.test.as_ref().map(|test| self.labels.read(test, &every_row, None, None));
-        Ok((data, test.transpose()?))
+        Ok((data, test.transpose()?, unlabelled))
     }
+}
+
+/// `--long`.
+#[derive(Clone, Copy, PartialEq)]
+enum Long {
+    /// Whatever cross-validates best.
+    Auto,
+    /// This.
+    So(LongTexts),
+}
+
+fn parse_long(text: &str) -> std::result::Result<Long, Error> {
+    if text == "auto" { Ok(Long::Auto) } else { text.parse().map(Long::So) }
+}
+
+fn parse_description(text: &str) -> std::result::Result<Description, Error> {
+    text.parse()
 }
 
 fn parse_strength(text: &str) -> std::result::Result<Strength, String> {

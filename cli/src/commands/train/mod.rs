@@ -28,12 +28,14 @@ pub fn run(args: &Args) -> Result<()> {
         ));
     }
     let options = args.embed_options()?;
-    let (data, test) = args.read()?;
+    let (data, test, unlabelled) = args.read()?;
 
     let encoder = args.model.load()?;
     let options = args.embed.length.suit(options, &encoder);
+    let options = args.treat_long(options, encoder.checkpoint().max_tokens());
     let cache = args.cache.open();
-    let texts = data.len() + test.as_ref().map_or(0, |rows| rows.len());
+    let texts =
+        data.len() + test.as_ref().map_or(0, |rows| rows.len()) + unlabelled.len() + args.describe.len();
     let mut progress = TrainingProgress::new(texts as u64, &encoder, &args.embed);
     let trainer = Trainer::new(&encoder)
         .model_location(&args.model.model)
@@ -41,12 +43,16 @@ pub fn run(args: &Args) -> Result<()> {
         .cache(&cache)
         .hold_out(match &test {
             Some(rows) => HoldOut::Rows(rows),
-            None if args.test_fraction == 0.0 => HoldOut::Nothing,
-            None => HoldOut::Share(args.test_fraction),
+            None if args.test_fraction() == 0.0 => HoldOut::Nothing,
+            None => HoldOut::Share(args.test_fraction()),
         })
         .head(args.train_options())
         .caution(args.caution())
+        .keep_sample(args.keep_sample)
+        .describe(args.describe.clone())
+        .unlabelled(unlabelled)
         .choose_layers(args.chooses_layers())
+        .choose_long(args.chooses_long())
         .baselines(!args.no_baselines)
         .details(args.report.is_some());
     let trained = if args.stream {
@@ -131,7 +137,10 @@ fn as_json(args: &Args, trained: &Trained) -> Value {
             .collect::<Map<_, _>>(),
         "likely_label_errors": record.label_issues.len(),
         "layers": record.layers,
+        "long": record.long,
+        "words": record.words,
         "test": record.held_out,
+        "levels": record.levels,
     })
 }
 
