@@ -303,16 +303,16 @@ fn train_starts_from_words_with_examples_and_without() {
     fails(&["--describe", "good=a film"], "at least two classes");
     fails(&["--describe", "good", "--describe", "bad=x"], "LABEL=TEXT");
     fails(
-        &[&[&*few], &labelled[..], &["--describe", "good=x", "--describe", "fine=y"]].concat(),
+        &[&[&*few][..], &labelled[..], &["--describe", "good=x", "--describe", "fine=y"]].concat(),
         "\"bad\", which is not described",
     );
     fails(&[&words[..], &["--head", "mlp"]].concat(), "only a linear head");
     fails(&[&words[..], &["--layers", "auto"]].concat(), "name the layers");
-    fails(&[&[&*few], &labelled[..], &words[..], &["--labels", "list"]].concat(), "one a text");
+    fails(&[&[&*few][..], &labelled[..], &words[..], &["--labels", "list"]].concat(), "one a text");
     // Without words everything is as it was.
     work.run(&["train", "--model", &model, "--out", &head]).code(2).stderr(contains("required"));
     work.run(&["train", "--model", &model, &few, "--out", &head]).code(2).stderr(contains("--label-column"));
-    fails(&[&[&*few], &labelled[..]].concat(), "the label is missing");
+    fails(&[&[&*few][..], &labelled[..]].concat(), "the label is missing");
 }
 
 #[test]
@@ -363,7 +363,7 @@ fn labels_that_are_paths_are_answered_as_far_as_they_are_sure() {
         .stdout(contains("levels of the classes"));
     let dog = "the quick brown fox jumps over the lazy dog 7";
     let texts = ["--text", "a brilliant wonderful film 7", "--text", dog];
-    let answers = work.lines(&[&["predict", "--head", &head, "--json"], &texts[..]].concat());
+    let answers = work.lines(&[&["predict", "--head", &head, "--json"][..], &texts[..]].concat());
     assert_eq!(
         (&answers[0]["label"], &answers[1]["label"]),
         (&"film/good".into(), &"animal".into()),
