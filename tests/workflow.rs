@@ -291,7 +291,7 @@ fn answers_come_in_order_abstain_and_explain_themselves() {
         let sum: f64 = explained.shares.iter().map(|shares| shares[leading]).sum();
         assert!((explained.base[leading] + sum - explained.logits[leading]).abs() <= 1e-9);
     }
-    let (answers, _) = stream(PredictOptions { abstain: Some(1.1), explain: false }, &texts);
+    let (answers, _) = stream(PredictOptions { abstain: Some(1.1), ..PredictOptions::default() }, &texts);
     for (answer, prediction) in answers.iter().zip(&plain) {
         let Decision::Class { class, probability } = prediction.decision else { panic!() };
         assert_eq!(answer.prediction.decision, Decision::Abstained { class, probability });

@@ -196,8 +196,9 @@ fn steps(row: &[f32]) -> Option<(Vec<i8>, f32)> {
 }
 
 fn signs(row: &[f32]) -> Vec<u64> {
-    let word =
-        |piece: &[f32]| piece.iter().enumerate().fold(0u64, |word, (at, v)| word | u64::from(*v > 0.0) << at);
+    let word = |piece: &[f32]| {
+        piece.iter().enumerate().fold(0u64, |word, (at, v)| word | (u64::from(*v > 0.0) << at))
+    };
     row.chunks(64).map(word).collect()
 }
 

@@ -59,7 +59,7 @@ impl EmbeddingFile {
         };
         let (start, shape) = if let Some(version) = magic.strip_prefix(b"\x93NUMPY") {
             let field = if version[0] == 1 { 2 } else { 4 };
-            let size = header(field)?.iter().rev().fold(0u64, |size, byte| size << 8 | u64::from(*byte));
+            let size = header(field)?.iter().rev().fold(0u64, |size, byte| (size << 8) | u64::from(*byte));
             let text = header(size)?;
             (8 + field + size, npy_shape(&String::from_utf8_lossy(&text)).map_err(bad)?)
         } else {
