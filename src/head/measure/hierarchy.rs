@@ -199,10 +199,9 @@ impl Hierarchy {
             )));
         }
         let at_least = at_least.unwrap_or(SURE);
-        let rows: Vec<(&[usize], Vec<(usize, f64)>)> =
-            (labels.iter().zip(probabilities.chunks_exact(classes)))
-                .map(|(label, p)| (&self.paths[*label as usize][..], self.likeliest(p)))
-                .collect();
+        let rows: Vec<_> = (labels.iter().zip(probabilities.chunks_exact(classes)))
+            .map(|(label, p)| (&self.paths[*label as usize][..], self.likeliest(p)))
+            .collect();
         let depth = self.nodes.iter().map(|node| node.level).max().unwrap_or(0);
         let share = |part: usize, of: usize| part as f64 / of as f64;
         let mut levels = Vec::with_capacity(depth);

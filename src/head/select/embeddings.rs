@@ -67,7 +67,7 @@ mod tests {
         let noise = |at: usize| ((at * at * 31 + at * 7) % 97) as f32 / 97.0 - 0.5;
         let labels: Vec<&str> = (0..120).map(|row| if row % 2 == 0 { "a" } else { "b" }).collect();
         let rows = |signal: f32, from: usize| {
-            let of = |at: usize| noise(at + from) + if at / 4 % 2 == 0 && at % 4 == 0 { signal } else { 0.0 };
+            let of = |at: usize| noise(at + from) + if at.is_multiple_of(8) { signal } else { 0.0 };
             Matrix::new(120, 4, (0..480).map(of).collect::<Vec<f32>>()).unwrap()
         };
         let data = TrainData::new(rows(0.0, 0), Targets::classes(&labels));
