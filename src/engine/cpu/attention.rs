@@ -5,18 +5,15 @@
 //! thread. Nothing of length S * S exists.
 
 use super::activation::exp;
-use super::context::{Context, Piece};
+use super::context::{BLOCK_QUERIES, Context, Piece};
 use super::panel;
-use super::panel::{Kernel, MAX_ROWS, Rows, Tile};
+use super::panel::{Kernel, Rows, Tile};
 use super::parallel::{Shared, with_scratch};
-
+use super::simd::row_stride;
 use super::weight::Weight;
 use crate::plan::RelativeBias;
 use fearless_simd::{dispatch, prelude::*};
 use std::ops::Range;
-
-/// Queries whose scores are held at once: a panel of keys is read from the first-level cache for all but the first few.
-const BLOCK_QUERIES: usize = 4 * MAX_ROWS;
 
 /// What attention reads.
 pub struct Attention<'a> {
@@ -117,6 +114,8 @@ struct Job<'a> {
     keys: Range<usize>,
     /// Their number, in whole panels.
     padded_keys: usize,
+    /// Elements from one row of scores to the next.
+    score_stride: usize,
     /// `head_dim` in whole panels.
     padded_dim: usize,
 }
@@ -127,7 +126,7 @@ struct Block<'a> {
     queries: Range<usize>,
     /// Keys scored, from the start of the text.
     keys: Range<usize>,
-    /// `[queries, padded_keys]`, the first `keys.len()` of each row used.
+    /// `[queries, score_stride]`, the first `keys.len()` of each row used.
     weights: &'a [f32],
     /// Sum of each row.
     sums: &'a [f32],
@@ -142,18 +141,21 @@ impl<'a> Job<'a> {
         let len = piece.text.len();
         let keys = match args.window {
             Some(window) => {
-                piece.queries.start.saturating_sub(window)..len.min(piece.queries.end.saturating_add(window))
+                // From a whole panel of the text on, so that the order of sums does not follow from where the piece begins.
+                let start = piece.queries.start.saturating_sub(window) / kernel.width() * kernel.width();
+                start..len.min(piece.queries.end.saturating_add(window))
             }
             None => 0..len,
         };
         let padded_keys = keys.len().next_multiple_of(kernel.width());
         let padded_dim = args.head_dim.next_multiple_of(kernel.width());
-        Job { args, piece, head, kernel, keys, padded_keys, padded_dim }
+        let score_stride = row_stride(padded_keys);
+        Job { args, piece, head, kernel, keys, padded_keys, score_stride, padded_dim }
     }
 
     fn scratch_len(&self) -> usize {
         let panels = self.padded_keys * (self.args.head_dim + self.padded_dim);
-        panels + BLOCK_QUERIES * (self.padded_keys + self.padded_dim) + self.bias_len()
+        panels + BLOCK_QUERIES * (self.score_stride + self.padded_dim) + self.bias_len()
     }
 
     fn bias_len(&self) -> usize {
@@ -203,8 +205,8 @@ impl<'a> Job<'a> {
                     for (at, panel) in values.chunks_exact(self.keys.len() * width).enumerate() {
                         for first in (0..queries.len()).step_by(self.kernel.max_rows()) {
                             let x = Rows {
-                                values: &weights[first * self.padded_keys + part.start..],
-                                stride: self.padded_keys,
+                                values: &weights[first * self.score_stride + part.start..],
+                                stride: self.score_stride,
                                 count: self.kernel.max_rows().min(queries.len() - first),
                             };
                             let out = Tile {
@@ -244,7 +246,7 @@ impl<'a> Job<'a> {
                     // SAFETY: this job alone has these queries of this head.
                     let out = unsafe { out.slice(start..start + len) };
                     out.fill(0.0);
-                    let weights = &block.weights[row * self.padded_keys..][..block.keys.len()];
+                    let weights = &block.weights[row * self.score_stride..][..block.keys.len()];
                     for (out, weight) in out[block.keys.clone()].iter_mut().zip(weights) {
                         *out = weight / block.sums[row];
                     }
@@ -264,7 +266,7 @@ impl<'a> Job<'a> {
         let (dim, width) = (self.args.head_dim, self.kernel.width());
         let (keys, scratch) = scratch.split_at_mut(self.padded_keys * dim);
         let (values, scratch) = scratch.split_at_mut(self.keys.len() * self.padded_dim);
-        let (scores, scratch) = scratch.split_at_mut(BLOCK_QUERIES * self.padded_keys);
+        let (scores, scratch) = scratch.split_at_mut(BLOCK_QUERIES * self.score_stride);
         let (context, biases) = scratch.split_at_mut(BLOCK_QUERIES * self.padded_dim);
         panel::pack_fast(
             simd,
@@ -294,7 +296,7 @@ impl<'a> Job<'a> {
             let mut sums = [0.0; BLOCK_QUERIES];
             for (row, query) in queries.clone().enumerate() {
                 let scores =
-                    &mut scores[row * self.padded_keys..][..block_keys.len().next_multiple_of(width)];
+                    &mut scores[row * self.score_stride..][..block_keys.len().next_multiple_of(width)];
                 let visible = self.visible(query);
                 let visible = visible.start - start..visible.end - start;
                 let bias = self.args.relative_bias.is_some().then(|| {
@@ -307,7 +309,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Scores of some queries against a panel of keys; rows of `scores` are `padded_keys` apart.
+    /// Scores of some queries against a panel of keys; rows of `scores` are `score_stride` apart.
     #[inline(always)]
     fn score<S: Simd>(&self, simd: S, queries: Range<usize>, panel: &[f32], scores: &mut [f32]) {
         let (dim, width) = (self.args.head_dim, self.kernel.width());
@@ -316,13 +318,13 @@ impl<'a> Job<'a> {
             for first in queries.clone().step_by(self.kernel.max_rows()) {
                 let count = self.kernel.max_rows().min(queries.end - first);
                 let x = Rows { values: &self.part(0, first)[block.start..], stride: self.stride(), count };
-                let values = &mut scores[(first - queries.start) * self.padded_keys..];
+                let values = &mut scores[(first - queries.start) * self.score_stride..];
                 panel::multiply(
                     simd,
                     self.kernel,
                     x,
                     panel,
-                    Tile { values, stride: self.padded_keys, add: block.start > 0 },
+                    Tile { values, stride: self.score_stride, add: block.start > 0 },
                 );
             }
         }

@@ -6,6 +6,7 @@
 
 use super::activation;
 use super::panel::{Rows, Tile};
+use std::arch::asm;
 use std::arch::x86_64::{
     __m256, __m512, __m512i, __mmask16, _CMP_GT_OQ, _CMP_LT_OQ, _mm256_add_ps, _mm256_castpd_ps,
     _mm256_setzero_ps, _mm256_storeu_ps, _mm512_abs_ps, _mm512_add_epi32, _mm512_add_ps,
@@ -23,47 +24,137 @@ const LANES: usize = 16;
 const VECTORS: usize = 2;
 /// Columns of a panel.
 pub const WIDTH: usize = VECTORS * LANES;
-/// Rows computed at once: sixteen sums, two vectors of the panel and one of x, of 32 registers. More would find no more free
-/// multipliers, and their addresses no registers.
-pub const MAX_ROWS: usize = 8;
+/// Rows computed at once: 24 sums, two vectors of the panel and those of x, of 32 registers.
+pub const MAX_ROWS: usize = 12;
 
-/// Multiplies the rows of `x` with a block of a panel, `[len, WIDTH]`. Rows of `out` after the last may be overwritten.
+/// Rows of x that share a register for where they are: an address has room for twice a second one.
+const SHARED: usize = 3;
+
+/// The same value, without the compiler knowing it: else it computes the addresses of twelve rows anew at each step, and the
+/// processor takes in no more than four instructions a cycle.
+macro_rules! opaque {
+    ($value:expr) => {{
+        let mut register = $value;
+        asm!("/* {0} */", inout(reg) register, options(pure, nomem, nostack, preserves_flags));
+        register
+    }};
+}
+
+/// Multiplies the rows of `x` with a block of a panel, `[len, WIDTH]`.
 #[target_feature(enable = "avx512f")]
 pub fn multiply(x: Rows<'_>, panel: &[f32], out: Tile<'_>) {
     match x.count {
         1 => multiply_rows::<1>(x, panel, out),
         2 => multiply_rows::<2>(x, panel, out),
-        3..=4 => multiply_rows::<4>(x, panel, out),
-        5..=6 => multiply_rows::<6>(x, panel, out),
-        7..=MAX_ROWS => multiply_rows::<MAX_ROWS>(x, panel, out),
+        3 => multiply_rows::<3>(x, panel, out),
+        4 => multiply_rows::<4>(x, panel, out),
+        5 => multiply_rows::<5>(x, panel, out),
+        6 => multiply_rows::<6>(x, panel, out),
+        7 => multiply_rows::<7>(x, panel, out),
+        8 => multiply_rows::<8>(x, panel, out),
+        9 => multiply_rows::<9>(x, panel, out),
+        10 => multiply_rows::<10>(x, panel, out),
+        11 => multiply_rows::<11>(x, panel, out),
+        MAX_ROWS => multiply_rows::<MAX_ROWS>(x, panel, out),
         count => unreachable!("{count} rows at once"),
     }
 }
 
 #[target_feature(enable = "avx512f")]
+#[allow(clippy::pointers_in_nomem_asm_block, reason = "there is no instruction that could go through them")]
 fn multiply_rows<const ROWS: usize>(x: Rows<'_>, panel: &[f32], out: Tile<'_>) {
-    let steps = panel.as_chunks::<WIDTH>().0;
-    // Every row is as long as there are steps, so that its elements need no check of their own.
-    let rows: [&[f32]; ROWS] =
-        std::array::from_fn(|row| &x.values[row.min(x.count - 1) * x.stride..][..steps.len()]);
+    let len = panel.len() / WIDTH;
+    // Checked once: with slices in the loop, a tenth of the time goes into their ends.
+    assert!((ROWS - 1) * x.stride + len <= x.values.len(), "rows of x end within it");
+    assert!((ROWS - 1) * out.stride + WIDTH <= out.values.len(), "there is room for the products");
+    // SAFETY: there is no instruction in it; so below.
+    let stride = unsafe { opaque!(x.stride) };
+    // Every third row; those that are not there stay where x begins.
+    let mut rows: [*const f32; MAX_ROWS / SHARED] = std::array::from_fn(|at| {
+        let first = if at * SHARED < ROWS { at * SHARED } else { 0 };
+        // SAFETY: likewise.
+        unsafe { opaque!(x.values[first * x.stride..].as_ptr()) }
+    });
     let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
-    for (at, weights) in steps.iter().enumerate() {
-        let (low, high) = (load(&weights[..LANES]), load(&weights[LANES..]));
-        for (sums, row) in sums.iter_mut().zip(&rows) {
-            // SAFETY: each row has as many elements as there are steps.
-            let x = _mm512_set1_ps(unsafe { *row.get_unchecked(at) });
+    let mut weights = panel.as_ptr();
+    // Two at a time, for the sake of what steps the addresses.
+    for _ in 0..len / 2 {
+        // SAFETY: both steps are before `len`, as many as the panel and each row of x have.
+        unsafe {
+            step(&rows, stride, weights, &mut sums);
+            step(&rows.map(|row| row.add(1)), stride, weights.add(WIDTH), &mut sums);
+            weights = weights.add(2 * WIDTH);
+            rows = rows.map(|row| opaque!(row.add(2)));
+        }
+    }
+    if !len.is_multiple_of(2) {
+        // SAFETY: the last of `len` steps is left.
+        unsafe { step(&rows, stride, weights, &mut sums) };
+    }
+    let mut place = out.values.as_mut_ptr();
+    for [mut low, mut high] in sums {
+        // SAFETY: there is room for `WIDTH` products of each row; the place behind the last is not used.
+        unsafe {
+            if out.add {
+                low = _mm512_add_ps(low, _mm512_loadu_ps(place));
+                high = _mm512_add_ps(high, _mm512_loadu_ps(place.add(LANES)));
+            }
+            _mm512_storeu_ps(place, low);
+            _mm512_storeu_ps(place.add(LANES), high);
+        }
+        place = place.wrapping_add(out.stride);
+    }
+}
+
+/// One step of k.
+///
+/// # Safety
+/// `weights` has `WIDTH` numbers, and `rows[i]` one at 0, `stride` and twice that, as far as there are `ROWS`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn step<const ROWS: usize>(
+    rows: &[*const f32; MAX_ROWS / SHARED],
+    stride: usize,
+    weights: *const f32,
+    sums: &mut [[__m512; VECTORS]; ROWS],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (low, high) = (_mm512_loadu_ps(weights), _mm512_loadu_ps(weights.add(LANES)));
+        for (row, sums) in sums.iter_mut().enumerate() {
+            let x = _mm512_set1_ps(*rows[row / SHARED].add((row % SHARED).wrapping_mul(stride)));
             *sums = [_mm512_fmadd_ps(x, low, sums[0]), _mm512_fmadd_ps(x, high, sums[1])];
         }
     }
-    let Tile { values, stride, add } = out;
-    for (row, [low, high]) in sums.into_iter().enumerate() {
-        let (out_low, out_high) = values[row * stride..][..WIDTH].split_at_mut(LANES);
-        if add {
-            store(_mm512_add_ps(low, load(out_low)), out_low);
-            store(_mm512_add_ps(high, load(out_high)), out_high);
-        } else {
-            store(low, out_low);
-            store(high, out_high);
+}
+
+/// `out = activation(sums + bias) + residual` for the part of a row, in one pass; the activation is GELU or none.
+#[target_feature(enable = "avx512f")]
+pub fn finish(
+    sums: &[f32],
+    bias: Option<&[f32]>,
+    with_gelu: bool,
+    residual: Option<&[f32]>,
+    out: &mut [f32],
+) {
+    let len = out.len();
+    assert!(sums.len() >= len && bias.is_none_or(|bias| bias.len() >= len));
+    assert!(residual.is_none_or(|residual| residual.len() >= len));
+    for at in (0..len).step_by(LANES) {
+        let lanes: __mmask16 = !0 >> (LANES - LANES.min(len - at));
+        // SAFETY: the mask names places before `len`, which all of them have.
+        unsafe {
+            let mut x = _mm512_maskz_loadu_ps(lanes, sums.as_ptr().add(at));
+            if let Some(bias) = bias {
+                x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(lanes, bias.as_ptr().add(at)));
+            }
+            if with_gelu {
+                x = gelu_of(x);
+            }
+            if let Some(residual) = residual {
+                x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(lanes, residual.as_ptr().add(at)));
+            }
+            _mm512_mask_storeu_ps(out.as_mut_ptr().add(at), lanes, x);
         }
     }
 }

@@ -206,7 +206,7 @@ impl CpuEngine {
         let mut arena = self.take_arena();
         let times = self.pool.enter(|| {
             let Arena { buffers, pieces: cut } = &mut arena;
-            pieces(batch, cut);
+            pieces(batch, self.pool.threads(), cut);
             let context = Context { level: self.level, kernel: self.kernel, pool: &self.pool, pieces: cut };
             let run = Run { prepared, batch, context };
             let timed = |(at, step): (usize, &Step)| {
@@ -223,7 +223,7 @@ impl CpuEngine {
 
     fn compute(&self, prepared: &CpuPlan, batch: &PackedBatch, arena: &mut Arena) -> Result<Outputs> {
         let Arena { buffers, pieces: cut } = arena;
-        pieces(batch, cut);
+        pieces(batch, self.pool.threads(), cut);
         let context = Context { level: self.level, kernel: self.kernel, pool: &self.pool, pieces: cut };
         let run = Run { prepared, batch, context };
         for step in prepared.plan.steps() {

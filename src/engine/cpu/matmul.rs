@@ -1,11 +1,13 @@
 //! `out = activation(x Wᵀ + bias) + residual`.
 
 use super::activation;
+#[cfg(target_arch = "x86_64")]
+use super::avx512;
 use super::context::Context;
 use super::panel;
 use super::panel::{Kernel, Rows, Tile};
 use super::parallel::{Shared, with_scratch};
-use super::simd::zip_in_place;
+use super::simd::{row_stride, zip_in_place};
 use super::weight::Weight;
 use crate::model::Activation;
 use fearless_simd::{dispatch, prelude::*};
@@ -49,7 +51,7 @@ pub fn run(context: &Context<'_>, args: &MatMul<'_>, out: &mut [f32]) {
         let (group_at, row_block) = (job / row_blocks, job % row_blocks);
         let panels = group_at * group..panels.min((group_at + 1) * group);
         let rows = row_block * JOB_ROWS..rows.min((row_block + 1) * JOB_ROWS);
-        with_scratch(JOB_ROWS * panels.len() * width, |tile| {
+        with_scratch(JOB_ROWS * row_stride(panels.len() * width), |tile| {
             dispatch!(context.level, simd => {
                 multiply(simd, kernel, args, rows.clone(), panels.clone(), tile);
                 finish(simd, kernel, args, rows, panels, tile, &out);
@@ -58,7 +60,7 @@ pub fn run(context: &Context<'_>, args: &MatMul<'_>, out: &mut [f32]) {
     });
 }
 
-/// The products of `rows` and `panels`, `[JOB_ROWS, panels * width]`.
+/// The products of `rows` and `panels`, `[JOB_ROWS, panels * width]`, rows [`row_stride`] apart.
 #[cfg_attr(target_arch = "wasm32", inline(never))]
 #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
 fn multiply<S: Simd>(
@@ -71,7 +73,7 @@ fn multiply<S: Simd>(
 ) {
     let k = args.weight.cols;
     let width = kernel.width();
-    let stride = panels.len() * width;
+    let stride = row_stride(panels.len() * width);
     for block in panel::blocks(k) {
         for (at, panel) in panels.clone().enumerate() {
             let panel = &args.weight.padded()[panel * width * k..][block.start * width..block.end * width];
@@ -99,12 +101,20 @@ fn finish<S: Simd>(
 ) {
     let n = args.weight.rows;
     let width = kernel.width();
-    let stride = panels.len() * width;
+    let stride = row_stride(panels.len() * width);
     let columns = panels.start * width..n.min(panels.end * width);
     for (row, sums) in rows.zip(tile.chunks_exact(stride)) {
         let part = row * n + columns.start..row * n + columns.end;
         // SAFETY: no other job has these rows and columns.
         let out = unsafe { out.slice(part.clone()) };
+        #[cfg(target_arch = "x86_64")]
+        if kernel.avx512 && matches!(args.activation, None | Some(Activation::Gelu)) {
+            let bias = args.bias.map(|bias| &bias.padded()[columns.clone()]);
+            let residual = args.residual.map(|residual| &residual[part]);
+            // SAFETY: `Kernel::new` has found AVX-512F.
+            unsafe { avx512::finish(sums, bias, args.activation.is_some(), residual, out) };
+            continue;
+        }
         out.copy_from_slice(&sums[..columns.len()]);
         if let Some(bias) = args.bias {
             add(simd, out, &bias.padded()[columns.clone()]);

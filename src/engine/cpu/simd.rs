@@ -52,6 +52,12 @@ impl Line {
     const LEN: usize = 16;
 }
 
+/// Elements from one row to the next, for rows of `len` that are read side by side: an odd number of cache lines, so that the rows
+/// do not meet in the same few sets of the cache.
+pub fn row_stride(len: usize) -> usize {
+    (len.div_ceil(Line::LEN) | 1) * Line::LEN
+}
+
 /// f32 values that start at a cache line and are padded with zeros to whole lines.
 #[derive(Default)]
 pub struct Aligned {
