@@ -84,6 +84,7 @@ fn the_page_has_every_section_and_can_be_looked_at() {
         "long",
         "words",
         "kinds",
+        "clusters",
         "map",
         "mistakes",
         "labels",
@@ -171,7 +172,7 @@ fn every_section_stands_alone() {
         check_drawings(&page);
     }
     // Model, data, settings and command share a section and make it four times here.
-    assert_eq!(sections, 17 + 3);
+    assert_eq!(sections, 18 + 3);
 }
 
 #[test]
@@ -185,6 +186,7 @@ fn empty_parts_leave_no_empty_sections() {
         long: Some(CandidateTable::default()),
         words: Some(CandidateTable::default()),
         kinds: Some(CandidateTable::default()),
+        clusters: Some(ClusterReport::default()),
         maps: vec![Map::default()],
         ..ReportData::default()
     };
@@ -269,6 +271,52 @@ fn many_classes_and_many_rows_stay_readable() {
     check_drawings(&page);
 }
 
+/// Clusters that come together one after another, as far apart as they are many.
+fn chain(clusters: usize) -> ClusterReport {
+    let summary = |at: usize| ClusterSummary {
+        name: format!("name {at} <b>"),
+        texts: clusters - at,
+        cohesion: 0.5,
+        ..ClusterSummary::default()
+    };
+    let merge = |at: usize| ClusterMerge {
+        left: if at == 0 { 0 } else { clusters + at - 1 },
+        right: at + 1,
+        distance: at as f64 / clusters as f64,
+    };
+    ClusterReport {
+        clusters: (0..clusters).map(summary).collect(),
+        merges: (0..clusters.saturating_sub(1)).map(merge).collect(),
+        ..ClusterReport::default()
+    }
+}
+
+#[test]
+fn a_tree_of_clusters_is_drawn_as_far_as_it_can_be_read() {
+    let page = |clusters: usize| {
+        let data = ReportData { clusters: Some(chain(clusters)), ..ReportData::default() };
+        let page = report::render(&data).unwrap();
+        check_drawings(&page);
+        page
+    };
+    assert!(!page(1).contains("<svg"), "one cluster has no tree");
+    let small = page(5);
+    assert!(
+        small.contains("Tree of 5 clusters: name 0 &lt;b&gt; with name 1 &lt;b&gt; at distance"),
+        "{small}"
+    );
+    assert_eq!(small.matches("<path class=\"line joint\"").count(), 4);
+    assert_eq!(small.matches("<tspan").count(), 5);
+    // As on the map; with more clusters the marks there are not one each.
+    assert!(small.contains("class=\"mark c4\"") && !page(20).contains("class=\"mark c4\""));
+    let large = page(300);
+    assert_eq!(large.matches("<tspan").count(), 60);
+    assert_eq!(large.matches("<path class=\"line joint\"").count(), 59);
+    assert!(large.contains("Drawn are the upper 60 of 300 branches."));
+    assert!(large.contains("name 0 &lt;b&gt; and 240 others"), "the folded ones are counted");
+    assert!(page(2_000).len() < 2_000_000);
+}
+
 #[test]
 fn contradictions_are_errors_that_name_them() {
     let confusion = Confusion { labels: vec!["a".into(), "b".into()], counts: vec![vec![1, 2]] };
@@ -281,6 +329,14 @@ fn contradictions_are_errors_that_name_them() {
     let data = ReportData { maps: vec![map], ..ReportData::default() };
     let error = report::render(&data).unwrap_err();
     assert!(error.is_input() && error.to_string().contains("there are 1 labels"), "{error}");
+
+    for (left, right) in [(0, 3), (1, 1), (0, usize::MAX)] {
+        let mut wrong = chain(3);
+        (wrong.merges[0].left, wrong.merges[0].right) = (left, right);
+        let data = ReportData { clusters: Some(wrong), ..ReportData::default() };
+        let error = report::render(&data).unwrap_err();
+        assert!(error.is_input() && error.to_string().contains("already taken"), "{error}");
+    }
 }
 
 #[test]

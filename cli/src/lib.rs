@@ -31,8 +31,9 @@ use clap::{Parser, Subcommand};
 #[cfg(feature = "serve")]
 use commands::serve;
 use commands::{
-    bench, cache, classify, compare, dedupe, devices, drift, embed, evaluate, export, fetch, fill_mask,
-    import_head, inspect, next_sentence, predict, rerank, search, suggest, tag, tokens, train, verify,
+    bench, cache, classify, clusters, compare, dedupe, devices, drift, embed, evaluate, export, fetch,
+    fill_mask, import_head, inspect, next_sentence, predict, rerank, search, suggest, tag, tokens, train,
+    verify,
 };
 
 /// BERT embeddings as WGSL compute shaders on any GPU, and a classifier of your own on top.
@@ -84,6 +85,8 @@ enum Command {
     Search(Box<search::Args>),
     /// Find texts that are nearly the same
     Dedupe(Box<dedupe::Args>),
+    /// Find groups of texts, and name them by their words
+    Cluster(Box<clusters::Args>),
     /// Choose which texts to label next
     Suggest(Box<suggest::Args>),
     /// Say whether new texts look different from earlier ones
@@ -149,6 +152,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Serve(args) => serve::run(&args),
         Command::Search(args) => search::run(&args),
         Command::Dedupe(args) => dedupe::run(&args),
+        Command::Cluster(args) => clusters::run(&args),
         Command::Suggest(args) => suggest::run(&args),
         Command::Drift(args) => drift::run(&args),
         Command::Compare(args) => compare::run(&args),

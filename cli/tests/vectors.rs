@@ -1,4 +1,4 @@
-//! What embeddings say beside a label: `search`, `dedupe`, `suggest`, `drift`, and `compare` of two heads.
+//! What embeddings say beside a label: `search`, `dedupe`, `cluster`, `suggest`, `drift`, and `compare` of two heads.
 
 #![allow(clippy::unwrap_used)] // Helpers of tests may.
 
@@ -114,6 +114,120 @@ fn dedupe_names_the_row_to_keep_and_writes_a_table() {
             .code(1)
             .stderr(contains("cosine"));
     }
+}
+
+#[test]
+fn cluster_finds_the_kinds_of_texts_and_names_them() {
+    let work = Work::new();
+    let table = work.write("texts.csv", &reviews(80, 0));
+    let model = model();
+    let words = ["cluster", "--model", &model, &table, "--label-column", "label"];
+    let (out, page) = (work.name("clusters.csv"), work.name("clusters.html"));
+    let two = [&words[..], &["--count", "2", "--json"]].concat();
+    let found = &work.lines(&[&two[..], &["--out", &out, "--report", &page]].concat())[0];
+    assert_eq!(
+        (&found["texts"], &found["outside"], &found["method"]),
+        (&80.into(), &0.into(), &"kmeans".into())
+    );
+    for group in ["all", "clustered"] {
+        let agreement = &found["agreement"][group];
+        assert_eq!(agreement["adjusted_rand"], 1.0, "{found}");
+        assert_eq!(agreement["normalized_mutual_information"], 1.0);
+    }
+    let clusters = found["clusters"].as_array().unwrap();
+    // What both kinds have, "number", names neither.
+    for (cluster, names) in clusters.iter().zip([["brilliant", "film"], ["boring", "plot"]]) {
+        let words: Vec<&str> =
+            cluster["words"].as_array().unwrap().iter().map(|word| word["word"].as_str().unwrap()).collect();
+        assert!(names.iter().all(|name| words.contains(name)) && !words.contains(&"number"), "{words:?}");
+        assert_eq!((&cluster["texts"], &cluster["label"]["share"]), (&40.into(), &1.0.into()));
+        assert_eq!(cluster["typical"].as_array().unwrap().len(), 3);
+    }
+    let tree = found["tree"].as_array().unwrap();
+    assert_eq!((tree.len(), &tree[0]["left"], &tree[0]["right"]), (1, &1.into(), &2.into()));
+    assert_eq!(*found, work.lines(&two)[0], "the same again");
+
+    let written = std::fs::read_to_string(&out).unwrap();
+    assert!(
+        written.starts_with("row,text,cluster,name,similarity\n1,a brilliant wonderful film number 0,1,"),
+        "{written}"
+    );
+    assert_eq!(written.lines().count(), 81);
+    let drawn = std::fs::read_to_string(&page).unwrap();
+    for part in [
+        "id=\"clusters\"",
+        "Cosine distance of the centres",
+        "Most frequent label",
+        "id=\"map\"",
+        "80 texts in 2 clusters",
+    ] {
+        assert!(drawn.contains(part), "no {part}");
+    }
+    // Its own earlier output is replaced.
+    work.run(&[&two[..], &["--out", &out, "--report", &page]].concat()).success();
+
+    work.run(&[&words[..], &["--count", "2"]].concat()).success().stdout(
+        contains("80 texts in 2 clusters")
+            .and(contains("adjusted Rand index 1.000"))
+            .and(contains("good 100 %")),
+    );
+    let chosen = &work.lines(&[&words[..4], &["--json"]].concat())[0];
+    assert_eq!((chosen["candidates"].as_array().unwrap().len(), &chosen["agreement"]), (7, &Value::Null));
+    let dense =
+        &work.lines(&[&words[..4], &["--method", "hdbscan", "--min-size", "15", "--json"]].concat())[0];
+    let sizes: u64 =
+        dense["clusters"].as_array().unwrap().iter().map(|one| one["texts"].as_u64().unwrap()).sum();
+    assert_eq!(sizes + dense["outside"].as_u64().unwrap(), 80, "{dense}");
+}
+
+#[test]
+fn cluster_says_what_is_wrong_with_its_input() {
+    let work = Work::new();
+    let table = work.write("texts.csv", &reviews(20, 0));
+    let model = model();
+    let fails = |file: &str, args: &[&str], code: i32, says: &str| {
+        work.run(&[&["cluster", "--model", &model, file][..], args].concat())
+            .code(code)
+            .stderr(contains(says));
+    };
+    fails(&table, &["--count", "21"], 1, "from 1 to 20 clusters");
+    fails(&table, &["--count", "0"], 2, "expected auto, or a number");
+    fails(&table, &["--count", "many"], 2, "expected auto, or a number");
+    fails(&table, &["--label-column", "nope"], 1, "nope");
+    fails(&table, &["--min-size", "5"], 1, "--min-size says nothing to --method kmeans");
+    fails(&table, &["--min-samples", "5"], 1, "--min-samples says nothing to --method kmeans");
+    fails(&table, &["--method", "hdbscan", "--count", "auto"], 1, "--count says nothing to --method hdbscan");
+    fails(&table, &["--method", "hdbscan", "--min-size", "21"], 1, "of 2 to 20 texts");
+    fails(&table, &["--method", "dbscan"], 2, "hdbscan");
+    fails(&work.write("empty.csv", "text\n"), &[], 1, "no rows");
+    fails(&work.write("one.csv", "text\nalone\n"), &[], 1, "at least two");
+    let unlabelled = work.write("unlabelled.csv", "text,label\na film,\nthe plot,\n");
+    fails(&unlabelled, &["--label-column", "label", "--count", "2"], 1, "no text has a label");
+    let other = work.write("other.csv", "id,text\n1,mine\n");
+    fails(&table, &["--out", &other], 1, "--force");
+    fails(&table, &["--report", &table], 1, "this run reads it");
+    let same = work.write("same.csv", &format!("text\n{}", "a film\n".repeat(12)));
+    let page = work.name("same.html");
+    work.run(&["cluster", "--model", &model, &same, "--count", "3", "--report", &page])
+        .success()
+        .stdout(contains("12 texts in 1 cluster\n"))
+        .stderr(contains("found 1 of 3 clusters"));
+    work.run(&[
+        "cluster",
+        "--model",
+        &model,
+        &same,
+        "--method",
+        "hdbscan",
+        "--min-size",
+        "3",
+        "--report",
+        &page,
+    ])
+    .success()
+    .stdout(contains("12 texts in 0 clusters, 12 in none"))
+    .stderr(contains("no place is dense enough"));
+    work.run(&["cluster", "--model", &model, &same]).success();
 }
 
 #[test]

@@ -48,6 +48,8 @@ pub struct ReportData {
     pub words: Option<CandidateTable>,
     /// Which kinds of head were tried.
     pub kinds: Option<CandidateTable>,
+    /// Groups of the texts.
+    pub clusters: Option<ClusterReport>,
     /// Maps of the embeddings: usually PCA and t-SNE of the same rows.
     pub maps: Vec<Map>,
     /// Wrong predictions, surest first.
@@ -361,6 +363,78 @@ pub struct Candidate {
     /// Whether the head uses it.
     #[serde(default)]
     pub chosen: bool,
+}
+
+/// Groups of texts, and which are near each other.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClusterReport {
+    /// How they were found and how good they are, in a sentence or two.
+    pub note: String,
+    /// Texts that are in none.
+    pub outside: usize,
+    /// The clusters, the largest first.
+    pub clusters: Vec<ClusterSummary>,
+    /// Which clusters come together, the nearest first.
+    pub merges: Vec<ClusterMerge>,
+}
+
+impl ClusterReport {
+    pub(super) fn check(&self) -> Result<()> {
+        let mut taken = vec![false; self.clusters.len() + self.merges.len()];
+        for (at, merge) in self.merges.iter().enumerate() {
+            for side in [merge.left, merge.right] {
+                if side >= self.clusters.len() + at || std::mem::replace(&mut taken[side], true) {
+                    return Err(Error::input(format!(
+                        "cannot draw the tree of {} clusters: merge {at} takes {side}, which is not there or already taken",
+                        self.clusters.len()
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One cluster of a [`ClusterReport`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClusterSummary {
+    /// What it is called.
+    pub name: String,
+    /// How many texts.
+    pub texts: usize,
+    /// Mean cosine of its texts with their centre.
+    #[serde(deserialize_with = "null_as_nan")]
+    pub cohesion: f64,
+    /// Words that tell it from the others, with their scores.
+    pub words: Vec<ScoredName>,
+    /// The texts nearest to its centre.
+    pub typical: Vec<String>,
+    /// The most frequent label of its texts, where they have any, and its share.
+    pub label: Option<ScoredName>,
+}
+
+/// A name, and a number that says how much of it there is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ScoredName {
+    /// The name.
+    pub name: String,
+    /// The number.
+    #[serde(deserialize_with = "null_as_nan")]
+    pub score: f64,
+}
+
+/// Two clusters, or groups of them, that come together.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClusterMerge {
+    /// A cluster, or of `n` clusters the merge of this number less `n`.
+    pub left: usize,
+    /// The other one.
+    pub right: usize,
+    /// How far they are from each other.
+    #[serde(deserialize_with = "null_as_nan")]
+    pub distance: f64,
 }
 
 /// A 2-d map of embeddings.

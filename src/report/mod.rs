@@ -25,6 +25,7 @@
 //! # Ok::<(), frostbert::Error>(())
 //! ```
 
+mod clusters;
 mod data;
 mod figures;
 mod format;
@@ -38,9 +39,10 @@ pub mod terminal;
 mod training;
 
 pub use data::{
-    Candidate, CandidateTable, ClassCurves, ClassScores, Confusion, CoveragePoint, CurvePoint, DataSummary,
-    ExplainedAnswer, Interval, LabelError, LearningCurve, Map, MapPoint, MetricRow, MetricTable, Mistake,
-    Model, RegressionPoint, Reliability, ReliabilityPoint, ReportData, Snippet, TokenShare,
+    Candidate, CandidateTable, ClassCurves, ClassScores, ClusterMerge, ClusterReport, ClusterSummary,
+    Confusion, CoveragePoint, CurvePoint, DataSummary, ExplainedAnswer, Interval, LabelError, LearningCurve,
+    Map, MapPoint, MetricRow, MetricTable, Mistake, Model, RegressionPoint, Reliability, ReliabilityPoint,
+    ReportData, ScoredName, Snippet, TokenShare,
 };
 pub use page::render;
 pub use training::maps_of;

@@ -1,7 +1,7 @@
 //! The page: head, summary, sections in order.
 
 use super::format::{MISSING, count, counted, ends, is_forbidden, percent, score, shorten};
-use super::{MetricRow, MetricTable, ReportData, figures, scatter, tables};
+use super::{MetricRow, MetricTable, ReportData, clusters, figures, scatter, tables};
 use crate::error::Result;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -123,6 +123,10 @@ fn sections(data: &ReportData) -> Result<Vec<Section>> {
     }
     if let Some(kinds) = data.kinds.as_ref().filter(|kinds| !kinds.rows.is_empty()) {
         add("kinds", "Kinds of head", "", tables::comparison(kinds, "Kind"));
+    }
+    if let Some(found) = data.clusters.as_ref().filter(|found| !found.clusters.is_empty()) {
+        let lead = "What the texts are about: groups of those that the encoder finds alike, named by the words that tell them apart.";
+        add("clusters", "Clusters", lead, clusters::section(found)?);
     }
     let maps: Vec<_> = data.maps.iter().filter(|map| !map.points.is_empty()).collect();
     if !maps.is_empty() {

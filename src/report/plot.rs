@@ -10,7 +10,7 @@ use std::fmt::Write;
 use std::ops::Range;
 
 /// Plotters places everything on whole pixels: ten of its pixels are one of ours, so that curves are smooth.
-const FINE: i32 = 10;
+pub(super) const FINE: i32 = 10;
 
 /// Colours of series in the stylesheet. More could not be told apart.
 pub(super) const MOST_COLOURS: usize = 7;

@@ -1,14 +1,21 @@
-//! What vectors say without a label: which are nearest, which are nearly the same, which to label next, whether two sets differ.
+//! What vectors say without a label: which are nearest, which are nearly the same, which groups there are, which to label next, whether two
+//! sets differ.
 //!
 //! Everything here is exact (no approximate index), takes rows in memory, and gives the same answer for the same seed on every machine.
 
+mod clusters;
 mod compact;
 mod drift;
 mod duplicates;
+mod kmeans;
 mod nearest;
 mod suggest;
 mod unit;
 
+pub use clusters::{
+    Agreement, Cluster, ClusterMethod, ClusterOptions, ClusterWord, Clusters, CountCandidate, Merge,
+    agreement, clusters, distinguishing_words,
+};
 pub use compact::{Compact, CompactRows};
 pub use drift::{Drift, DriftOptions, class_shares, drift};
 pub use duplicates::{DuplicateGroup, duplicates};

@@ -7,10 +7,8 @@
 //! Sources: k-centre, Sener and Savarese (2018); spread over the uncertain ones, in the manner of Zhdanov (2019); typical texts of clusters,
 //! Hacohen, Dekel and Weinshall (2022).
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
-
-use super::unit::{UnitRows, check_columns, dot, of_each, share};
+use super::kmeans::{kmeans, middle};
+use super::unit::{UnitRows, check_columns, dot, of_each};
 use crate::error::{Error, Result};
 use crate::head::Matrix;
 use crate::names::named;
@@ -243,7 +241,8 @@ impl<'a> Choice<'a> {
 
     /// The middle of each of as many clusters as rows are wanted, largest cluster first.
     fn typical(&mut self, rows: &[usize], seed: u64) {
-        let mut clusters = clusters(self.pool, rows, self.count - self.rows.len(), seed);
+        let wanted = self.count - self.rows.len();
+        let mut clusters = kmeans(self.pool, rows, wanted, seed, ROUNDS).by_cluster(rows);
         clusters.sort_by_key(|cluster| std::cmp::Reverse(cluster.len()));
         for cluster in clusters {
             if let Some(row) = middle(self.pool, &cluster) {
@@ -251,75 +250,6 @@ impl<'a> Choice<'a> {
             }
         }
     }
-}
-
-/// The row nearest to the mean of these.
-fn middle(pool: &UnitRows, rows: &[usize]) -> Option<usize> {
-    let mean = mean(pool, rows)?;
-    let cosine = |row: &usize| dot(&mean, pool.row(*row));
-    // Of equal ones the first.
-    rows.iter().copied().rev().max_by(|a, b| cosine(a).total_cmp(&cosine(b)))
-}
-
-fn mean(pool: &UnitRows, rows: &[usize]) -> Option<Vec<f32>> {
-    let mut sum = vec![0.0f64; pool.row(*rows.first()?).len()];
-    for &row in rows {
-        sum.iter_mut().zip(pool.row(row)).for_each(|(sum, value)| *sum += f64::from(*value));
-    }
-    let length = sum.iter().map(|v| v * v).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
-    Some(sum.iter().map(|v| (v / length) as f32).collect())
-}
-
-/// Spherical k-means from k-means++ seeds: rows by cluster, none empty.
-///
-/// Sources: Dhillon and Modha (2001); Arthur and Vassilvitskii (2007).
-fn clusters(pool: &UnitRows, rows: &[usize], count: usize, seed: u64) -> Vec<Vec<usize>> {
-    if count == 0 || rows.is_empty() {
-        return vec![];
-    }
-    let count = count.min(rows.len());
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut centres: Vec<Vec<f32>> =
-        middle(pool, rows).map(|row| pool.row(row).to_vec()).into_iter().collect();
-    let mut far: Vec<f64> = vec![f64::INFINITY; rows.len()];
-    while centres.len() < count {
-        let last = &centres[centres.len() - 1];
-        let from_last = of_each(rows.len(), |at| f64::from(1.0 - dot(last, pool.row(rows[at]))).max(0.0));
-        far.iter_mut().zip(from_last).for_each(|(far, new)| *far = far.min(new));
-        let total: f64 = far.iter().sum();
-        if !(total > 0.0) {
-            break;
-        }
-        let mut left = f64::from(share(&mut rng)) * total;
-        let at = far.iter().position(|far| {
-            left -= far;
-            left < 0.0
-        });
-        centres.push(pool.row(rows[at.unwrap_or(rows.len() - 1)]).to_vec());
-    }
-    let mut own: Vec<usize> = vec![usize::MAX; rows.len()];
-    for _ in 0..ROUNDS {
-        let nearest = of_each(rows.len(), |at| {
-            let cosine = |centre: &Vec<f32>| dot(centre, pool.row(rows[at]));
-            let best = centres.iter().enumerate().rev().max_by(|a, b| cosine(a.1).total_cmp(&cosine(b.1)));
-            best.map_or(0, |(centre, _)| centre)
-        });
-        if nearest == own {
-            break;
-        }
-        own = nearest;
-        for (centre, values) in centres.iter_mut().enumerate() {
-            let members: Vec<usize> =
-                rows.iter().zip(&own).filter(|(_, own)| **own == centre).map(|(row, _)| *row).collect();
-            if let Some(mean) = mean(pool, &members) {
-                *values = mean;
-            }
-        }
-    }
-    let mut clusters = vec![vec![]; centres.len()];
-    rows.iter().zip(&own).for_each(|(row, own)| clusters[*own].push(*row));
-    clusters.retain(|cluster| !cluster.is_empty());
-    clusters
 }
 
 #[cfg(test)]

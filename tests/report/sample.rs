@@ -252,6 +252,32 @@ pub fn report() -> ReportData {
                 accuracy: 0.9 - 0.4 * f64::from(at) / 40.0,
             })
             .collect(),
+        clusters: Some(ClusterReport {
+            note: "Mean silhouette 0.081.".into(),
+            outside: 12,
+            clusters: (0..4)
+                .map(|at| ClusterSummary {
+                    name: [
+                        "horror, ghost, blood",
+                        "war, soldiers, platoon",
+                        "laughs, comedy, jokes",
+                        "animation, kids",
+                    ][at]
+                        .into(),
+                    texts: [420, 310, 305, 90][at],
+                    cohesion: [0.44, 0.47, 0.39, 0.52][at],
+                    words: vec![
+                        ScoredName { name: "horror".into(), score: 0.0312 },
+                        ScoredName { name: "ghost".into(), score: 0.0101 },
+                    ],
+                    typical: vec!["a horror film that never scares".into(), "ghosts, and no story".into()],
+                    label: Some(ScoredName { name: "negative".into(), score: 0.61 }),
+                })
+                .collect(),
+            merges: [(2, 3, 0.21), (0, 1, 0.34), (4, 5, 0.52)]
+                .map(|(left, right, distance)| ClusterMerge { left, right, distance })
+                .into(),
+        }),
         long: Some(CandidateTable {
             metric: "cross-validation score (smaller is better)".into(),
             lower_is_better: true,

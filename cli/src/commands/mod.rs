@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod cache;
 pub mod classify;
+pub mod clusters;
 pub mod compare;
 pub mod dedupe;
 pub mod devices;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use frostbert::cache::BestEffort;
+use frostbert::data::{Label, LabelKind};
 use frostbert::head::{Head, Matrix};
 use frostbert::report::{self, ReportData};
 use frostbert::{Classifier, EmbedOptions, Encoder, Error, Result, Text, whole_file};
@@ -93,13 +94,29 @@ pub fn embed(
 
 /// The texts of a table, and the number of each row in it.
 pub fn read(rows: &RowArgs, file: &Path) -> Result<(Vec<Text>, Vec<u64>)> {
+    let (texts, numbers, _) = read_labelled(rows, file, None)?;
+    Ok((texts, numbers))
+}
+
+/// The texts of a table, the number of each row in it, and its label where it has one. Without a column there is none.
+pub fn read_labelled(
+    rows: &RowArgs,
+    file: &Path,
+    column: Option<&str>,
+) -> Result<(Vec<Text>, Vec<u64>, Vec<Option<String>>)> {
     let table = rows.open(file)?;
-    let selection = rows.selection(table.columns());
-    let (mut texts, mut numbers) = (Vec::new(), Vec::new());
+    let mut selection = rows.selection(table.columns());
+    selection.labels = column.map(str::to_owned).into_iter().collect();
+    selection.label_kind = LabelKind::OptionalName;
+    let (mut texts, mut numbers, mut labels) = (Vec::new(), Vec::new(), Vec::new());
     for row in table.rows(&selection)? {
         let row = row?;
         numbers.push(row.number);
         texts.push(Text { first: row.text, second: row.pair });
+        labels.push(match row.label {
+            Some(Label::Name(name)) => Some(name),
+            _ => None,
+        });
     }
     if texts.is_empty() {
         return Err(Error::input(format!(
@@ -107,7 +124,7 @@ pub fn read(rows: &RowArgs, file: &Path) -> Result<(Vec<Text>, Vec<u64>)> {
             file.display()
         )));
     }
-    Ok((texts, numbers))
+    Ok((texts, numbers, labels))
 }
 
 /// Writes a page with maps of two sets of rows, one behind the other, by kind.
@@ -119,13 +136,24 @@ pub fn draw(
     names: &[String],
     texts: &[&Text],
 ) -> Result<()> {
-    let spinner = progress::spinner("drawing the map");
     let values: Vec<f32> = first.values().iter().chain(second.values()).copied().collect();
     let all = Matrix::new(first.rows() + second.rows(), first.columns(), values)?;
-    let maps = report::maps_of(&all, kinds, names, texts);
-    let written = maps.and_then(|maps| {
-        report::write(path, &ReportData { title: title.to_owned(), maps, ..ReportData::default() })
-    });
+    let data = ReportData { title: title.to_owned(), ..ReportData::default() };
+    draw_with(path, data, &all, kinds, names, texts)
+}
+
+/// Writes a page with maps of rows by kind, and whatever else is in the data.
+pub fn draw_with(
+    path: &Path,
+    data: ReportData,
+    rows: &Matrix<'_>,
+    kinds: &[usize],
+    names: &[String],
+    texts: &[&Text],
+) -> Result<()> {
+    let spinner = progress::spinner("drawing the map");
+    let maps = report::maps_of(rows, kinds, names, texts);
+    let written = maps.and_then(|maps| report::write(path, &ReportData { maps, ..data }));
     spinner.finish_and_clear();
     written?;
     eprintln!("page written to {}", path.display());
