@@ -11,7 +11,7 @@ use frostbert::vectors::{
 use frostbert::{Error, Result, Text};
 use serde_json::{Value, json};
 
-use super::vectors::{SourceArgs, Table, draw_with, read_labelled, shown};
+use super::vectors::{Labelled, SourceArgs, Table, draw_with, read_labelled, shown};
 use super::{print, print_json};
 use crate::args::{CacheArgs, RowArgs, at_most, choice};
 use crate::outputs::{Content, Files, OutputArgs};
@@ -95,7 +95,8 @@ pub fn run(args: &Args) -> Result<()> {
         .output("--report", args.report.as_deref(), Content::Page);
     files.check()?;
     let options = args.options()?;
-    let (texts, numbers, labels) = read_labelled(&args.rows, &args.file, args.label_column.as_deref())?;
+    let Labelled { texts, numbers, labels } =
+        read_labelled(&args.rows, &args.file, args.label_column.as_deref())?;
     // Before the texts are embedded, which takes longer.
     options.check(texts.len())?;
     let rows = args.source.load()?.embed(&texts, "embedding", &args.cache.open())?;

@@ -94,37 +94,43 @@ pub fn embed(
 
 /// The texts of a table, and the number of each row in it.
 pub fn read(rows: &RowArgs, file: &Path) -> Result<(Vec<Text>, Vec<u64>)> {
-    let (texts, numbers, _) = read_labelled(rows, file, None)?;
-    Ok((texts, numbers))
+    let read = read_labelled(rows, file, None)?;
+    Ok((read.texts, read.numbers))
 }
 
-/// The texts of a table, the number of each row in it, and its label where it has one. Without a column there is none.
-pub fn read_labelled(
-    rows: &RowArgs,
-    file: &Path,
-    column: Option<&str>,
-) -> Result<(Vec<Text>, Vec<u64>, Vec<Option<String>>)> {
+/// The rows of a table.
+#[derive(Default)]
+pub struct Labelled {
+    pub texts: Vec<Text>,
+    /// The number of each row in the table.
+    pub numbers: Vec<u64>,
+    /// The label of each row, where it has one.
+    pub labels: Vec<Option<String>>,
+}
+
+/// The texts of a table with their labels; without a column there are none.
+pub fn read_labelled(rows: &RowArgs, file: &Path, column: Option<&str>) -> Result<Labelled> {
     let table = rows.open(file)?;
     let mut selection = rows.selection(table.columns());
     selection.labels = column.map(str::to_owned).into_iter().collect();
     selection.label_kind = LabelKind::OptionalName;
-    let (mut texts, mut numbers, mut labels) = (Vec::new(), Vec::new(), Vec::new());
+    let mut read = Labelled::default();
     for row in table.rows(&selection)? {
         let row = row?;
-        numbers.push(row.number);
-        texts.push(Text { first: row.text, second: row.pair });
-        labels.push(match row.label {
+        read.numbers.push(row.number);
+        read.texts.push(Text { first: row.text, second: row.pair });
+        read.labels.push(match row.label {
             Some(Label::Name(name)) => Some(name),
             _ => None,
         });
     }
-    if texts.is_empty() {
+    if read.texts.is_empty() {
         return Err(Error::input(format!(
             "{}: there is no text in it, or the filters leave none",
             file.display()
         )));
     }
-    Ok((texts, numbers, labels))
+    Ok(read)
 }
 
 /// Writes a page with maps of two sets of rows, one behind the other, by kind.
