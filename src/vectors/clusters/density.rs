@@ -1,7 +1,7 @@
 //! HDBSCAN: clusters where rows lie densely.
 //!
 //! Source: Campello, Moulavi and Sander (2013), *Density-based clustering based on hierarchical density estimates*; computed by the crate
-//! `hdbscan`, whose own distances (a plain loop, or a k-d tree, which finds nothing quickly in hundreds of dimensions) took ten times as long
+//! `hdbscan`, whose own distances (a plain loop, or a k-d tree, which finds nothing quickly in hundreds of dimensions) took several times as long
 //! as the table of them that it is given here.
 
 use hdbscan::{DistanceMetric, Hdbscan, HdbscanHyperParams};
