@@ -42,10 +42,10 @@ pub use encoder::CachedEmbeddings;
 #[cfg(not(target_arch = "wasm32"))]
 pub use encoder::RandomModel;
 pub use encoder::{
-    Aggregation, CancelToken, Classification, Dtype, EmbedOptions, EmbeddingRecipe, EncodeProgress,
-    EncodeReport, Encoder, EncoderBuilder, Entity, FilledMasks, KernelProfile, Layers, MaskCandidate, Memory,
-    NextSentence, Profile, ProgressFn, Prompt, PseudoPerplexity, Ranked, SparseEmbedding, Summary, Tagged,
-    Text, TokenOutputs, TokenRequest,
+    Aggregation, CancelToken, ClassWords, Classification, Cloze, ClozeCalibration, Dtype, EmbedOptions,
+    EmbeddingRecipe, EncodeProgress, EncodeReport, Encoder, EncoderBuilder, Entity, FilledMasks,
+    KernelProfile, Layers, MaskCandidate, Memory, NextSentence, Profile, ProgressFn, Prompt,
+    PseudoPerplexity, Ranked, SparseEmbedding, Summary, Tagged, Text, TokenOutputs, TokenRequest,
 };
 pub use engine::DeviceReport;
 pub use error::{Error, Result};

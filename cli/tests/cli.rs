@@ -407,6 +407,64 @@ fn pretraining_heads_answer_and_are_refused_where_there_are_none() {
 }
 
 #[test]
+fn words_for_a_mask_classify_without_a_label() {
+    let work = Work::new();
+    let words = ["--words", "good=brilliant,wonderful", "--words", "bad=terrible,boring"];
+    let classify = |model: &str, more: &[&str]| {
+        let mut command = frostbert(&["classify", "--model", &golden(model), "--device", "cpu"]);
+        command.args(more);
+        command
+    };
+    let template = ["--template", "{text} it {mask} film"];
+    let lines = |more: &[&str]| -> Vec<serde_json::Value> {
+        let output = classify("bert-pretraining", &[&template, &words[..], &["--json"], more].concat());
+        let output = { output }.assert().success();
+        let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let table = work.file("reviews.csv", reviews(40));
+    let score = |row: &serde_json::Value, label: &str| row["scores"][label].as_f64().unwrap();
+    let mean = |rows: &[serde_json::Value]| {
+        rows.iter().map(|row| score(row, "good")).sum::<f64>() / rows.len() as f64
+    };
+    let plain = lines(&[&table, "--calibrate", "none"]);
+    assert_eq!(plain.len(), 40);
+    for row in &plain {
+        assert!((score(row, "good") + score(row, "bad") - 1.0).abs() < 1e-6);
+        let best = if score(row, "good") > score(row, "bad") { "good" } else { "bad" };
+        assert_eq!(
+            (row["label"].as_str(), row["problem"].as_str()),
+            (Some(best), Some("single_label_classification"))
+        );
+    }
+    // Dividing by the mean over the table's texts moves the answers towards the middle, and each as the formula says.
+    let (prior, by_texts) = (mean(&plain), lines(&[&table, "--calibrate", "texts"]));
+    for (plain, found) in plain.iter().zip(&by_texts) {
+        let (good, bad) = (score(plain, "good") / prior, score(plain, "bad") / (1.0 - prior));
+        assert!((score(found, "good") - good / (good + bad)).abs() < 1e-5);
+    }
+    let good = by_texts.iter().filter(|row| row["label"] == "good").count();
+    assert!((1..40).contains(&good), "{good} of 40 above their mean");
+    // Those of texts without content do not hang on what else is asked.
+    let alone = lines(&["--text", "a film"]);
+    assert_eq!(alone, lines(&["--text", "a film", "--text", "it"])[..1]);
+    assert_ne!(alone, lines(&["--text", "a film", "--calibrate", "none"]));
+
+    let refused = |model: &str, more: &[&str], code: i32, says: &str| {
+        classify(model, &[&["--text", "a film"], more].concat()).assert().code(code).stderr(contains(says));
+    };
+    let all = [&template[..], &words].concat();
+    refused("sentence-mean", &all, 1, "BertForMaskedLM and BertForPreTraining checkpoints have one");
+    refused("bert-pretraining", &[&all[..], &["--calibrate", "texts"]].concat(), 1, "1 texts are too few");
+    refused("bert-pretraining", &template, 2, "--words");
+    refused("bert-pretraining", &words, 2, "--template");
+    refused("bert-pretraining", &["--calibrate", "none"], 2, "--template");
+    refused("bert-pretraining", &[&template[..], &["--words", "good"]].concat(), 2, "LABEL=WORD");
+    let unknown = ["--words", "good=unthinkable", "--words", "bad=boring"];
+    refused("bert-pretraining", &[&template[..], &unknown].concat(), 1, "\"unthinkable\" is not one token");
+}
+
+#[test]
 fn fine_tuned_heads_answer_by_problem_type() {
     let classify = |name: &str| {
         let output = frostbert(&[

@@ -18,6 +18,7 @@ pub use builder::EncoderBuilder;
 pub use dtype::Dtype;
 pub use options::{CancelToken, EmbedOptions, EncodeProgress, Layers, ProgressFn, Prompt};
 pub use outputs::classify::Classification;
+pub use outputs::cloze::{ClassWords, Cloze, ClozeCalibration};
 pub use outputs::fill_mask::{FilledMasks, MaskCandidate, PseudoPerplexity};
 pub use outputs::next_sentence::NextSentence;
 pub use outputs::rerank::Ranked;

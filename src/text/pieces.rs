@@ -1,5 +1,7 @@
 //! Very long texts, tokenised in pieces: the tokens are those of the whole, and memory is that of a piece.
 
+use std::ops::Range;
+
 use serde_json::Value;
 use tokenizers::utils::truncation::TruncationDirection;
 use tokenizers::{Encoding, Tokenizer as Inner};
@@ -151,17 +153,22 @@ impl Kept {
 
 /// Two parts of one text as one.
 pub(super) fn joined(first: &Encoding, second: &Encoding) -> Encoding {
-    fn both<T: Clone>(a: &[T], b: &[T]) -> Vec<T> {
-        [a, b].concat()
+    parts(&[(first, 0..first.len()), (second, 0..second.len())])
+}
+
+/// Some tokens of one text as a text of their own.
+pub(super) fn parts(of: &[(&Encoding, Range<usize>)]) -> Encoding {
+    fn all<T: Clone>(of: &[(&Encoding, Range<usize>)], what: impl Fn(&Encoding) -> &[T]) -> Vec<T> {
+        of.iter().flat_map(|(encoding, range)| what(encoding)[range.clone()].to_vec()).collect()
     }
-    let len = first.len() + second.len();
+    let len = of.iter().map(|(_, range)| range.len()).sum();
     let mut joined = Encoding::new(
-        both(first.get_ids(), second.get_ids()),
+        all(of, Encoding::get_ids),
         vec![0; len],
-        both(first.get_tokens(), second.get_tokens()),
-        both(first.get_word_ids(), second.get_word_ids()),
-        both(first.get_offsets(), second.get_offsets()),
-        both(first.get_special_tokens_mask(), second.get_special_tokens_mask()),
+        all(of, Encoding::get_tokens),
+        all(of, Encoding::get_word_ids),
+        all(of, Encoding::get_offsets),
+        all(of, Encoding::get_special_tokens_mask),
         vec![1; len],
         vec![],
         Default::default(),

@@ -53,12 +53,12 @@ pub enum TruncationSide {
 pub struct Tokenizer {
     /// Without its post-processor, which runs after truncation and must not run twice (it shifts offsets).
     inner: Inner,
-    processor: Option<PostProcessorWrapper>,
-    max_tokens: usize,
+    pub(super) processor: Option<PostProcessorWrapper>,
+    pub(super) max_tokens: usize,
     vocab_rows: usize,
     /// Number of token types the model is given: 1 where it has none.
     types: u32,
-    direction: TruncationDirection,
+    pub(super) direction: TruncationDirection,
     special: SpecialTokens,
     /// The row of the model's table that a text without tokens is given, where the model has one for it.
     no_tokens: Option<u32>,
@@ -370,7 +370,7 @@ impl Tokenizer {
     }
 
     /// A text's tokens, and how many they are. Of a long text `most` of them, on the side that truncation keeps.
-    fn tokens(
+    pub(super) fn tokens(
         &self,
         row: usize,
         text: &str,
@@ -409,7 +409,7 @@ impl Tokenizer {
     }
 
     /// Adds special tokens and types, and checks the ids.
-    fn finish(
+    pub(super) fn finish(
         &self,
         row: usize,
         first: tokenizers::Encoding,
@@ -453,7 +453,7 @@ impl Tokenizer {
 }
 
 /// Tokens that a sequence has left beside its special tokens.
-fn room(max_tokens: usize, added: usize) -> Result<usize> {
+pub(super) fn room(max_tokens: usize, added: usize) -> Result<usize> {
     max_tokens.checked_sub(added).filter(|room| *room > 0).ok_or_else(|| {
         Error::input(format!(
             "a maximum of {max_tokens} tokens leaves no room for text: {added} are special tokens"

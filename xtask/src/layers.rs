@@ -27,6 +27,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         "encoder",
         &[
             "error",
+            "names",
             "platform",
             "device",
             "embeddings",

@@ -6,7 +6,7 @@ mod rows;
 
 pub use embed::{EmbedArgs, LengthArgs};
 pub use model::{CacheArgs, EngineArgs, HeadArgs, ModelArgs, locate, open_cache};
-pub use rows::{LabelArgs, RowArgs};
+pub use rows::{LabelArgs, RowArgs, Texts};
 
 use std::str::FromStr;
 

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::model::{HeadKind, ProblemType};
 use crate::plan::HeadOutput;
 use crate::platform::entry;
+use crate::text::Encoding;
 
 /// A text's labels, in the model's order.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -123,19 +124,26 @@ fn mean_logits(windows: &[TokenOutputs]) -> Result<Vec<f32>> {
     if labels == 0 || logits.iter().any(|logits| logits.len() != labels) {
         return Err(Error::device("the classification head gave no logits for a text"));
     }
-    if let [only] = logits[..] {
-        return Ok(only.to_vec());
+    Ok(weighted_mean(logits.into_iter().zip(windows.iter().map(|window| text_tokens(&window.encoding)))))
+}
+
+/// Tokens of a window that are not special.
+pub(super) fn text_tokens(encoding: &Encoding) -> f64 {
+    encoding.special_tokens_mask.iter().filter(|special| !**special).count() as f64
+}
+
+/// The mean of rows of one length, each with its weight; of one row itself.
+pub(super) fn weighted_mean<R: AsRef<[f32]>>(rows: impl Iterator<Item = (R, f64)>) -> Vec<f32> {
+    let rows: Vec<(R, f64)> = rows.collect();
+    if let [(only, _)] = &rows[..] {
+        return only.as_ref().to_vec();
     }
-    let weight = |window: &TokenOutputs| {
-        window.encoding.special_tokens_mask.iter().filter(|special| !**special).count() as f64
-    };
-    let total: f64 = windows.iter().map(weight).sum();
+    let total: f64 = rows.iter().map(|(_, weight)| weight).sum();
     let mean = |label: usize| {
-        let sum: f64 =
-            windows.iter().zip(&logits).map(|(window, row)| weight(window) * f64::from(row[label])).sum();
+        let sum: f64 = rows.iter().map(|(row, weight)| weight * f64::from(row.as_ref()[label])).sum();
         (sum / total) as f32
     };
-    Ok((0..labels).map(mean).collect())
+    (0..rows.first().map_or(0, |(row, _)| row.as_ref().len())).map(mean).collect()
 }
 
 /// Adds its number to every name that is there more than once.

@@ -1,6 +1,7 @@
 //! What an encoder gives: pooled embeddings, token-level outputs, and the answers of heads that come in checkpoints.
 
 pub(crate) mod classify;
+pub(crate) mod cloze;
 pub(crate) mod embeddings;
 pub(crate) mod fill_mask;
 mod join;
