@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use frostbert::head::TrainOptions;
 use frostbert::report::{self, ReportData, terminal};
-use frostbert::workflow::{Dataset, Event, HoldOut, Trained, Trainer};
+use frostbert::workflow::{Dataset, Description, Event, HoldOut, Trained, Trainer};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use serde::Deserialize;
@@ -35,9 +35,12 @@ struct Settings {
     baselines: bool,
     details: bool,
     cache: bool,
+    /// Labels and what their texts are like.
+    describe: Vec<(String, String)>,
+    keep_sample: Option<usize>,
 }
 
-/// Trains a head on texts. Gives the training and warnings of the cache.
+/// Trains a head on texts; `unlabelled` are more of them where classes are described. Gives the training and warnings of the cache.
 #[pyfunction]
 #[allow(clippy::too_many_arguments, reason = "Python gives them by name")]
 pub(crate) fn train(
@@ -45,13 +48,14 @@ pub(crate) fn train(
     encoder: &NativeEncoder,
     list: &Bound<'_, PyList>,
     targets: &Bound<'_, PyTuple>,
+    unlabelled: &Bound<'_, PyList>,
     weights: Option<Vec<f64>>,
     groups: Option<Vec<u32>>,
     settings: &str,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<(NativeTrained, Vec<String>)> {
     let encoder = encoder.get()?;
-    let (texts, targets) = (texts(list)?, texts::targets(targets)?);
+    let (texts, unlabelled, targets) = (texts(list)?, texts(unlabelled)?, texts::targets(targets)?);
     let watch = Watch::new(progress);
     let (trained, warnings) = work(py, Some(&watch), || {
         let settings: Settings = serde_json::from_str(settings).map_err(|error| {
@@ -62,6 +66,7 @@ pub(crate) fn train(
         let cache = CollectedCache::open(settings.cache);
         let hold_out =
             if settings.hold_out == 0.0 { HoldOut::Nothing } else { HoldOut::Share(settings.hold_out) };
+        let describe = settings.describe.into_iter();
         let trained = Trainer::new(&encoder)
             .model_location(settings.location)
             .embed(watched(embed_options(&settings.embed, &encoder)?, &watch))
@@ -69,6 +74,9 @@ pub(crate) fn train(
             .hold_out(hold_out)
             .head(settings.head)
             .choose_layers(settings.choose_layers)
+            .describe(describe.map(|(label, text)| Description { label, text }).collect())
+            .unlabelled(unlabelled)
+            .keep_sample(settings.keep_sample)
             .baselines(settings.baselines)
             .details(settings.details)
             .train(&data, &mut |event| {

@@ -225,6 +225,32 @@ def test_labels_of_every_kind(model: str, reviews) -> None:
             TextClassifier(model, device="cpu").fit(texts, labels, sample_weight=weights)
 
 
+def test_a_classifier_starts_from_words(model: str, reviews, cli, tmp_path: pathlib.Path) -> None:
+    import pandas
+
+    texts, labels = (rows[::4] for rows in reviews)
+    words = {"0": "A terrible, boring film.", "1": ["A wonderful film.", "I liked it."]}
+    described = lambda **options: TextClassifier(model, device="cpu", folds=3, details=False, describe=words, **options)
+    nothing = described().fit(texts)
+    assert list(nothing.classes_) == ["0", "1"] and nothing.predict_proba(texts).shape == (len(texts), 2)
+    some = [label if at % 2 else None for at, label in enumerate(labels)]
+    partly = described(keep_sample=25).fit(texts, some)
+    assert partly.record_["words"]["unlabelled"] == some.count(None)
+    partly.save(tmp_path / "here.safetensors")
+    pandas.DataFrame({"text": texts, "label": some}).to_csv(tmp_path / "some.csv", index=False)
+    cli("train", "--model", model, "--device", "cpu", "--folds", "3", "--no-baselines", "--keep-sample", "25",
+        "--describe", f"0={words['0']}", "--describe", f"1={words['1'][0]}", "--describe", f"1={words['1'][1]}",
+        "--label-column", "label", "--out", str(tmp_path / "there.safetensors"), str(tmp_path / "some.csv"))
+    assert (tmp_path / "here.safetensors").read_bytes() == (tmp_path / "there.safetensors").read_bytes()
+    with pytest.raises(frostbert.InputError, match="do not go with descriptions"):
+        described().fit(texts, labels, sample_weight=np.ones(len(texts)))
+    for wrong in ({}, {"a": ""}, {"a": 3}, "a"):
+        with pytest.raises(TypeError, match="describe"):
+            TextClassifier(model, device="cpu", describe=wrong).fit(texts)
+    with pytest.raises(frostbert.InputError, match="two classes"):
+        TextClassifier(model, device="cpu", describe={"a": "A film."}).fit(texts)
+
+
 def test_what_is_not_fitted_or_not_there(model: str, tmp_path: pathlib.Path, classifier: TextClassifier) -> None:
     from sklearn.exceptions import NotFittedError
 

@@ -85,6 +85,7 @@ def train(
     encoder: NativeEncoder,
     list: list[Any],
     targets: _Targets,
+    unlabelled: list[Any],
     weights: Sequence[float] | None,
     groups: Sequence[int] | None,
     settings: str,

@@ -13,7 +13,7 @@ import functools
 import json
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -397,11 +397,29 @@ class HeadRegressor(RegressorMixin, _Head):
         return self.head_.predict_proba(rows)[:, 0]
 
 
+def _missing(label: Any) -> bool:
+    return label is None or (isinstance(label, (float, np.floating)) and bool(np.isnan(label))) or str(label) in ("<NA>", "NaT")
+
+
+def _parted(texts: list[Any], y: Any) -> tuple[list[Any], list[Any], list[Any]]:
+    """Texts that have a label, their labels, and the other texts."""
+    labels = [None] * len(texts) if y is None else as_list(y, "y")
+    if len(labels) != len(texts):
+        raise InputError(f"y: expected a label, or None, for each of {len(texts)} texts, found {len(labels)}")
+    known = [at for at, label in enumerate(labels) if not _missing(label)]
+    unlabelled = [text for text, label in zip(texts, labels, strict=True) if _missing(label)]
+    return [texts[at] for at in known], [labels[at] for at in known], unlabelled
+
+
 class TextClassifier(ClassifierMixin, _Settings):
     """Texts to classes: the command line's ``frostbert train`` and ``predict`` as an estimator. With the same data, options and
     seed it is the same head, bit for bit, in the same file.
 
     Labels are classes (one a text), or any number a text: a list of lists, or an indicator matrix with ``label_names``.
+
+    :param describe: start from words: what the texts of each class are like, ``{"good": "A film I liked.", "bad": ["A dull film.", ...]}``.
+        Labels may then be missing (None), or all of them (``y=None``): ``frostbert train --describe``.
+    :param keep_sample: keep at most so many of the embeddings in the head, for ``frostbert drift`` and ``predict --novel``.
 
     >>> classifier = TextClassifier(MODEL, folds=3).fit(TEXTS, LABELS)
     >>> classifier.predict(["An unexpected joy."]).shape
@@ -439,6 +457,8 @@ class TextClassifier(ClassifierMixin, _Settings):
         test_fraction: float = 0.0,
         details: bool = True,
         label_names: Sequence[str] | None = None,
+        describe: Mapping[str, str | Sequence[str]] | None = None,
+        keep_sample: int | None = None,
         cache: bool = True,
         offline: bool = False,
         show_progress_bar: bool | None = None,
@@ -468,6 +488,8 @@ class TextClassifier(ClassifierMixin, _Settings):
         self.test_fraction = test_fraction
         self.details = details
         self.label_names = label_names
+        self.describe = describe
+        self.keep_sample = keep_sample
         self.cache = cache
         self.offline = offline
         self.show_progress_bar = show_progress_bar
@@ -484,10 +506,17 @@ class TextClassifier(ClassifierMixin, _Settings):
             truncate=self.truncate, max_tokens=self.max_tokens, offline=self.offline, cache=self.cache,
         )
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> TextClassifier:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None) -> TextClassifier:
         """Embeds the texts, trains a head, cross-validates and measures it. Rows of one group never part in a split."""
         texts = _texts(X)
+        described = self._described()
+        unlabelled: list[Any] = []
+        if described:
+            if sample_weight is not None or groups is not None:
+                raise InputError("describe: weights and groups of rows do not go with descriptions of classes; leave one of them out")
+            texts, y, unlabelled = _parted(texts, y)
         targets, classes = self._targets(y, len(texts))
+        classes = {str(label): label for label in self.describe or ()} | classes
         options = self._head_options()
         if isinstance(self.class_weight, dict):
             raise InputError("class_weight: a TextClassifier takes None or 'balanced'; give weights as sample_weight")
@@ -507,6 +536,8 @@ class TextClassifier(ClassifierMixin, _Settings):
             "baselines": _flag("details", self.details),
             "details": _flag("details", self.details),
             "cache": _flag("cache", self.cache),
+            "describe": described,
+            "keep_sample": None if self.keep_sample is None else _whole("keep_sample", self.keep_sample),
         }
         numbers = None if groups is None else np.unique(as_list(groups, "groups"), return_inverse=True)[1].tolist()
         if numbers is not None and len(numbers) != len(texts):
@@ -516,7 +547,7 @@ class TextClassifier(ClassifierMixin, _Settings):
         with _bar(self.show_progress_bar, len(texts)) as bar:
             watch = None if bar is None else lambda stage, done, total: bar(stage, done, total) if stage == "embedding" else None
             self._trained, told = _native.train(
-                encoder._engine(), texts, targets, None if weights is None else weights.tolist(), numbers, json.dumps(settings), watch
+                encoder._engine(), texts, targets, unlabelled, None if weights is None else weights.tolist(), numbers, json.dumps(settings), watch
             )
         for warning in told:
             warnings.warn(warning, UserWarning, stacklevel=2)
@@ -526,6 +557,19 @@ class TextClassifier(ClassifierMixin, _Settings):
         self._learn_names(classes)
         self.n_features_in_ = 1
         return self
+
+    def _described(self) -> list[tuple[str, str]]:
+        if self.describe is None:
+            return []
+        if not isinstance(self.describe, Mapping) or not self.describe:
+            raise TypeError(f"describe: expected a dict of labels and texts, found {self.describe!r}")
+        found = []
+        for label, given in self.describe.items():
+            several = [given] if isinstance(given, str) else list(given) if isinstance(given, (list, tuple)) else []
+            if not several or not all(isinstance(text, str) and text.strip() for text in several):
+                raise TypeError(f"describe: expected a text or a list of texts for {label!r}, found {given!r}")
+            found += [(str(label), text) for text in several]
+        return found
 
     def _targets(self, y: Any, rows: int) -> tuple[Any, dict[str, Any]]:
         """The library's targets, and which label each name stands for."""
@@ -555,7 +599,7 @@ class TextClassifier(ClassifierMixin, _Settings):
         known: dict[str, Any] = {}
         names = []
         for row, label in enumerate(labels):
-            if label is None or (isinstance(label, (float, np.floating)) and np.isnan(label)) or str(label) in ("<NA>", "NaT"):
+            if _missing(label):
                 raise InputError(f"y: row {row} has no label ({label!r}); fill it, or leave the row out")
             if isinstance(label, (float, np.floating)) and not float(label).is_integer():
                 raise InputError(
