@@ -401,14 +401,14 @@ fn train_starts_from_words_with_examples_and_without() {
             [text, _, source] if at > labelled => format!("{text},,{source}\n"),
             _ => format!("{line}\n"),
         };
-        reviews(40, 0).lines().enumerate().map(keep).collect()
+        reviews(60, 0).lines().enumerate().map(keep).collect()
     };
     let few = work.write("few.csv", &some(4));
     let labelled = ["--label-column", "label"];
     let record = work.lines(&[&train[..], &[&few], &labelled, &words].concat());
-    assert_eq!((&record[0]["train_rows"], &record[0]["words"]["unlabelled"]), (&4.into(), &36.into()));
+    assert_eq!((&record[0]["train_rows"], &record[0]["words"]["unlabelled"]), (&4.into(), &56.into()));
     assert_eq!(record[0]["words"]["candidates"].as_array().unwrap().len(), 0);
-    let half = work.write("half.csv", &some(20));
+    let half = work.write("half.csv", &some(44));
     let (report, card) = (work.name("report.html"), work.name("card.md"));
     let shown = ["train", "--model", &model, &half, "--out", &head, "--report", &report, "--card", &card];
     work.run(&[&shown[..], &labelled, &words].concat())
