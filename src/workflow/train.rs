@@ -11,7 +11,7 @@ use crate::cache::BestEffort;
 use crate::encoder::{EmbedOptions, Encoder, Layers, Text};
 use crate::error::{Error, Result};
 use crate::head::{
-    CautionOptions, Head, Kind, Matrix, Metrics, Progress, Strength, Targets, TrainOptions, Training,
+    CautionOptions, Head, Kind, Matrix, Metrics, Progress, Sample, Strength, Targets, TrainOptions, Training,
     Warning, baselines, check_data, check_predictions, label_issues, learning_curve,
 };
 use crate::model::{LayerMix, Pooling};
@@ -245,14 +245,18 @@ impl<'a> Trainer<'a> {
 
     /// The same of data that need not teach anything.
     pub(super) fn partition_named(&self, data: &Dataset) -> Result<(Dataset, Option<Dataset>)> {
-        Ok(match self.hold_out {
+        let parts = match self.hold_out {
             HoldOut::Nothing => (data.clone(), None),
             HoldOut::Rows(rows) => (data.clone(), Some(rows.clone().with_names(data.targets.names())?)),
             HoldOut::Share(share) => {
                 let split = hold_out(data, share, self.fit.head.folds.seed)?;
                 (data.select(&split.train), Some(data.select(&split.test)))
             }
-        })
+        };
+        if let Some(most) = self.fit.keep_sample {
+            Sample::check_sizes(most, parts.0.len())?;
+        }
+        Ok(parts)
     }
 
     /// How the rows are embedded, and how many layers there are to choose from then.

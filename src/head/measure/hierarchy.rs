@@ -109,12 +109,14 @@ impl Hierarchy {
             let (mut path, mut to) = (vec![], 0);
             for part in parts {
                 to += part.len() + if to == 0 { 0 } else { separator.len_utf8() };
+                // White space around a separator is no part of a name: "sport > tennis" is below "sport", as "sport> chess" is.
+                let own = name[..to].trim();
                 let among = path.last().map_or(&tree.roots, |last: &usize| &tree.nodes[*last].children);
-                let known = among.iter().copied().find(|node| tree.nodes[*node].name == name[..to]);
+                let known = among.iter().copied().find(|node| tree.nodes[*node].name == own);
                 let node = known.unwrap_or(tree.nodes.len());
                 if known.is_none() {
                     let level = path.len() + 1;
-                    tree.nodes.push(Node { name: name[..to].to_owned(), level, children: vec![] });
+                    tree.nodes.push(Node { name: own.to_owned(), level, children: vec![] });
                     match path.last() {
                         Some(last) => tree.nodes[*last].children.push(node),
                         None => tree.roots.push(node),
@@ -310,6 +312,14 @@ mod tests {
 
     fn names(path: &[Level]) -> Vec<&str> {
         path.iter().map(|level| &*level.name).collect()
+    }
+
+    #[test]
+    fn white_space_around_a_separator_makes_no_other_parent() {
+        let classes = ["sport > tennis", "sport> chess", "film"].map(String::from);
+        let tree = Hierarchy::of(&classes, '>').unwrap();
+        assert_eq!(tree.roots.len(), 2);
+        assert_eq!(names(&tree.answer(&[0.5, 0.3, 0.2], Some(0.7))), ["sport"]);
     }
 
     #[test]

@@ -219,7 +219,7 @@ impl Head {
     /// head's file has their embeddings then.
     ///
     /// # Errors
-    /// The input: other columns, fewer than 20 rows, a row of zeros.
+    /// The input: other columns, fewer than 20 rows or rows to keep, a row of zeros.
     pub fn keep_sample(&mut self, embeddings: &Matrix, most: usize, seed: u64) -> Result<()> {
         let answers = self.predict_proba(embeddings)?;
         self.sample = Some(Sample::draw(embeddings, &answers, most, seed)?);

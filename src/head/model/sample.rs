@@ -46,18 +46,28 @@ const SIMILARITIES: usize = 1000;
 const FEWEST: usize = 20;
 
 impl Sample {
+    /// Finds out before any work whether so many of so many rows can be kept.
+    pub(crate) fn check_sizes(most: usize, count: usize) -> Result<()> {
+        let fail = |what: String| Err(Error::input(format!("keeping a sample of the training rows: {what}")));
+        if most < FEWEST {
+            return fail(format!("{most} say too little of what is like them; keep at least {FEWEST}"));
+        }
+        if count < FEWEST {
+            return fail(format!(
+                "{count} rows are too few to say what is like them; expected at least {FEWEST}"
+            ));
+        }
+        Ok(())
+    }
+
     /// Draws at most `most` rows by the seed, fewer where rows are long.
     ///
     /// # Errors
-    /// The input: fewer than 20 rows, or a row of zeros.
+    /// The input: fewer than 20 rows, fewer than 20 to keep, or a row of zeros.
     pub(crate) fn draw(rows: &Matrix, answers: &[f64], most: usize, seed: u64) -> Result<Self> {
         let (count, columns) = (rows.rows(), rows.columns());
-        let most = most.min(MOST_BYTES / (columns + 4).max(1)).max(FEWEST);
-        if count < FEWEST {
-            return Err(Error::input(format!(
-                "keeping a sample of the training rows: {count} rows are too few to say what is like them; expected at least {FEWEST}"
-            )));
-        }
+        Self::check_sizes(most, count)?;
+        let most = most.min((MOST_BYTES / (columns + 4).max(1)).max(FEWEST));
         let mut order: Vec<u32> = (0..count as u32).collect();
         shuffle(&mut order, &mut ChaCha8Rng::seed_from_u64(seed));
         let mut kept = order[..most.min(count)].to_vec();
@@ -255,6 +265,8 @@ mod tests {
     fn what_cannot_be_compared_is_told() {
         let rows = drawn(19, 1.0, 1);
         assert!(Sample::draw(&rows, &[0.0; 19], 500, 0).unwrap_err().to_string().contains("at least 20"));
+        let few = Sample::draw(&drawn(20, 1.0, 1), &[0.0; 20], 19, 0).unwrap_err().to_string();
+        assert!(few.contains("19 say too little"), "{few}");
         let sample = Sample::draw(&drawn(20, 1.0, 1), &[0.0; 20], 500, 0).unwrap();
         let zero = Matrix::new(1, 8, vec![0.0; 8]).unwrap();
         assert!(sample.novelty(&zero).unwrap_err().to_string().contains("no direction"));

@@ -88,7 +88,7 @@ pub struct Args {
     /// stands between the parts
     #[arg(long, value_name = "SEPARATOR", num_args = 0..=1, default_missing_value = "/")]
     hierarchy: Option<char>,
-    /// Keep at most so many of the training texts' embeddings in the head's file [default: 500], so that `predict` can say which
+    /// Keep at most so many of the training texts' embeddings, 20 or more, in the head's file [default: 500; 512 KiB], so that `predict` can say which
     /// texts are unlike them, and `drift` needs no table; whoever has the head has them, too
     #[arg(long, value_name = "ROWS", num_args = 0..=1, default_missing_value = "500", value_parser = at_most::<100_000>)]
     pub keep_sample: Option<usize>,
