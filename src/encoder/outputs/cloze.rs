@@ -339,12 +339,14 @@ impl Encoder {
             max_tokens: options.max_tokens,
             side: options.truncation_side,
         };
+        // Not the encoder, whose device stays in its thread in browsers.
+        let tokenizer = self.tokenizer();
         let encoded = platform::map(texts.len(), |at| {
             if texts[at].second.is_some() {
                 let pair = "a template takes one text, and this is a pair: join the two, or leave --pair out";
                 return Err(Error::input(pair).at_row(first_row + at));
             }
-            self.tokenizer().encode_within(first_row + at, &texts[at].first, sheet.template(), encode)
+            tokenizer.encode_within(first_row + at, &texts[at].first, sheet.template(), encode)
         });
         let (mut encodings, mut parts): (Vec<Encoding>, Vec<Range<usize>>) = (vec![], vec![]);
         for found in encoded {
