@@ -134,22 +134,20 @@ fn multiply_rows<S: Simd, const ROWS: usize>(simd: S, x: Rows<'_>, panel: &[f32]
         move || {
             let lanes = S::f32s::LEN;
             let len = panel.len() / width::<S>();
-            assert!((x.count - 1) * x.stride + len <= x.values.len(), "rows of x end within it");
-            let mut rows = [x.values.as_ptr(); ROWS];
+            let mut rows: [&[f32]; ROWS] = [&[]; ROWS];
             unrolled::<ROWS>(
                 #[inline(always)]
-                // SAFETY: each row starts within x, as was just seen.
-                |row| rows[row] = unsafe { rows[row].add(row.min(x.count - 1) * x.stride) },
+                |row| rows[row] = &x.values[row.min(x.count - 1) * x.stride..][..len],
             );
             let mut sums = [[S::f32s::splat(simd, 0.0); VECTORS]; ROWS];
+            // Every row is `len` long, so that its elements need no check of their own.
             for (at, weights) in panel.chunks_exact(width::<S>()).enumerate() {
                 let low = S::f32s::from_slice(simd, &weights[..lanes]);
                 let high = S::f32s::from_slice(simd, &weights[lanes..]);
                 unrolled::<ROWS>(
                     #[inline(always)]
                     |row| {
-                        // SAFETY: every row has a number for each of the `len` steps.
-                        let x = S::f32s::splat(simd, unsafe { *rows[row].add(at) });
+                        let x = S::f32s::splat(simd, rows[row][at]);
                         sums[row] = [x.mul_add(low, sums[row][0]), x.mul_add(high, sums[row][1])];
                     },
                 );
