@@ -121,8 +121,8 @@ unsafe fn step<const ROWS: usize>(
     // Nothing here that development builds check at each number: no `add`, no dereference, and no load that is a copy to them.
     // SAFETY: the caller's promise.
     unsafe {
-        let load = |place| _mm512_maskz_loadu_ps(!0, place);
-        let (low, high) = (load(weights), load(weights.wrapping_add(LANES)));
+        let low = _mm512_maskz_loadu_ps(!0, weights);
+        let high = _mm512_maskz_loadu_ps(!0, weights.wrapping_add(LANES));
         for (row, sums) in sums.iter_mut().enumerate() {
             let place = rows[row / SHARED].wrapping_add((row % SHARED).wrapping_mul(stride));
             let x = _mm512_broadcastss_ps(_mm_load_ss(place));

@@ -10,8 +10,8 @@ use std::ops::Range;
 /// Vectors across a panel.
 const VECTORS: usize = 2;
 
-/// Upper bound of [`Kernel::max_rows`].
-pub const MAX_ROWS: usize = 8;
+/// The most rows that the loop written here computes at once.
+const MAX_ROWS: usize = 8;
 
 /// Longest block of k. A block of a panel stays in the first-level cache (24 KiB with AVX-512) while the rows go by,
 /// and a sum of short sums loses less to rounding than a long one.
