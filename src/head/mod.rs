@@ -29,6 +29,7 @@ pub use measure::curves::{ReliabilityBin, precision_recall_curve, reliability, r
 pub use measure::estimate::Estimate;
 pub use measure::hierarchy::{Hierarchy, HierarchyMeasures, Level, LevelMeasures, Levels};
 pub use measure::label_issues::{LabelIssue, label_issues};
+pub(crate) use measure::metrics::argmax;
 pub use measure::metrics::{ClassMetrics, ClassRow, LabelMetrics, Metrics, ValueMetrics};
 pub use measure::paired::{Comparison, MeasureDifference, RightCounts, Slice, compare};
 pub use measure::ranking::{average_precision, roc_auc};

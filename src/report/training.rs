@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::head;
 use crate::head::{
     BaselineKind, CalibrationKind, Choice, CrossValidation, Estimate, LabelIssue, LayerCandidate,
-    LayerChoice, Matrix, ModelKind, Targets, WordsCandidate, WordsChoice,
+    LayerChoice, Matrix, ModelKind, Targets, WordsCandidate, WordsChoice, argmax,
 };
 use crate::workflow::{
     Answer, EmbeddedRows, EncoderRecord, LongCandidate, LongChoice, Misprediction, TrainingRecord,
@@ -122,7 +122,7 @@ fn coverage(labels: &[u32], classes: usize, predictions: &[f64]) -> Vec<Coverage
     const FEWEST: usize = 10;
     let mut rows: Vec<(f64, bool)> = (predictions.chunks_exact(classes.max(1)).zip(labels))
         .map(|(row, label)| {
-            let likeliest = (1..row.len()).fold(0, |best, at| if row[at] > row[best] { at } else { best });
+            let likeliest = argmax(row);
             (row[likeliest], likeliest == *label as usize)
         })
         .collect();
@@ -147,9 +147,12 @@ fn coverage(labels: &[u32], classes: usize, predictions: &[f64]) -> Vec<Coverage
 
 /// A row's text; a pair's with a bar between.
 fn text(rows: &EmbeddedRows, row: usize) -> String {
-    rows.data.texts.get(row).map_or_else(String::new, |text| {
-        text.second.as_ref().map_or_else(|| text.first.clone(), |second| format!("{} | {second}", text.first))
-    })
+    rows.data.texts.get(row).map_or_else(String::new, both)
+}
+
+/// A text, or both of a pair.
+fn both(text: &Text) -> String {
+    text.second.as_ref().map_or_else(|| text.first.clone(), |second| format!("{} | {second}", text.first))
 }
 
 fn model(record: &TrainingRecord, encoder: &EncoderRecord) -> Model {
@@ -308,7 +311,7 @@ fn maps(rows: &EmbeddedRows, cv: Option<&CrossValidation>) -> Result<Vec<Map>> {
     let values: Vec<f32> = shown.iter().flat_map(|row| rows.embeddings.row(*row)).copied().collect();
     let predicted = |row: usize| {
         let p = &cv?.predictions[row * names.len()..][..names.len()];
-        Some((1..p.len()).fold(0, |best, at| if p[at] > p[best] { at } else { best }))
+        Some(argmax(p))
     };
     let point = |row: usize, [x, y]: [f64; 2]| MapPoint {
         x,
@@ -371,13 +374,12 @@ pub fn maps_of(
     }
     shown.sort_unstable();
     let values: Vec<f32> = shown.iter().flat_map(|row| embeddings.row(*row)).copied().collect();
-    let point = |row: usize, [x, y]: [f64; 2]| {
-        let text = texts[row];
-        let text = text
-            .second
-            .as_ref()
-            .map_or_else(|| text.first.clone(), |more| format!("{} | {more}", text.first));
-        MapPoint { x, y, class: kinds[row], predicted: None, text }
+    let point = |row: usize, [x, y]: [f64; 2]| MapPoint {
+        x,
+        y,
+        class: kinds[row],
+        predicted: None,
+        text: both(texts[row]),
     };
     projected(&values, embeddings.columns(), &shown, (names, rows), &point)
 }
@@ -445,6 +447,16 @@ pub(super) fn layers(choice: &LayerChoice) -> CandidateTable {
     }
 }
 
+/// Candidates that were compared by what a head's cross-validation minimises.
+fn compared_by_score(reason: &str, rows: impl Iterator<Item = Candidate>) -> CandidateTable {
+    CandidateTable {
+        metric: "cross-validation score (smaller is better)".into(),
+        lower_is_better: true,
+        reason: Some(reason.to_owned()),
+        rows: rows.collect(),
+    }
+}
+
 /// What becomes of long texts.
 pub(super) fn long(choice: &LongChoice) -> CandidateTable {
     let candidate = |candidate: &LongCandidate| Candidate {
@@ -454,12 +466,7 @@ pub(super) fn long(choice: &LongChoice) -> CandidateTable {
         seconds: None,
         chosen: candidate.way == choice.chosen,
     };
-    CandidateTable {
-        metric: "cross-validation score (smaller is better)".into(),
-        lower_is_better: true,
-        reason: Some(choice.reason.clone()),
-        rows: choice.candidates.iter().map(candidate).collect(),
-    }
+    compared_by_score(&choice.reason, choice.candidates.iter().map(candidate))
 }
 
 /// Weights of the words that a head started from.
@@ -471,12 +478,7 @@ pub(super) fn words(choice: &WordsChoice) -> CandidateTable {
         seconds: None,
         chosen: candidate.weight == choice.weight,
     };
-    CandidateTable {
-        metric: "cross-validation score (smaller is better)".into(),
-        lower_is_better: true,
-        reason: Some(choice.reason.clone()),
-        rows: choice.candidates.iter().map(candidate).collect(),
-    }
+    compared_by_score(&choice.reason, choice.candidates.iter().map(candidate))
 }
 
 /// Kinds of head compared.
@@ -488,12 +490,7 @@ pub(super) fn kinds(choice: &Choice, chosen: &str) -> CandidateTable {
         seconds: None,
         chosen: kind.name() == chosen,
     };
-    CandidateTable {
-        metric: "cross-validation score (smaller is better)".into(),
-        lower_is_better: true,
-        reason: Some(choice.reason.clone()),
-        rows: choice.scores.iter().map(candidate).collect(),
-    }
+    compared_by_score(&choice.reason, choice.scores.iter().map(candidate))
 }
 
 /// Each class or label; none of numbers.

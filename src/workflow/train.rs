@@ -12,7 +12,7 @@ use crate::encoder::{EmbedOptions, Encoder, Layers, Text};
 use crate::error::{Error, Result};
 use crate::head::{
     CautionOptions, Head, Kind, Matrix, Metrics, Progress, Sample, Strength, Targets, TrainOptions, Training,
-    Warning, baselines, check_data, check_predictions, label_issues, learning_curve,
+    Warning, argmax, baselines, check_data, check_predictions, label_issues, learning_curve,
 };
 use crate::model::{LayerMix, Pooling};
 use crate::platform::entry;
@@ -353,10 +353,6 @@ pub(super) fn finish(
         .map(|rows| training.head.evaluate(&rows.embeddings, &rows.data.targets))
         .transpose()?;
     training.head.record.test.clone_from(&test);
-    let held_out_levels = match &held_out {
-        Some(rows) => training.head.evaluate_levels(&rows.embeddings, &rows.data.targets)?,
-        None => None,
-    };
     let mut record =
         record_of(&rows.data, rows.truncated, held_out.as_ref().map(|rows| &rows.data), &training, test)?;
     // Too few rows to predict any out of fold are too few for these, too.
@@ -373,7 +369,10 @@ pub(super) fn finish(
         (Some(cv), Some(tree), Targets::Classes { labels, .. }) => {
             Some(tree.measure(labels, &cv.predictions, training.head.sure_enough())?)
         }
-        _ => held_out_levels,
+        _ => match &held_out {
+            Some(rows) => training.head.evaluate_levels(&rows.embeddings, &rows.data.targets)?,
+            None => None,
+        },
     };
     if let Some(cv) = training.cross_validation {
         record.label_issues = label_issues(&rows.data.targets, &cv.predictions);
@@ -478,9 +477,8 @@ fn curve(
 /// The surest wrong predictions, the surest first.
 fn mispredictions(targets: &Targets, predictions: &[f64]) -> Vec<Misprediction> {
     let Targets::Classes { labels, names } = targets else { return Vec::new() };
-    let likeliest = |p: &[f64]| (1..p.len()).fold(0, |best, at| if p[at] > p[best] { at } else { best });
     let of_row = |(row, p): (usize, &[f64])| {
-        let (given, predicted) = (labels[row] as usize, likeliest(p));
+        let (given, predicted) = (labels[row] as usize, argmax(p));
         let wrong = Misprediction { row, given, predicted, probability: p[predicted], explanation: None };
         (predicted != given).then_some(wrong)
     };

@@ -169,6 +169,7 @@ impl Objective for Sparse<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::head::numeric::lbfgs::tests::gradient_and_differences;
 
     #[test]
     fn weights_are_scikit_learns() {
@@ -203,16 +204,8 @@ mod tests {
         };
         let at: Vec<f64> =
             (0..3 * (counts.vocabulary + 1)).map(|i| ((i * 7 % 5) as f64) / 3.0 - 0.6).collect();
-        let mut gradient = vec![0.0; at.len()];
-        objective.evaluate(&at, &mut gradient);
-        for i in 0..at.len() {
-            let moved = |step: f64| {
-                let mut at = at.clone();
-                at[i] += step;
-                objective.evaluate(&at, &mut vec![0.0; at.len()])
-            };
-            let want = (moved(1e-5) - moved(-1e-5)) / 2e-5;
-            assert!((gradient[i] - want).abs() <= 1e-7, "{i}: {} {want}", gradient[i]);
+        for (i, (gradient, want)) in gradient_and_differences(&objective, &at).into_iter().enumerate() {
+            assert!((gradient - want).abs() <= 1e-7, "{i}: {gradient} {want}");
         }
     }
 }

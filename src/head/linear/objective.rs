@@ -193,6 +193,7 @@ mod tests {
     use super::*;
     use crate::head::data::matrix::Matrix;
     use crate::head::linear::prior::Prior;
+    use crate::head::numeric::lbfgs::tests::gradient_and_differences;
 
     /// A few rows of every kind of target.
     fn with_each_loss(check: impl Fn(&Design, &str)) {
@@ -225,23 +226,19 @@ mod tests {
         }
     }
 
+    fn check_gradient(objective: &Penalised, at: &[f64], name: &str) {
+        for (i, (gradient, want)) in gradient_and_differences(objective, at).into_iter().enumerate() {
+            let error = (gradient - want).abs();
+            assert!(error <= 1e-6 * want.abs().max(1.0), "{name}, parameter {i}: {gradient} {want}");
+        }
+    }
+
     #[test]
     fn gradients_match_finite_differences() {
         with_each_loss(|design, name| {
             let objective = Penalised::new(design, 0.7, None);
             let at: Vec<f64> = (0..design.parameters()).map(|i| ((i * 37 % 11) as f64) / 7.0 - 0.8).collect();
-            let mut gradient = vec![0.0; at.len()];
-            objective.evaluate(&at, &mut gradient);
-            for i in 0..at.len() {
-                let moved = |step: f64| {
-                    let mut at = at.clone();
-                    at[i] += step;
-                    objective.evaluate(&at, &mut vec![0.0; at.len()])
-                };
-                let want = (moved(1e-5) - moved(-1e-5)) / 2e-5;
-                let error = (gradient[i] - want).abs();
-                assert!(error <= 1e-6 * want.abs().max(1.0), "{name}, parameter {i}: {} {want}", gradient[i]);
-            }
+            check_gradient(&objective, &at, name);
         });
     }
 
@@ -257,18 +254,7 @@ mod tests {
             let design = Design { prior: Some(&prior), ..*design };
             let objective = Penalised::new(&design, 0.7, None);
             let at: Vec<f64> = numbers(37).collect();
-            let mut gradient = vec![0.0; at.len()];
-            objective.evaluate(&at, &mut gradient);
-            for i in 0..at.len() {
-                let moved = |step: f64| {
-                    let mut at = at.clone();
-                    at[i] += step;
-                    objective.evaluate(&at, &mut vec![0.0; at.len()])
-                };
-                let want = (moved(1e-5) - moved(-1e-5)) / 2e-5;
-                let error = (gradient[i] - want).abs();
-                assert!(error <= 1e-6 * want.abs().max(1.0), "{name}, parameter {i}: {} {want}", gradient[i]);
-            }
+            check_gradient(&objective, &at, name);
         });
     }
 

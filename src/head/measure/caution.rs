@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::abstain::{Abstain, lower_bound};
+use super::abstain::{Abstain, Step};
 use super::hierarchy::{Hierarchy, Levels};
 use super::metrics::argmax;
 use crate::error::{Error, Result};
@@ -109,10 +109,7 @@ impl Caution {
         let tree = options.levels.map(|separator| Hierarchy::of(names, separator)).transpose()?;
         let abstain = options.abstain_precision.map(|precision| match &tree {
             Some(tree) => tree.abstain(labels, predictions, precision),
-            None => abstain(
-                rows().map(|(p, label)| (p[argmax(p)], argmax(p) == *label as usize)).collect(),
-                precision,
-            ),
+            None => abstain(rows(), precision),
         });
         let conformal = options.conformal.map(|coverage| {
             let mut own: Vec<f64> = rows().map(|(p, label)| p[*label as usize]).collect();
@@ -158,33 +155,18 @@ fn members(p: &[f64], at_least: f64) -> Vec<usize> {
     classes
 }
 
-/// The threshold that decides most rows among those whose precision, by its lower bound, is what was asked for.
-fn abstain(mut rows: Vec<(f64, bool)>, precision: f64) -> Result<Abstain> {
-    rows.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let (mut right, mut best, mut highest) = (0usize, None, 0.0f64);
-    for (at, (probability, is_right)) in rows.iter().enumerate() {
-        right += usize::from(*is_right);
-        // Rows that are equally sure are decided together.
-        if rows.get(at + 1).is_some_and(|next| next.0 == *probability) {
-            continue;
-        }
-        let decided = at + 1;
-        let bound = lower_bound(right, decided);
-        highest = highest.max(bound);
-        if bound >= precision {
-            best = Some(Abstain {
-                precision,
-                below: *probability,
-                coverage: decided as f64 / rows.len() as f64,
-                reached: right as f64 / decided as f64,
-            });
-        }
-    }
-    best.ok_or_else(|| {
+/// The threshold for the likeliest class of each row.
+fn abstain<'a>(rows: impl Iterator<Item = (&'a [f64], &'a u32)>, precision: f64) -> Result<Abstain> {
+    let step = |(row, (p, label)): (usize, (&[f64], &u32))| {
+        let class = argmax(p);
+        Step { probability: p[class], row, is_right: class == *label as usize }
+    };
+    let steps: Vec<Step> = rows.enumerate().map(step).collect();
+    let rows = steps.len();
+    Abstain::choose(steps, rows, precision).map_err(|highest| {
         Error::input(format!(
-            "a precision of {precision} cannot be promised: however sure the head is, its precision on the {} out-of-fold rows is \
-             shown to be {highest:.3} at most; ask for less, or give more rows",
-            rows.len()
+            "a precision of {precision} cannot be promised: however sure the head is, its precision on the {rows} out-of-fold rows is \
+             shown to be {highest:.3} at most; ask for less, or give more rows"
         ))
     })
 }
@@ -192,6 +174,7 @@ fn abstain(mut rows: Vec<(f64, bool)>, precision: f64) -> Result<Abstain> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::head::measure::abstain::lower_bound;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 

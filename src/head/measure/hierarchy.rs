@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::abstain::{Abstain, lower_bound};
+use super::abstain::{Abstain, Step};
 use crate::error::{Error, Result};
 
 /// How a head's class names are read as paths; part of its file.
@@ -257,38 +257,19 @@ impl Hierarchy {
     /// for: an answer is right when it is the row's class or a node above it.
     pub(super) fn abstain(&self, labels: &[u32], probabilities: &[f64], precision: f64) -> Result<Abstain> {
         let classes = self.paths.len();
-        // Each node of each row's likeliest path becomes its answer when the threshold falls to its probability.
-        let mut steps: Vec<(f64, usize, bool)> = vec![];
+        // Each node of each row's likeliest path becomes its answer when the threshold falls to its probability. From the top
+        // down, so that of equals the child has the last word.
+        let mut steps = vec![];
         for (row, (label, p)) in labels.iter().zip(probabilities.chunks_exact(classes)).enumerate() {
             let truth = &self.paths[*label as usize];
             let path = self.likeliest(p).into_iter().enumerate();
-            steps.extend(path.map(|(at, (node, p))| (p, row, truth.get(at) == Some(&node))));
+            steps.extend(path.map(|(at, (node, probability))| Step {
+                probability,
+                row,
+                is_right: truth.get(at) == Some(&node),
+            }));
         }
-        // Stable: a parent that is as likely as its child comes first.
-        steps.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let mut answers: Vec<Option<bool>> = vec![None; labels.len()];
-        let (mut answered, mut right, mut best, mut highest) = (0usize, 0usize, None, 0.0f64);
-        for (at, (probability, row, is_right)) in steps.iter().enumerate() {
-            match answers[*row].replace(*is_right) {
-                None => answered += 1,
-                Some(before) => right -= usize::from(before),
-            }
-            right += usize::from(*is_right);
-            if steps.get(at + 1).is_some_and(|next| next.0 == *probability) {
-                continue;
-            }
-            let bound = lower_bound(right, answered);
-            highest = highest.max(bound);
-            if bound >= precision {
-                best = Some(Abstain {
-                    precision,
-                    below: *probability,
-                    coverage: answered as f64 / labels.len() as f64,
-                    reached: right as f64 / answered as f64,
-                });
-            }
-        }
-        best.ok_or_else(|| {
+        Abstain::choose(steps, labels.len(), precision).map_err(|highest| {
             Error::input(format!(
                 "a precision of {precision} cannot be promised at any level: of answers to the {} out-of-fold rows it is shown to be \
                  {highest:.3} at most; ask for less, or give more rows",

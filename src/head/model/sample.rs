@@ -87,10 +87,7 @@ impl Sample {
 
     /// The kept rows, `[rows, columns]`, rounded as they are.
     pub fn rows(&self) -> Matrix<'static> {
-        let of_row =
-            |(row, scale): (&[i8], &f32)| row.iter().map(|v| f32::from(*v) * scale).collect::<Vec<f32>>();
-        let values = self.values.chunks_exact(self.columns).zip(&self.scales).flat_map(of_row).collect();
-        Matrix::from_parts(values, self.scales.len(), self.columns)
+        dequantised(&self.values, &self.scales, self.columns)
     }
 
     /// Other rows, rounded as the kept ones are, so that rounding does not tell the two apart.
@@ -100,7 +97,7 @@ impl Sample {
     pub fn rounded(&self, rows: &Matrix) -> Result<Matrix<'static>> {
         self.check(rows)?;
         let (values, scales) = quantised(rows)?;
-        Ok(Sample { values, scales, ..self.clone() }.rows())
+        Ok(dequantised(&values, &scales, self.columns))
     }
 
     /// Mean of what the head answers to the training rows, one number a name.
@@ -178,6 +175,14 @@ impl Sample {
 
 fn no_direction(row: usize) -> Error {
     Error::input(format!("comparing with a head's sample: row {row} is all zeros and has no direction"))
+}
+
+/// The rows that [`quantised`] made these of, as near as the steps are.
+fn dequantised(values: &[i8], scales: &[f32], columns: usize) -> Matrix<'static> {
+    let of_row =
+        |(row, scale): (&[i8], &f32)| row.iter().map(|v| f32::from(*v) * scale).collect::<Vec<f32>>();
+    let values = values.chunks_exact(columns).zip(scales).flat_map(of_row).collect();
+    Matrix::from_parts(values, scales.len(), columns)
 }
 
 /// Rows in 255 steps each, and the length of the steps.

@@ -192,8 +192,23 @@ impl<O: Objective> Line<'_, O> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Of each parameter at `x`, its part of the gradient and the same by finite differences.
+    pub(crate) fn gradient_and_differences(objective: &impl Objective, x: &[f64]) -> Vec<(f64, f64)> {
+        let mut gradient = vec![0.0; x.len()];
+        objective.evaluate(x, &mut gradient);
+        let of = |(i, gradient): (usize, f64)| {
+            let moved = |step: f64| {
+                let mut x = x.to_vec();
+                x[i] += step;
+                objective.evaluate(&x, &mut vec![0.0; x.len()])
+            };
+            (gradient, (moved(1e-5) - moved(-1e-5)) / 2e-5)
+        };
+        gradient.into_iter().enumerate().map(of).collect()
+    }
 
     /// `sum_i a_i x_i² / 2 + log(cosh(x_i - i))`: convex, badly scaled.
     struct Bowl {

@@ -1,6 +1,6 @@
 //! Which of several embeddings of the same rows to take: each cross-validated on the same folds.
 
-use super::regularization_path::{RegularizationPath, Search, within_one_error};
+use super::regularization_path::{RegularizationPath, Search};
 use crate::error::{Error, Result};
 use crate::head::data::matrix::Matrix;
 use crate::head::data::targets::TrainData;
@@ -49,10 +49,7 @@ pub fn choose_embeddings(
         let own = TrainData { embeddings: matrix.view(), ..data.view() };
         tried.push(RegularizationPath::run(&own, &options, Search::FINE, &mut |_| {})?);
     }
-    let score = |at: usize| tried[at].chosen().score.mean;
-    let best = (1..tried.len()).fold(0, |best, at| if score(at) < score(best) { at } else { best });
-    let within = |at: &usize| within_one_error(tried[*at].scores(), tried[best].scores());
-    let chosen = (0..tried.len()).find(within).unwrap_or(best);
+    let (best, chosen) = RegularizationPath::lowest_and_preferred(&tried.iter().collect::<Vec<_>>());
     let candidate = |path: &RegularizationPath| (path.chosen().c.map(|c| c / unit), path.chosen().score);
     Ok(EmbeddingChoice { candidates: tried.iter().map(candidate).collect(), best, chosen })
 }

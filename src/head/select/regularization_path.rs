@@ -170,8 +170,17 @@ impl RegularizationPath {
         &self.curvatures
     }
 
+    /// Of paths over the same folds, those to be preferred first: the one with the lowest score, and the first within a standard error of it.
+    pub(crate) fn lowest_and_preferred(tried: &[&RegularizationPath]) -> (usize, usize) {
+        let score = |at: usize| tried[at].chosen().score.mean;
+        let lowest =
+            (1..tried.len()).fold(0, |lowest, at| if score(at) < score(lowest) { at } else { lowest });
+        let within = |path: &&RegularizationPath| within_one_error(path.scores(), tried[lowest].scores());
+        (lowest, tried.iter().position(within).unwrap_or(lowest))
+    }
+
     /// The chosen value's score of each fold.
-    pub(crate) fn scores(&self) -> &[f64] {
+    fn scores(&self) -> &[f64] {
         &self.scores[self.chosen]
     }
 
@@ -268,7 +277,7 @@ pub(crate) fn moved_to(grid: &[f64], size: f64) -> Vec<f64> {
 }
 
 /// Whether the scores' mean exceeds the best one's by no more than the standard error of their differences.
-pub(crate) fn within_one_error(scores: &[f64], best: &[f64]) -> bool {
+fn within_one_error(scores: &[f64], best: &[f64]) -> bool {
     let differences: Vec<f64> = scores.iter().zip(best).map(|(a, b)| a - b).collect();
     let average = mean(&differences);
     let n = differences.len() as f64;

@@ -3,7 +3,7 @@
 use super::cross_validation::CrossValidation;
 use super::fit::{Curvatures, FitContext, Fitted};
 use super::layers::{LayerChoice, compare_layers};
-use super::regularization_path::{RegularizationPath, Search, within_one_error};
+use super::regularization_path::{RegularizationPath, Search};
 use super::words_choice::WordsChoice;
 use crate::error::{Error, Result};
 use crate::head::data::targets::Problem;
@@ -236,10 +236,9 @@ fn choose(
         let path = RegularizationPath::run(data, &options, Search::FINE, progress)?;
         tried.push((options, path));
     }
+    let paths: Vec<&RegularizationPath> = tried.iter().map(|(_, path)| path).collect();
+    let (best, chosen) = RegularizationPath::lowest_and_preferred(&paths);
     let score = |at: usize| tried[at].1.chosen().score.mean;
-    let best = (1..tried.len()).fold(0, |best, at| if score(at) < score(best) { at } else { best });
-    let within = |at: &usize| within_one_error(tried[*at].1.scores(), tried[best].1.scores());
-    let chosen = (0..tried.len()).find(within).unwrap_or(best);
     let name = |at: usize| tried[at].0.kind.name();
     let reason = if chosen == best {
         format!("{} has the lowest score, {:.4}", name(best), score(best))

@@ -10,7 +10,7 @@
 //! (2006), *Adaptation of maximum entropy capitalizer*, for the prior; Zhou et al. (2024), *Batch calibration*, for what unlabelled texts say.
 
 use super::cross_validation::CrossValidation;
-use super::regularization_path::{Grid, RegularizationPath, Search, suited, within_one_error};
+use super::regularization_path::{Grid, RegularizationPath, Search, suited};
 use super::train::{Training, fit_all};
 use super::words_choice::{WordsCandidate, WordsChoice};
 use crate::error::{Error, Result};
@@ -206,10 +206,8 @@ fn compare(
         choice.candidates.push(WordsCandidate { weight, c: path.chosen().c.map(|c| c / unit), score });
         tried.push(path);
     }
+    let (best, chosen) = RegularizationPath::lowest_and_preferred(&tried.iter().collect::<Vec<_>>());
     let score = |at: usize| tried[at].chosen().score.mean;
-    let best = (1..tried.len()).fold(0, |best, at| if score(at) < score(best) { at } else { best });
-    let within = |at: &usize| within_one_error(tried[*at].scores(), tried[best].scores());
-    let chosen = (0..tried.len()).find(within).unwrap_or(best);
     choice.weight = weights[chosen];
     choice.reason = if chosen == best {
         format!("a weight of {} has the lowest score, {:.4}", weights[best], score(best))
