@@ -127,21 +127,60 @@ def drift():
     print("kept sample:", rate(sum(alarms), len(alarms)), flush=True)
 
 
+def auc(usual, strange):
+    """How often a strange text has the higher score."""
+    ranked = sorted([(score, 0) for score in usual] + [(score, 1) for score in strange])
+    below, total, at = 0, 0.0, 0
+    while at < len(ranked):
+        same = [kind for score, kind in ranked[at:] if score == ranked[at][0]]
+        total += sum(same) * (below + (len(same) - sum(same)) / 2)
+        below += len(same) - sum(same)
+        at += len(same)
+    return total / (len(usual) * len(strange))
+
+
+SCORES = {
+    "nearest": lambda novelty: (-novelty["similarity"], novelty["share"]),
+    "mahalanobis": lambda novelty: (novelty["mahalanobis"]["value"], novelty["mahalanobis"]["share"]),
+    "energy": lambda novelty: (novelty["energy"]["value"], novelty["energy"]["share"]),
+}
+
+
 def novel():
-    """Which texts a head with a sample calls unlike those that it learnt from."""
+    """Which texts a head with a sample calls unlike those that it learnt from, by each score: texts of other kinds, and of classes that it never saw."""
     short, films, packages = rows(REVIEWS, source="rotten_tomatoes"), rows(REVIEWS, source="imdb"), rows(SECTIONS)
     found = {}
+
+    def measure(path, usual, others):
+        scored = {}
+        for name, some in {"the same": usual, **others}.items():
+            answers = run("predict", "--head", path, table("some", some, "text"), "--json", "--cache")
+            scored[name] = [answer["novelty"] for answer in answers]
+        for by, of in SCORES.items():
+            same = [of(novelty) for novelty in scored["the same"]]
+            for name, novelties in scored.items():
+                strange = [of(novelty) for novelty in novelties]
+                withheld = [sum(share <= at for _, share in strange) / len(strange) for at in (0.01, 0.05)]
+                area = auc([score for score, _ in same], [score for score, _ in strange])
+                found.setdefault((what, name, by), []).append((*withheld, area))
+
     for seed in range(DRAWS):
+        what = "reviews, 4,000"
         mixed = drawn(short, seed)
         path, _ = head("novel", table("train", mixed[:4000], "text", "label"), "label", "--keep-sample")
         cut = [{"text": row["text"][:200]} for row in drawn(films, seed)[:500]]
-        for name, some in [("same", mixed[4000:5000]), ("long reviews, their first 200 letters", cut), ("packages", drawn(packages, seed)[:500])]:
-            answers = run("predict", "--head", path, table("some", some, "text"), "--json", "--cache")
-            for at in (0.01, 0.05):
-                share = sum(answer["novelty"]["share"] <= at for answer in answers) / len(answers)
-                found.setdefault((name, at), []).append(share)
-    for (name, at), shares in found.items():
-        print(f"| {name} | {at} | {mean(shares)} |")
+        measure(path, mixed[4000:5000], {"long reviews, cut to 200 letters": cut, "packages": drawn(packages, seed)[:500]})
+        # Four sections that the head has never seen.
+        what = "sections, 12 of 16"
+        sections = sorted({row["label"] for row in packages})
+        hidden = set(drawn(sections, seed)[:4])
+        known = drawn([row for row in packages if row["label"] not in hidden], seed)
+        unseen = [row for row in packages if row["label"] in hidden]
+        half = len(known) * 2 // 3
+        path, _ = head("novel", table("train", known[:half], "text", "label"), "label", "--keep-sample")
+        measure(path, known[half:], {"the other 4": unseen, "reviews": drawn(short, seed)[:500]})
+    for (what, name, by), values in found.items():
+        print(f"| {what} | {name} | {by} | " + " | ".join(mean(column) for column in zip(*values)) + " |", flush=True)
 
 
 def caution():

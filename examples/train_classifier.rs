@@ -47,7 +47,7 @@ fn main() -> Result<()> {
     let classifier = Classifier::new(encoder, trained.head)?;
     for text in ["What a lovely surprise.", "A waste of good actors."] {
         let answer = &classifier.predict([text])?[0];
-        println!("{text}  {:?} {:.3?}", classifier.head().names(), answer.probabilities);
+        println!("{text}  {:?} {:.3?}", classifier.head().names(), answer.answer.probabilities);
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use frostbert::head::{
-    CalibrationKind, Head, Kind, Matrix, Metrics, MlpOptions, Problem, Strength, Targets, TrainData,
+    CalibrationKind, Head, Kind, Matrix, Metrics, MlpOptions, NovelBy, Problem, Strength, Targets, TrainData,
     TrainOptions,
 };
 use rand::{RngExt, SeedableRng};
@@ -101,6 +101,9 @@ fn every_head_that_is_written_comes_back_bit_for_bit() {
                         Ok(training) => {
                             let mut head = training.head;
                             head.record.test = head.evaluate(&data.embeddings, &data.targets).ok();
+                            if let Err(error) = head.keep_sample(&data, None, 25, 1) {
+                                assert!(error.is_input() || error.is_model_file(), "{at}: {error}");
+                            }
                             check_comes_back(&head, &data.embeddings, &at);
                         }
                         Err(error) => assert!(error.is_input() || error.is_model_file(), "{at}: {error}"),
@@ -192,6 +195,54 @@ fn files_of_version_1_are_read_and_a_checksum_cannot_be_left_out() {
             assert!(message(&|record| record["format_version"] = 0.into()).contains("version 0"));
             assert!(message(&|record| record["format_version"] = 9.into()).contains("newer"));
         }
+    }
+}
+
+#[test]
+fn what_a_head_keeps_is_read_back_in_the_version_that_has_it() {
+    let version = |bytes: &[u8]| {
+        let (_, metadata) = SafeTensors::read_metadata(bytes).unwrap();
+        let record: serde_json::Value =
+            serde_json::from_str(&metadata.metadata().as_ref().unwrap()["frostbert_head"]).unwrap();
+        record["format_version"].as_u64().unwrap()
+    };
+    for problem in [Problem::SingleLabel, Problem::MultiLabel, Problem::Regression] {
+        let mut head = small(problem, Kind::Linear);
+        assert_eq!(version(&head.to_bytes().unwrap()), 2);
+        let data = TrainData::new(odd_matrix(0, 40, 1), targets(problem, 40));
+        head.keep_sample(&data, None, 25, 1).unwrap();
+        let bytes = head.to_bytes().unwrap();
+        assert_eq!(version(&bytes), 5);
+        let read = Head::from_bytes(&bytes).unwrap();
+        assert_eq!(read, head);
+        let p = head.predict_proba(&data.embeddings).unwrap();
+        let found = read.novelty(&data.embeddings, &p).unwrap().unwrap();
+        assert_eq!(found, head.novelty(&data.embeddings, &p).unwrap().unwrap());
+        assert!(found.iter().all(|found| found.mahalanobis.is_some()));
+        assert_eq!(found[0].energy.is_none(), problem == Problem::Regression);
+        // As version 4 was: without covariance and energies.
+        let older = with_record(&bytes, |record| {
+            let sample = record["sample"].as_object_mut().unwrap();
+            ["centres", "distances", "energies"].iter().for_each(|name| drop(sample.remove(*name)));
+        });
+        let tensors = SafeTensors::deserialize(&older).unwrap();
+        let new = ["sample.centres", "sample.factor", "sample.distances", "sample.energies"];
+        let kept: Vec<_> =
+            tensors.tensors().into_iter().filter(|(name, _)| !new.contains(&&**name)).collect();
+        let (_, metadata) = SafeTensors::read_metadata(&older).unwrap();
+        let older =
+            Head::from_bytes(&safetensors::serialize(kept, metadata.metadata().clone()).unwrap()).unwrap();
+        assert_eq!(version(&older.to_bytes().unwrap()), 4);
+        let few = older.novelty(&data.embeddings, &p).unwrap().unwrap();
+        assert!(few.iter().zip(&found).all(|(a, b)| a.share == b.share && a.mahalanobis.is_none()));
+        let sample = older.sample().unwrap();
+        assert!(sample.check_score(NovelBy::Mahalanobis).unwrap_err().to_string().contains("older"));
+        // A covariance that is none.
+        let broken = |change: fn(&mut serde_json::Value)| {
+            Head::from_bytes(&with_record(&bytes, change)).unwrap_err().to_string()
+        };
+        assert!(broken(|record| record["sample"]["centres"] = 99.into()).contains("sample.centres"));
+        assert!(broken(|record| record["sample"]["distances"] = 0.into()).contains("sample.distances"));
     }
 }
 

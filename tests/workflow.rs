@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use frostbert::data::{LabelKind, Selection, Table};
 use frostbert::head::{
-    Decision, Folds, Head, Kind, Matrix, MlpOptions, Problem, Strength, Targets, TrainData, TrainOptions,
-    Warning, train_test_split,
+    AnswerOptions, Decision, Folds, Head, Kind, Matrix, MlpOptions, Problem, Strength, Targets, TrainData,
+    TrainOptions, Warning, train_test_split,
 };
 use frostbert::model::{LayerMix, Pooling};
 use frostbert::workflow::{
@@ -291,10 +291,11 @@ fn answers_come_in_order_abstain_and_explain_themselves() {
         let sum: f64 = explained.shares.iter().map(|shares| shares[leading]).sum();
         assert!((explained.base[leading] + sum - explained.logits[leading]).abs() <= 1e-9);
     }
-    let (answers, _) = stream(PredictOptions { abstain: Some(1.1), ..PredictOptions::default() }, &texts);
+    let unsure = AnswerOptions { abstain: Some(1.1), ..AnswerOptions::default() };
+    let (answers, _) = stream(PredictOptions { answer: unsure, ..PredictOptions::default() }, &texts);
     for (answer, prediction) in answers.iter().zip(&plain) {
-        let Decision::Class { class, probability } = prediction.decision else { panic!() };
-        assert_eq!(answer.prediction.decision, Decision::Abstained { class, probability });
+        let Decision::Class { class, probability } = prediction.answer.decision else { panic!() };
+        assert_eq!(answer.prediction.answer.decision, Decision::Abstained { class, probability });
         assert!(answer.explanation.is_none() && answer.leading() == class);
     }
     assert_eq!(stream(PredictOptions::default(), &[]).0, []);

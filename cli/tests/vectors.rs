@@ -547,6 +547,18 @@ fn a_head_that_keeps_a_sample_needs_no_table_and_knows_what_is_unlike_it() {
     let answers = work.lines(&[&texts[..], &["--novel", "0.02", "--json"]].concat());
     assert_eq!((&answers[0]["label"], &answers[1]["label"]), (&"good".into(), &Value::Null), "{answers:?}");
     assert!(number(&answers[0]["novelty"]["share"]) > 0.05 && number(&answers[1]["novelty"]["share"]) < 0.02);
+    for by in ["mahalanobis", "energy"] {
+        let answers = work.lines(&[&texts[..], &["--novel", "0.02", "--novel-by", by, "--json"]].concat());
+        for answer in &answers {
+            let share = number(&answer["novelty"][by]["share"]);
+            assert_eq!(answer["label"].is_null(), share <= 0.02, "{by}: {answer}");
+        }
+        assert!(by == "energy" || number(&answers[1]["novelty"][by]["share"]) < 0.02, "{answers:?}");
+    }
+    work.run(&[&texts[..], &["--novel-by", "energy"]].concat()).code(2).stderr(contains("--novel"));
+    work.run(&[&texts[..], &["--novel", "0.1", "--novel-by", "far"]].concat())
+        .code(2)
+        .stderr(contains("mahalanobis"));
     work.run(&[&texts[..], &["--novel", "0.02"]].concat())
         .success()
         .stdout(contains("unlike the training texts"));

@@ -11,7 +11,7 @@ use frostbert::{Error, Result};
 
 use crate::args::ExecutorArgs;
 use crate::parts::{self, Codec};
-use crate::session;
+use crate::{session, stores};
 
 /// Seconds that an executor waits for its scheduler to start.
 const SCHEDULER_WAIT: u16 = 60;
@@ -56,6 +56,7 @@ pub async fn run(args: &ExecutorArgs) -> Result<()> {
     std::fs::create_dir_all(&work_dir).map_err(|error| {
         Error::io(format!("cannot make the folder {}", work_dir.display())).with_source(error)
     })?;
+    let spills = work_dir.clone();
     let config = ExecutorProcessConfig {
         bind_host: args.host.to_string(),
         external_host: args.external_host.clone(),
@@ -71,6 +72,7 @@ pub async fn run(args: &ExecutorArgs) -> Result<()> {
         job_data_ttl_seconds: 24 * 3600,
         override_function_registry: Some(Arc::new(functions)),
         override_execution_engine: Some(Arc::new(NumberedParts(DefaultExecutionEngine::new()))),
+        override_runtime_producer: Some(Arc::new(move |_| stores::runtime(Some(&spills)))),
         override_physical_codec: Some(Arc::new(Codec::default())),
         ..ExecutorProcessConfig::default()
     };

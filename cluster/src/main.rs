@@ -13,6 +13,7 @@ mod parts;
 mod run;
 mod scheduler;
 mod session;
+mod stores;
 
 use std::process::ExitCode;
 

@@ -88,30 +88,23 @@ async fn write(args: &RunArgs, context: &SessionContext, mut copy: CopyTo) -> Re
         ));
     }
     let started = Instant::now();
-    let output = Output::begin(&copy.output_url, args.overwrite)?;
+    let output = Output::begin(&copy.output_url, args.overwrite, &context.runtime_env()).await?;
     copy.output_url = output.url();
     if copy.output_url.ends_with('/') && is_ordered(&copy.input) {
         // Parts have no order among each other that a reader would have to keep.
         copy.output_url += &parts::file_name(0, &copy.file_type.get_ext());
     }
     let plan = LogicalPlan::Copy(copy);
-    let batches = collect(context, plan).await?;
-    let mut rows = Vec::new();
-    for batch in &batches {
-        match batch.columns() {
-            [counts] => {
-                let counts = counts.as_primitive_opt::<UInt64Type>();
-                rows.extend(counts.into_iter().flatten().flatten());
-            }
-            _ => {
-                return Err(Error::io(
-                    "the engine did not say how many rows it wrote; nothing was put in place",
-                ));
-            }
+    let written = collect(context, plan).await.and_then(|batches| counts(&batches));
+    let rows = match written {
+        Ok(rows) => rows,
+        Err(error) => {
+            output.abandon().await;
+            return Err(error);
         }
-    }
-    let target = output.target().display().to_string();
-    output.commit(&rows)?;
+    };
+    let target = output.target();
+    output.commit(&rows).await?;
     let seconds = started.elapsed().as_secs_f64();
     let encoder = match &args.cluster {
         None => format!(", {:.1} of them in the encoder", lane::busy().as_secs_f64()),
@@ -120,6 +113,18 @@ async fn write(args: &RunArgs, context: &SessionContext, mut copy: CopyTo) -> Re
     let all: u64 = rows.iter().sum();
     eprintln!("{all} rows in {} parts written to {target} in {seconds:.1} seconds{encoder}", rows.len());
     Ok(())
+}
+
+/// How many rows each part has, as their writers say.
+fn counts(batches: &[RecordBatch]) -> Result<Vec<u64>> {
+    let mut rows = Vec::new();
+    for batch in batches {
+        let [counts] = batch.columns() else {
+            return Err(Error::io("the engine did not say how many rows it wrote; nothing was put in place"));
+        };
+        rows.extend(counts.as_primitive_opt::<UInt64Type>().into_iter().flatten().flatten());
+    }
+    Ok(rows)
 }
 
 /// Whether a query's rows have an order that was asked for.

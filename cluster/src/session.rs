@@ -14,6 +14,7 @@ use crate::functions;
 use crate::models::Models;
 use crate::pack::{PackRows, UnlessOurs};
 use crate::parts::WriteInParts;
+use crate::stores;
 
 /// The rule that moves projections into scans.
 const INTO_SCANS: &str = "ProjectionPushdown";
@@ -42,13 +43,15 @@ fn with_functions(mut state: SessionState, models: &Arc<Models>) -> Result<Sessi
 /// Everything in this process.
 pub fn embedded(config: SessionConfig, models: &Arc<Models>) -> Result<SessionContext> {
     let builder = SessionStateBuilder::new().with_config(config).with_default_features();
+    let builder = builder.with_runtime_env(stores::runtime(None)?);
     let state = with_functions(with_rules(builder).build(), models)?;
     Ok(SessionContext::new_with_state(state).enable_url_table())
 }
 
 /// What the scheduler of a cluster plans with.
 pub fn scheduler(config: SessionConfig, models: &Arc<Models>) -> Result<SessionState> {
-    let builder = SessionStateBuilder::new_from_existing(default_session_builder(config)?);
+    let builder = SessionStateBuilder::new_from_existing(default_session_builder(config)?)
+        .with_runtime_env(stores::runtime(None)?);
     with_functions(with_rules(builder).build(), models)
 }
 
@@ -64,7 +67,9 @@ pub async fn client(scheduler: &str, config: SessionConfig, models: &Arc<Models>
     // Stages are settled when the query starts: a retried one must be the same.
     // Partitions that a task makes of its own have no number among all of the query's.
     let config = config.with_ballista_adaptive_query_planner(false).with_round_robin_repartition(false);
-    let state = default_session_builder(config)?;
+    let state = SessionStateBuilder::new_from_existing(default_session_builder(config)?)
+        .with_runtime_env(stores::runtime(None)?)
+        .build();
     let context = SessionContext::remote_with_state(scheduler, state).await?.enable_url_table();
     // The client's own functions replace all others, so ours come last.
     for function in functions::all(models) {

@@ -7,6 +7,7 @@ mod support;
 use std::process::Command;
 
 use frostbert::data::{Selection, Table};
+use frostbert::head::CautionOptions;
 use frostbert::workflow::{Dataset, Trainer};
 use frostbert::{Classifier, EmbedOptions};
 use support::*;
@@ -75,12 +76,11 @@ fn a_head_answers_as_in_the_library() {
         }
         let answer = &classifier.predict([text(id)]).unwrap()[0];
         let names = classifier.head().names();
-        for (name, probability) in names.iter().zip(&answer.probabilities) {
+        for (name, probability) in names.iter().zip(&answer.answer.probabilities) {
             assert_eq!(row["p"]["probabilities"][name].as_f64().unwrap().to_bits(), probability.to_bits());
         }
-        let best = (0..names.len())
-            .max_by(|a, b| answer.probabilities[*a].total_cmp(&answer.probabilities[*b]))
-            .unwrap();
+        let p = &answer.answer.probabilities;
+        let best = (0..names.len()).max_by(|a, b| p[*a].total_cmp(&p[*b])).unwrap();
         assert_eq!(row["p"]["label"], names[best]);
         assert_eq!(row["p"]["tokens"], answer.tokens);
         assert_eq!(row["p"]["truncated"], answer.truncated);
@@ -92,6 +92,37 @@ fn a_head_answers_as_in_the_library() {
     );
     let counted: u64 = rows(&sql, &["--head", &head]).iter().map(|row| row["n"].as_u64().unwrap()).sum();
     assert_eq!(counted, 60);
+}
+
+#[test]
+fn a_head_of_paths_answers_as_far_as_it_is_sure() {
+    let place = tempfile::tempdir().unwrap();
+    let labelled = place.path().join("labelled.csv");
+    let line = |row| {
+        let kind = if text(row).contains("fox") { "animal" } else { "other" };
+        format!("{},{kind}/{}\n", text(row), if row % 2 == 0 { "even" } else { "odd" })
+    };
+    std::fs::write(&labelled, format!("text,label\n{}", (0..200).map(line).collect::<String>())).unwrap();
+    let selection = Selection { labels: vec!["label".into()], ..Selection::default() };
+    let data = Dataset::read(Table::open(&labelled).unwrap(), &selection).unwrap();
+    let tiny = encoder(&golden("sentence-mean"));
+    let caution = CautionOptions { levels: Some('/'), ..CautionOptions::default() };
+    let trained = Trainer::new(&tiny).caution(caution).train(&data, &mut |_| {}).unwrap();
+    let file = place.path().join("paths.safetensors");
+    trained.head.save(&file).unwrap();
+    let table = table(place.path(), 40, false);
+    let sql = format!("SELECT id, frostbert_predict(text) AS p FROM '{}' ORDER BY id", table.display());
+    let given = rows(&sql, &["--head", &file.display().to_string(), "--model", &model()]);
+    let classifier = Classifier::new(tiny, trained.head).unwrap();
+    let mut inner = 0;
+    for (id, row) in given.iter().enumerate() {
+        let answer = &classifier.predict([text(id)]).unwrap()[0].answer;
+        let label = row["p"].get("label").and_then(|label| label.as_str());
+        assert_eq!(label, answer.label(classifier.head().names()), "{row}");
+        assert_eq!(row["p"]["probability"].as_f64(), answer.probability());
+        inner += usize::from(label.is_some_and(|label| !label.contains('/')));
+    }
+    assert!(inner > 0, "nobody can know whether a row is even");
 }
 
 #[test]

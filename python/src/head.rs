@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use frostbert::Error;
-use frostbert::head::{Head, Matrix, TrainData, TrainOptions};
+use frostbert::head::{AnswerOptions, AnswerRecord, Head, Matrix, TrainData, TrainOptions};
 use numpy::ndarray::{Array1, Array2};
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray2};
 use pyo3::exceptions::PyRuntimeError;
@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use serde_json::json;
 
-use crate::error::json;
+use crate::error::{json, raise};
 use crate::process::{Watch, work};
 use crate::texts;
 
@@ -29,14 +29,14 @@ pub(crate) fn train_options(options: &str) -> frostbert::Result<TrainOptions> {
     serde_json::from_str(options).map_err(wrong)
 }
 
-fn matrix<'a>(rows: &'a PyReadonlyArray2<'_, f32>) -> frostbert::Result<Matrix<'a>> {
+pub(crate) fn matrix<'a>(rows: &'a PyReadonlyArray2<'_, f32>) -> PyResult<Matrix<'a>> {
     let array = rows.as_array();
     let (count, columns) = array.dim();
     let values: Cow<'a, [f32]> = match rows.as_slice() {
         Ok(values) => Cow::Borrowed(values),
         Err(_) => Cow::Owned(array.iter().copied().collect()),
     };
-    Matrix::new(count, columns, values)
+    Matrix::new(count, columns, values).map_err(|error| raise(rows.py(), &error))
 }
 
 impl NativeHead {
@@ -46,8 +46,8 @@ impl NativeHead {
         rows: &PyReadonlyArray2<'py, f32>,
         of: impl FnOnce(&Head, &Matrix<'_>) -> frostbert::Result<Vec<f64>> + Send,
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
-        let read = matrix(rows);
-        let values = work(py, None, || of(&self.head, &read?))?;
+        let read = matrix(rows)?;
+        let values = work(py, None, || of(&self.head, &read))?;
         let shape = (rows.as_array().nrows(), self.head.names().len());
         let table = Array2::from_shape_vec(shape, values);
         Ok(table.map_err(|error| PyRuntimeError::new_err(error.to_string()))?.into_pyarray(py))
@@ -68,11 +68,11 @@ impl NativeHead {
         options: &str,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(Self, String)> {
-        let read = matrix(&rows);
+        let read = matrix(&rows)?;
         let targets = texts::targets(targets)?;
         let watch = Watch::new(progress);
         let training = work(py, Some(&watch), || {
-            let mut data = TrainData::new(read?, targets);
+            let mut data = TrainData::new(read, targets);
             (data.weights, data.groups) = (weights, groups);
             Head::train(&data, &train_options(options)?, &mut |step| {
                 watch.step(step.stage, step.done as u64, step.total as u64);
@@ -138,6 +138,31 @@ impl NativeHead {
         Ok(Some((table.into_pyarray(py), Array1::from(intercepts).into_pyarray(py))))
     }
 
+    /// All that it says of rows, as JSON: a list of records.
+    fn answers(
+        &self,
+        py: Python<'_>,
+        rows: PyReadonlyArray2<'_, f32>,
+        abstain: Option<f64>,
+        novel: Option<f64>,
+        novel_by: &str,
+    ) -> PyResult<String> {
+        let read = matrix(&rows)?;
+        let found = work(py, None, || {
+            let options = AnswerOptions { abstain, novel, novel_by: novel_by.parse()? };
+            self.head.answers(&read, &options)
+        })?;
+        json(&found.iter().map(|answer| answer.record(&self.head)).collect::<Vec<AnswerRecord<'_>>>())
+    }
+
+    /// The rows that it keeps of those it learnt from, `[rows, columns]`.
+    fn sample<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyArray2<f32>>>> {
+        let Some(sample) = self.head.sample() else { return Ok(None) };
+        let rows = sample.rows();
+        let table = Array2::from_shape_vec((rows.rows(), rows.columns()), rows.values().to_vec());
+        Ok(Some(table.map_err(|error| PyRuntimeError::new_err(error.to_string()))?.into_pyarray(py)))
+    }
+
     /// Measures on labelled rows, as JSON.
     fn evaluate(
         &self,
@@ -145,9 +170,9 @@ impl NativeHead {
         rows: PyReadonlyArray2<'_, f32>,
         targets: &Bound<'_, PyTuple>,
     ) -> PyResult<String> {
-        let read = matrix(&rows);
+        let read = matrix(&rows)?;
         let targets = texts::targets(targets)?;
-        let found = work(py, None, || self.head.evaluate(&read?, &targets))?;
+        let found = work(py, None, || self.head.evaluate(&read, &targets))?;
         json(&found)
     }
 
@@ -161,6 +186,7 @@ impl NativeHead {
             "dimension": head.dimension(),
             "thresholds": head.thresholds(),
             "calibration": head.calibration(),
+            "caution": head.caution(),
             "record": head.record,
         }))
     }

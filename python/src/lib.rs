@@ -10,6 +10,7 @@ mod options;
 mod process;
 mod texts;
 mod training;
+mod vectors;
 
 use std::ffi::OsString;
 
@@ -24,6 +25,10 @@ mod _native {
     use super::head::NativeHead;
     #[pymodule_export]
     use super::training::{NativeTrained, train};
+    #[pymodule_export]
+    use super::vectors::{
+        cluster_rows, cluster_words, drift_of_rows, duplicate_rows, nearest_rows, suggest_rows,
+    };
     #[pymodule_export]
     use super::{command_line, version};
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use frostbert::head::TrainOptions;
+use frostbert::head::{CautionOptions, TrainOptions};
 use frostbert::report::{self, ReportData, terminal};
 use frostbert::workflow::{Dataset, Description, Event, HoldOut, Trained, Trainer};
 use pyo3::prelude::*;
@@ -38,6 +38,10 @@ struct Settings {
     /// Labels and what their texts are like.
     describe: Vec<(String, String)>,
     keep_sample: Option<usize>,
+    abstain_precision: Option<f64>,
+    conformal: Option<f64>,
+    /// What stands between the parts of labels that are paths.
+    hierarchy: Option<char>,
 }
 
 /// Trains a head on texts; `unlabelled` are more of them where classes are described. Gives the training and warnings of the cache.
@@ -77,6 +81,11 @@ pub(crate) fn train(
             .describe(describe.map(|(label, text)| Description { label, text }).collect())
             .unlabelled(unlabelled)
             .keep_sample(settings.keep_sample)
+            .caution(CautionOptions {
+                abstain_precision: settings.abstain_precision,
+                conformal: settings.conformal,
+                levels: settings.hierarchy,
+            })
             .baselines(settings.baselines)
             .details(settings.details)
             .train(&data, &mut |event| {

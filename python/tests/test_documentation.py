@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-MODULES = ["frostbert", "frostbert.errors", "frostbert.encoder", "frostbert.sklearn", "frostbert.fastembed", "frostbert.setfit", "frostbert._texts"]
+MODULES = ["frostbert", "frostbert.errors", "frostbert.encoder", "frostbert.sklearn", "frostbert.fastembed", "frostbert.setfit", "frostbert._texts", "frostbert.vectors"]
 
 
 @pytest.fixture

@@ -168,7 +168,7 @@ pub(crate) fn request(path: &str) -> Option<Value> {
         "/classify" => request_object(&["input"], &["model", "raw_scores"], &[("input", texts())]),
         "/v1/classify" => request_object(
             &["inputs"],
-            &["model", "models", "abstain", "explain"],
+            &["model", "models", "abstain", "novel", "novel_by", "explain"],
             &[
                 ("inputs", texts()),
                 ("models", described(null_or(list(string())), "several heads at once")),
@@ -179,6 +179,14 @@ pub(crate) fn request(path: &str) -> Option<Value> {
                         "label null where the highest probability is below",
                     ),
                 ),
+                (
+                    "novel",
+                    described(
+                        null_or(json!({ "type": "number", "minimum": 0, "maximum": 1 })),
+                        "label null where the text is as strange as this share of the training texts",
+                    ),
+                ),
+                ("novel_by", null_or(one_of(&["nearest", "mahalanobis", "energy"]))),
                 ("explain", described(boolean(), "with each token's share in the logits")),
             ],
         ),
@@ -377,13 +385,30 @@ fn classified() -> Value {
         ("truncated", boolean()),
     ]);
     let level = record(&[("name", string()), ("probability", number())]);
-    let novelty = record(&[
-        ("similarity", described(number(), "cosine with the nearest text that is kept")),
-        ("share", described(number(), "of the training texts that are no nearer to theirs")),
-    ]);
+    let score = |what| described(record(&[("value", number()), ("share", number())]), what);
+    let novelty = object(
+        &["similarity", "share"],
+        &["mahalanobis", "energy"],
+        &[
+            ("similarity", described(number(), "cosine with the nearest text that is kept")),
+            ("share", described(number(), "of the training texts that are no nearer to theirs")),
+            (
+                "mahalanobis",
+                score(
+                    "deviations from the nearest class's centre, and the share of training texts that are as far",
+                ),
+            ),
+            (
+                "energy",
+                score(
+                    "how little any class speaks for itself, and the share of training texts where it is as little",
+                ),
+            ),
+        ],
+    );
     results(object(
         &["tokens", "truncated"],
-        &["label", "labels", "value", "probabilities", "levels", "novelty", "explanation"],
+        &["label", "labels", "value", "probabilities", "levels", "set", "novelty", "explanation"],
         &[
             ("label", described(null_or(string()), "null where it was left undecided")),
             ("labels", described(list(string()), "of heads where several may hold")),
@@ -394,6 +419,13 @@ fn classified() -> Value {
                 described(
                     list(level),
                     "of heads whose labels are paths: from the top down, as far as it is sure",
+                ),
+            ),
+            (
+                "set",
+                described(
+                    list(string()),
+                    "of heads trained with --conformal: labels of which one is right at that rate",
                 ),
             ),
             (

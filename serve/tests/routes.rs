@@ -402,7 +402,9 @@ async fn example_of(router: &Router, path: &str, operation: &Value, names: &[&st
     };
     body["model"] = json!(model);
     if path == "/v1/classify" {
-        body.as_object_mut().unwrap().remove("abstain");
+        for what in ["abstain", "novel", "novel_by"] {
+            body.as_object_mut().unwrap().remove(what);
+        }
     }
     if path == "/decode" {
         let tokens = post(router, "/tokenize", json!({ "inputs": "the fox", "model": model })).await.json();
@@ -676,6 +678,7 @@ async fn a_client_with_one_text_does_not_wait_for_another_with_thousands() {
 
 /// A folder with a copy of a checkpoint, and a head trained on it.
 fn trained(folder: &std::path::Path, labels: [&str; 2]) -> PathBuf {
+    use frostbert::head::CautionOptions;
     use frostbert::workflow::{Dataset, HoldOut, Trainer};
     let table = folder.join("reviews.csv");
     let mut csv = String::from("text,label\n");
@@ -692,6 +695,8 @@ fn trained(folder: &std::path::Path, labels: [&str; 2]) -> PathBuf {
     let trained = Trainer::new(&encoder)
         .model_location(golden("sentence-mean"))
         .hold_out(HoldOut::Share(0.2))
+        .caution(CautionOptions { conformal: Some(0.9), ..CautionOptions::default() })
+        .keep_sample(Some(30))
         .train(&data, &mut |_| {})
         .unwrap();
     let path = folder.join("reviews.safetensors");
@@ -721,7 +726,7 @@ async fn heads_answer_as_the_library_and_are_replaced_without_dropping_a_request
             .await
             .json();
     let result = &answer["results"][0];
-    for (name, probability) in classifier.head().names().iter().zip(&expected.probabilities) {
+    for (name, probability) in classifier.head().names().iter().zip(&expected.answer.probabilities) {
         assert_eq!(result["probabilities"][name].as_f64().unwrap().to_bits(), probability.to_bits());
     }
     assert!(result["explanation"]["shares"].is_array());
@@ -747,6 +752,23 @@ async fn heads_answer_as_the_library_and_are_replaced_without_dropping_a_request
             .await
             .json();
     assert_eq!(unsure["results"][0]["label"], Value::Null);
+    // What else it may be, and whether it is like any text before: as the library says it.
+    assert_eq!(result["set"].as_array().unwrap().len(), expected.answer.set.as_ref().unwrap().len());
+    let novelty = expected.answer.novelty.unwrap();
+    assert_eq!(result["novelty"], json!(novelty));
+    for by in ["nearest", "mahalanobis", "energy"] {
+        let share = novelty.share_by(by.parse().unwrap()).unwrap();
+        for (novel, withheld) in [(share, true), (share * 0.99, false)] {
+            let body = json!({ "model": "one", "inputs": "the fox runs", "novel": novel, "novel_by": by });
+            let answer = post(&router, "/v1/classify", body).await.json();
+            assert_eq!(answer["results"][0]["label"].is_null(), withheld, "{by} {novel}: {answer}");
+        }
+    }
+    for wrong in [json!({ "novel": 2.0 }), json!({ "novel": 0.1, "novel_by": "far" })] {
+        let mut body = wrong.clone();
+        (body["model"], body["inputs"]) = (json!("one"), json!("the fox runs"));
+        assert_eq!(post(&router, "/v1/classify", body).await.status, 422, "{wrong}");
+    }
     // The first model has no classifier of its own: its first head answers.
     let predicted = post(&router, "/predict", json!({ "inputs": "the fox runs" })).await.json();
     assert_eq!(predicted.as_array().unwrap().len(), 2);

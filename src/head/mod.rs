@@ -34,12 +34,13 @@ pub use measure::metrics::{ClassMetrics, ClassRow, LabelMetrics, Metrics, ValueM
 pub use measure::paired::{Comparison, MeasureDifference, RightCounts, Slice, compare};
 pub use measure::ranking::{average_precision, roc_auc};
 pub use measure::warnings::{Warning, check_data, check_predictions};
+pub use model::answer::{AnswerOptions, AnswerRecord, HeadAnswer};
 pub use model::decision::Decision;
 pub use model::encoder_binding::EncoderBinding;
 pub use model::explain::TokenShares;
 pub use model::file::FORMAT_VERSION;
 pub use model::head::{Head, Record};
-pub use model::sample::{Novelty, Sample};
+pub use model::sample::{NovelBy, Novelty, Sample, Strangeness};
 pub use options::{
     CalibrationKind, ClassWeight, HeadActivation, Kind, MlpOptions, ModelKind, SelectBy, Strength,
     TrainOptions,

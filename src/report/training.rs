@@ -85,7 +85,7 @@ impl ExplainedAnswer {
         };
         Some(ExplainedAnswer {
             label: names[leading].clone(),
-            probability: answer.prediction.probabilities.get(leading).copied().unwrap_or(f64::NAN),
+            probability: answer.prediction.answer.probabilities.get(leading).copied().unwrap_or(f64::NAN),
             logit: found.logits[leading],
             bias: found.base[leading],
             exact: found.exact,

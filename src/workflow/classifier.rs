@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::embeddings::Embeddings;
 use crate::encoder::{EmbedOptions, EmbeddingRecipe, Encoder, Text};
 use crate::error::{Error, Result};
-use crate::head::{Decision, Head, Level, Matrix, Novelty};
+use crate::head::{AnswerOptions, Head, HeadAnswer, Matrix};
 use crate::platform::entry;
 
 /// A head joined with the encoder it was trained on.
@@ -18,7 +18,7 @@ use crate::platform::entry;
 /// let encoder = Encoder::load("models/all-MiniLM-L6-v2").device(Device::Auto).build()?;
 /// let classifier = Classifier::new(encoder, head)?;
 /// for answer in classifier.predict(["An unexpected joy."])? {
-///     println!("{:?}", answer.probabilities);
+///     println!("{:?}", answer.answer.probabilities);
 /// }
 /// # Ok::<(), frostbert::Error>(())
 /// ```
@@ -31,18 +31,8 @@ pub struct Classifier {
 /// What a classifier says of one text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
-    /// The decision.
-    pub decision: Decision,
-    /// Probability of each class or label (of a regression: the value), in the order of [`Head::names`].
-    pub probabilities: Vec<f64>,
-    /// Classes of which one is right at the rate that the head was trained for, likeliest first; none unless the head has
-    /// [conformal sets](crate::head::Conformal).
-    pub set: Option<Vec<usize>>,
-    /// The path from the top down as far as it is sure enough; empty where not even the first level is. None unless the head [reads class names as
-    /// paths](crate::head::Caution::levels).
-    pub levels: Option<Vec<Level>>,
-    /// How far the text is from those that the head learnt from; none unless it [keeps some](Head::keep_sample).
-    pub novelty: Option<Novelty>,
+    /// What the head says.
+    pub answer: HeadAnswer,
     /// Tokens of the text before truncation.
     pub tokens: u32,
     /// Whether the text was cut.
@@ -105,49 +95,32 @@ impl Classifier {
         &self,
         texts: impl IntoIterator<Item = T>,
     ) -> Result<Vec<Prediction>> {
-        self.predict_embeddings(self.encoder.embed_async(texts, &self.options).await?, None)
+        let embeddings = self.encoder.embed_async(texts, &self.options).await?;
+        self.predict_embeddings(embeddings, &AnswerOptions::default())
     }
 
     /// Decides for embeddings that were made with these [`options`](Self::options): heads whose options agree can share a
-    /// pass of the encoder. What is less sure than `abstain` is left undecided.
+    /// pass of the encoder.
     ///
     /// # Errors
-    /// The embeddings have another number of columns than the head takes.
+    /// The embeddings have another number of columns than the head takes; as [`Head::answers`].
     pub fn predict_embeddings(
         &self,
         embeddings: Embeddings,
-        abstain: Option<f64>,
+        options: &AnswerOptions,
     ) -> Result<Vec<Prediction>> {
         let (rows, dim) = (embeddings.len(), embeddings.dim);
-        let matrix = Matrix::new(rows, dim, embeddings.values)?;
-        let probabilities = self.head.predict_proba(&matrix)?;
-        let novelty = self.head.sample().map(|sample| sample.novelty(&matrix)).transpose()?;
-        let width = self.head.names().len();
+        let answers = self.head.answers(&Matrix::new(rows, dim, embeddings.values)?, options)?;
         // What is zipped below must not end early.
-        let found =
-            [probabilities.len(), embeddings.tokens.len() * width, embeddings.truncated.len() * width];
-        if found != [rows * width; 3] {
+        if [answers.len(), embeddings.tokens.len(), embeddings.truncated.len()] != [rows; 3] {
             return Err(Error::model_file(format!(
-                "predicting: expected {width} probabilities for each of {rows} texts, found {} for {}",
-                probabilities.len(),
+                "predicting: expected an answer for each of {rows} texts, found {} for {}",
+                answers.len(),
                 embeddings.tokens.len()
             )));
         }
-        let tree = self.head.hierarchy();
-        let sure = abstain.or(self.head.sure_enough());
-        Ok(probabilities
-            .chunks_exact(width.max(1))
-            .zip(embeddings.tokens.iter().zip(&embeddings.truncated))
-            .enumerate()
-            .map(|(at, (row, (tokens, truncated)))| Prediction {
-                novelty: novelty.as_ref().map(|found| found[at]),
-                decision: self.head.decide(row, abstain),
-                levels: tree.as_ref().map(|tree| tree.answer(row, sure)),
-                set: self.head.caution().conformal.map(|sets| sets.set(row)),
-                probabilities: row.to_vec(),
-                tokens: *tokens,
-                truncated: *truncated,
-            })
+        Ok((answers.into_iter().zip(embeddings.tokens).zip(embeddings.truncated))
+            .map(|((answer, tokens), truncated)| Prediction { answer, tokens, truncated })
             .collect())
     }
 }

@@ -346,7 +346,8 @@ pub(super) fn finish(
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Trained> {
     if let Some(most) = settings.keep_sample {
-        training.head.keep_sample(&rows.embeddings, most, settings.head.folds.seed)?;
+        let unseen = training.cross_validation.as_ref().map(|folds| &folds.predictions[..]);
+        training.head.keep_sample(&rows.train_data(), unseen, most, settings.head.folds.seed)?;
     }
     let test = held_out
         .as_ref()

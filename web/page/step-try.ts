@@ -88,6 +88,9 @@ async function predict(): Promise<void> {
   }
 }
 
+/** Texts that are as strange as this share of the training texts are told of. */
+const UNUSUAL = 0.01;
+
 function tell(asked: string, prediction: Prediction, labels: string[]): void {
   const order = labels.map((label, at) => ({ label, at, probability: prediction.probabilities[at]! })).sort((a, b) => b.probability - a.probability);
   const about = chosen !== undefined && labels.includes(chosen) ? chosen : prediction.label;
@@ -115,6 +118,9 @@ function tell(asked: string, prediction: Prediction, labels: string[]): void {
   show(
     answer,
     el("ul", { class: "bars" }, ...order.slice(0, 8).map(bar)),
+    prediction.undecided && el("p", { class: "notice warn" }, "The head leaves this undecided: it is less sure than it was trained to be."),
+    prediction.set && prediction.set.length > 1 && el("p", { class: "notice" }, `It may be any of: ${prediction.set.join(", ")}.`),
+    prediction.novelty && prediction.novelty.share <= UNUSUAL && el("p", { class: "notice warn" }, "The text is unlike those that the head learnt from: no more than one in a hundred of them was as strange."),
     prediction.truncated && el("p", { class: "notice warn" }, `The text has ${prediction.tokens} tokens, more than the model reads: only its beginning counts.`),
     prediction.shares && sharesOf(asked, prediction.shares, labels.indexOf(about), about),
   );

@@ -205,9 +205,29 @@ export interface Prediction {
   undecided?: true;
   /** Names of which one is right at the rate that the head was trained for (`train --conformal`). */
   set?: string[];
+  /** How far the text is from those that the head learnt from, where it keeps some (`train --keep-sample`). */
+  novelty?: Novelty;
   truncated: boolean;
   /** With `explain`: each token's share in the logit of the predicted class, special tokens left out. */
   shares?: TokenShare[];
+}
+
+/** How strange a text is to a head. Shares are of the training texts: 0.01 is as strange as one in a hundred. */
+export interface Novelty {
+  /** Cosine with the nearest kept text. */
+  similarity: number;
+  /** Share of the training texts that are no nearer to theirs. */
+  share: number;
+  /** Distance from the nearest class's centre, in deviations. */
+  mahalanobis?: Strangeness;
+  /** How little any class speaks for itself. */
+  energy?: Strangeness;
+}
+
+/** A score, the higher the stranger, and the share of training texts that are as strange. */
+export interface Strangeness {
+  value: number;
+  share: number;
 }
 
 /** A piece of the text and what it adds to a class's logit. */

@@ -90,11 +90,38 @@ test("from a model and a table to a head that the command line reads", async (t)
   assert.deepEqual(again, shown);
 });
 
+test("a head that knows what it does not know says so", async (t) => {
+  const head = join(shared.out, "cautious.safetensors");
+  const table = join(root, "web/page/public/sample.csv");
+  const settings = ["--test-fraction", "0", "--conformal", "0.99", "--keep-sample", "--no-cache", "--device", "cpu"];
+  frostbert("train", table, "--label-column", "label", "--model", minilm(), "--out", head, ...settings);
+  const { page } = await open(t);
+  await loadModel(page, "cpu");
+  await page.locator("#head-file").setInputFiles(head);
+  await page.getByText("This head knows 2 labels").waitFor();
+  for (const text of ["A warm and clever film with awful music.", "SELECT id, name FROM users WHERE id = 7;"]) {
+    const [{ novelty, set, probabilities }] = answersOfCommandLine(head, [text]);
+    await page.getByLabel("Text", { exact: true }).fill(text);
+    // The answer is this text's when its bars are.
+    const likeliest = Object.entries(probabilities).sort((a, b) => b[1] - a[1])[0][0];
+    await page.locator(".shares .share").filter({ hasText: text.split(" ")[0] }).first().waitFor();
+    await page.locator(".answer .bars li").first().filter({ hasText: likeliest }).waitFor();
+    t.diagnostic(`${text}: ${JSON.stringify({ novelty, set })}`);
+    assert.ok(novelty.mahalanobis.value > 0 && novelty.energy.value < 0);
+    assert.equal(await page.getByText("unlike those that the head learnt from").count(), novelty.share <= 0.01 ? 1 : 0);
+    assert.equal(await page.getByText("It may be any of").count(), set.length > 1 ? 1 : 0);
+  }
+});
+
 /** `[{ label: probability }]` by `frostbert predict`. */
 function predictWithCommandLine(head, texts) {
+  return answersOfCommandLine(head, texts).map((row) => row.probabilities ?? row);
+}
+
+/** What `frostbert predict --json` says of texts. */
+function answersOfCommandLine(head, texts) {
   const words = ["--json", "--device", "cpu", "--head", head, "--model", minilm(), ...texts.flatMap((text) => ["--text", text])];
-  const output = frostbert("predict", ...words);
-  return output.trim().split("\n").map((line) => JSON.parse(line)).map((row) => row.probabilities ?? row);
+  return frostbert("predict", ...words).trim().split("\n").map((line) => JSON.parse(line));
 }
 
 test("words for what is wrong with a table", async (t) => {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::not_tested::NotTested;
 use crate::process::{cargo, command, output, program, show, watch};
 use crate::steps::{Steps, seconds};
-use crate::{Result, fetch, install, root};
+use crate::{Result, fetch, install, python, root};
 
 /// Whether `cargo xtask test` tests the cluster where this variable says neither `on` nor `off`.
 const SWITCH: &str = "FROSTBERT_TEST_CLUSTER";
@@ -59,11 +59,14 @@ pub fn test(not_tested: &NotTested, each: impl FnMut(&str)) -> Result<()> {
     // Lints and tests in one build: a check would read all the engine's crates a second time, which takes minutes.
     let mut tests = own_cargo("test --locked --no-fail-fast");
     tests.env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver");
+    // An S3 of its own, on loopback.
+    tests
+        .env("FROSTBERT_MOTO_PYTHON", python::Environment::install("cluster/tests/requirements.txt")?.path());
     watch(not_tested.env(&mut tests), each)
 }
 
 /// Builds the cluster's program, as the tests do, and gives its path.
-fn build() -> Result<PathBuf> {
+pub fn build() -> Result<PathBuf> {
     let mut build = own_cargo("test --locked --no-run --test processes");
     show(build.env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver"))?;
     let name = format!("frostbert-cluster{}", std::env::consts::EXE_SUFFIX);
@@ -87,10 +90,7 @@ pub fn demo(words: &[&str]) -> Result<()> {
     let frostbert = steps.run("build frostbert", || program("frostbert", "files"))?;
     let cluster = steps.run("build frostbert-cluster (the first build takes minutes)", build)?;
     let place = root().join("target/cluster-demo");
-    if place.exists() {
-        fs::remove_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
-    }
-    fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+    empty(&place)?;
     let demo = Demo { cluster, place, model, head: root().join("target/cluster-demo/sentiment.safetensors") };
 
     steps.run("train a head on short reviews", || {
@@ -121,8 +121,10 @@ pub fn demo(words: &[&str]) -> Result<()> {
         show(demo.files(run.arg(demo.label(&table, "one-process"))))
     })?;
     let alone = started.elapsed();
-    let mut machines =
-        steps.run("start a scheduler and two executors of one thread each", || Machines::start(&demo))?;
+    let mut machines = steps.run("start a scheduler and two executors of one thread each", || {
+        let (model, head) = (demo.model.display().to_string(), demo.head.display().to_string());
+        Machines::start(&demo.cluster, &demo.place, &["--model", &model, "--head", &head], 2)
+    })?;
     let started = Instant::now();
     steps.run("label them on the cluster, and kill -9 one executor on the way", || {
         machines.label(&demo, &table)
@@ -135,6 +137,12 @@ pub fn demo(words: &[&str]) -> Result<()> {
     println!("two executors of one thread, one of them killed: {}", seconds(together));
     println!("The results are in {}", demo.place.display());
     Ok(())
+}
+
+/// A folder with nothing in it.
+pub fn empty(place: &Path) -> Result<()> {
+    let gone = if place.exists() { fs::remove_dir_all(place) } else { Ok(()) };
+    gone.and_then(|()| fs::create_dir_all(place)).map_err(|error| format!("{}: {error}", place.display()))
 }
 
 struct Demo {
@@ -195,23 +203,24 @@ impl Demo {
 }
 
 /// Processes that end with this.
-struct Machines {
+pub struct Machines {
     port: u16,
     scheduler: Child,
     executors: Vec<Child>,
 }
 
 impl Machines {
-    fn start(demo: &Demo) -> Result<Self> {
+    /// A scheduler and executors of one thread each, which have the models and heads that `words` name. Their logs are in `place`.
+    pub fn start(program: &Path, place: &Path, words: &[&str], executors: usize) -> Result<Self> {
         let port = free_port()?;
-        let mut scheduler = command(&demo.cluster, ["scheduler", "--executor-timeout", "6", "--port"]);
-        let scheduler = spawn(scheduler.arg(port.to_string()), &demo.place.join("scheduler.log"))?;
+        let mut scheduler = command(program, ["scheduler", "--executor-timeout", "6", "--port"]);
+        let scheduler = spawn(scheduler.arg(port.to_string()), &place.join("scheduler.log"))?;
         let mut machines = Machines { port, scheduler, executors: Vec::new() };
         wait_for(port, "the scheduler")?;
-        for number in 0..2 {
+        for number in 0..executors {
             let own = free_port()?;
             let mut executor =
-                command(&demo.cluster, ["executor", "--device", "cpu", "--threads", "1", "--tasks", "1"]);
+                command(program, ["executor", "--device", "cpu", "--threads", "1", "--tasks", "1"]);
             executor.args([
                 "--heartbeat",
                 "2",
@@ -220,15 +229,20 @@ impl Machines {
                 "--port",
                 &own.to_string(),
             ]);
-            let log = demo.place.join(format!("executor-{number}.log"));
-            machines.executors.push(spawn(demo.files(&mut executor), &log)?);
+            let log = place.join(format!("executor-{number}.log"));
+            machines.executors.push(spawn(executor.args(words), &log)?);
             wait_for(own, "an executor")?;
         }
         Ok(machines)
     }
 
+    /// Where clients find the scheduler.
+    pub fn url(&self) -> String {
+        format!("df://127.0.0.1:{}", self.port)
+    }
+
     fn label(&mut self, demo: &Demo, table: &Path) -> Result<()> {
-        let url = format!("df://127.0.0.1:{}", self.port);
+        let url = self.url();
         let mut run =
             command(&demo.cluster, ["run", "--cluster", &url, "--sql", &demo.label(table, "cluster")]);
         let log = demo.place.join("run.log");

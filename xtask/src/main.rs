@@ -1,5 +1,6 @@
 //! The project's own commands. `cargo xtask` lists them.
 
+mod bench_cluster;
 mod bench_serve;
 mod circles;
 mod cluster;
@@ -44,6 +45,7 @@ usage: cargo xtask COMMAND
                [--model FOLDER] [--seconds N] [--soak REQUESTS]
   test-cluster the cluster's programs alone: lints, tests, real processes on loopback
   cluster-demo labels the film reviews on a scheduler and two executors, one of which is killed on the way: [--rows N]
+  bench-cluster time and memory of SQL against rows, and one executor against two: [--rows N], a million unless told otherwise
   python       the Python package: builds the wheel, makes an environment, tests it; --all: with what needs torch; --scale: only the
                examples for Ray, Daft and Spark
   layers       checks who imports whom: the library's floors, and circles in every crate
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         ["test-serve"] => test::run_serve(),
         ["test-cluster"] => test::run_cluster(),
         ["cluster-demo", ref rest @ ..] => cluster::demo(rest),
+        ["bench-cluster", ref rest @ ..] => bench_cluster::run(rest),
         ["bench-serve", ref rest @ ..] => bench_serve::run(rest),
         ["goldens"] => goldens::run(),
         ["layers"] => layers::run(),

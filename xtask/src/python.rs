@@ -110,6 +110,11 @@ impl Environment {
         Ok(environment)
     }
 
+    /// Where this Python is.
+    pub fn path(&self) -> &Path {
+        &self.python
+    }
+
     /// This Python, with arguments.
     pub fn python<const N: usize>(&self, arguments: [&str; N]) -> Command {
         command(&self.python, arguments)

@@ -4,13 +4,13 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use frostbert::Result;
-use frostbert::head::{Decision, Problem};
+use frostbert::head::{AnswerOptions, Decision, Head, NovelBy, Problem};
 use frostbert::report::{self, ReportData, terminal};
 use frostbert::workflow::{Answer, EmbedRun, PredictOptions};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{WIDTH, print, print_exactly, print_json};
-use crate::args::{HeadArgs, RowArgs, open_cache, share};
+use crate::args::{HeadArgs, RowArgs, choice, open_cache, share};
 use crate::outputs::{Content, Files, OutputArgs};
 use crate::terminal::cell;
 
@@ -36,6 +36,9 @@ pub struct Args {
     /// --keep-sample
     #[arg(long, value_name = "SHARE", value_parser = share)]
     novel: Option<f64>,
+    /// What --novel goes by
+    #[arg(long, value_name = "SCORE", default_value_t, value_parser = choice::<NovelBy>(NovelBy::CHOICES), requires = "novel")]
+    novel_by: NovelBy,
     /// Say what each token adds to the answer's logit (linear heads over mean pooling). Where embeddings are scaled to unit
     /// length, that is to first order; the shares sum to the logit all the same
     #[arg(long)]
@@ -63,16 +66,21 @@ pub fn run(args: &Args) -> Result<()> {
     let texts = args.rows.texts(args.file.as_deref(), &args.text)?.rows;
     let classifier = args.head.load()?;
     let cache = open_cache(args.cache);
-    let options = PredictOptions { abstain: args.abstain, novel: args.novel, explain: args.explain };
-    let names = classifier.head().names();
+    let options = PredictOptions {
+        answer: AnswerOptions { abstain: args.abstain, novel: args.novel, novel_by: args.novel_by },
+        explain: args.explain,
+    };
+    let head = classifier.head();
+    let names = head.names();
     let mut shown: Vec<report::ExplainedAnswer> = Vec::new();
     let run = EmbedRun::default().cache(&cache);
     let done = classifier.predict_stream(texts, &options, &run, |answer| {
         if args.json {
-            print_json(&as_json(&answer, names))?;
+            print_json(&as_json(&answer, head)?)?;
         } else {
-            let unlike = args.novel.is_some_and(|share| answer.prediction.is_novel(share));
-            print(&line(&answer, names, classifier.head().problem(), unlike))?;
+            let unlike =
+                args.novel.is_some_and(|share| answer.prediction.answer.is_novel(args.novel_by, share));
+            print(&line(&answer, names, head.problem(), unlike))?;
         }
         if let Some(explanation) = report::ExplainedAnswer::of_answer(&answer, names) {
             if !args.json {
@@ -117,41 +125,21 @@ fn colours() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-fn as_json(answer: &Answer, names: &[String]) -> Value {
+fn as_json(answer: &Answer, head: &Head) -> Result<Value> {
     let prediction = &answer.prediction;
-    let probabilities: Map<String, Value> =
-        names.iter().zip(&prediction.probabilities).map(|(name, p)| (name.clone(), json!(p))).collect();
-    let mut object =
-        json!({ "text": answer.text.first, "tokens": prediction.tokens, "truncated": prediction.truncated });
-    match &prediction.decision {
-        Decision::Class { class, .. } => object["label"] = json!(names[*class]),
-        Decision::Abstained { .. } => object["label"] = Value::Null,
-        Decision::Labels(labels) => {
-            object["labels"] = labels.iter().map(|label| json!(names[*label])).collect();
-        }
-        Decision::Value(value) => object["value"] = json!(value),
-    }
-    if !matches!(prediction.decision, Decision::Value(_)) {
-        object["probabilities"] = Value::Object(probabilities);
-    }
-    if let Some(levels) = &prediction.levels {
-        object["label"] = json!(levels.last().map(|level| &level.name));
-        object["levels"] = json!(levels);
-    }
-    if let Some(set) = &prediction.set {
-        object["set"] = set.iter().map(|class| json!(names[*class])).collect();
-    }
-    if let Some(novelty) = &prediction.novelty {
-        object["novelty"] = json!(novelty);
-    }
+    let mut object = serde_json::to_value(prediction.answer.record(head))
+        .map_err(|error| frostbert::Error::io("writing an answer as JSON").with_source(error))?;
+    object["text"] = json!(answer.text.first);
+    object["tokens"] = json!(prediction.tokens);
+    object["truncated"] = json!(prediction.truncated);
     if let Some(explanation) = &answer.explanation {
         object["explanation"] = json!(explanation);
     }
-    object
+    Ok(object)
 }
 
 fn line(answer: &Answer, names: &[String], problem: Problem, unlike: bool) -> String {
-    let prediction = &answer.prediction;
+    let (prediction, truncated) = (&answer.prediction.answer, answer.prediction.truncated);
     let decided = match (&prediction.levels, &prediction.decision) {
         (Some(path), _) => match path.last() {
             Some(level) => format!("{} {:.4}", cell(&level.name), level.probability),
@@ -178,7 +166,7 @@ fn line(answer: &Answer, names: &[String], problem: Problem, unlike: bool) -> St
         .map(|class| format!("{} {:.4}", cell(&names[*class]), prediction.probabilities[*class]))
         .collect();
     let unlike = if unlike { "  (unlike the training texts)" } else { "" };
-    let cut = if prediction.truncated { "  (cut)" } else { "" };
+    let cut = if truncated { "  (cut)" } else { "" };
     let set = prediction.set.as_ref().map_or(String::new(), |set| {
         let set: Vec<_> = set.iter().map(|class| cell(&names[*class])).collect();
         format!("  one of {{{}}}", set.join(", "))

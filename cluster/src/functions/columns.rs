@@ -85,7 +85,9 @@ pub fn answers(
     names: &[String],
 ) -> Result<ArrayRef> {
     let expected = column.len() - column.null_count();
-    if answers.len() != expected || answers.iter().any(|answer| answer.probabilities.len() != names.len()) {
+    if answers.len() != expected
+        || answers.iter().any(|found| found.answer.probabilities.len() != names.len())
+    {
         return exec_err!("expected {expected} answers over {} names, found {}", names.len(), answers.len());
     }
     let mut given = answers.iter();
@@ -95,7 +97,8 @@ pub fn answers(
         Arc::new(rows.iter().map(|row| row.and_then(of)).collect::<Float64Array>())
     };
     let probabilities = || -> Result<ArrayRef> {
-        let columns = (0..names.len()).map(|class| each(&|answer| answer.probabilities.get(class).copied()));
+        let columns =
+            (0..names.len()).map(|class| each(&|found| found.answer.probabilities.get(class).copied()));
         let columns: Vec<ArrayRef> = columns.collect();
         Ok(Arc::new(StructArray::try_new_with_length(
             probability_fields(names),
@@ -106,21 +109,12 @@ pub fn answers(
     };
     let mut columns: Vec<ArrayRef> = match problem {
         Problem::SingleLabel => {
-            let label = |answer: &Prediction| match answer.decision {
-                Decision::Class { class, .. } => names.get(class).map(String::as_str),
-                _ => None,
-            };
-            let probability = |answer: &Prediction| match answer.decision {
-                Decision::Class { probability, .. } | Decision::Abstained { probability, .. } => {
-                    Some(probability)
-                }
-                _ => None,
-            };
-            let labels = rows.iter().map(|row| row.and_then(label)).collect::<StringArray>();
-            vec![Arc::new(labels), each(&probability), probabilities()?]
+            let labels = rows.iter().map(|row| row.and_then(|found| found.answer.label(names)));
+            let labels = labels.collect::<StringArray>();
+            vec![Arc::new(labels), each(&|found| found.answer.probability()), probabilities()?]
         }
         Problem::MultiLabel => vec![labels(&rows, names), probabilities()?],
-        Problem::Regression => vec![each(&|answer| match answer.decision {
+        Problem::Regression => vec![each(&|found| match found.answer.decision {
             Decision::Value(value) => Some(value),
             _ => None,
         })],

@@ -15,6 +15,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility, lit,
 };
+use frostbert::head::AnswerOptions;
 use frostbert::text::{EncodeOptions, TextInput};
 use frostbert::{Embeddings, Text};
 
@@ -142,7 +143,7 @@ impl Function {
                 let answers = if embeddings.is_empty() {
                     Vec::new()
                 } else {
-                    classifier.predict_embeddings(embeddings, None).map_err(external)?
+                    classifier.predict_embeddings(embeddings, &AnswerOptions::default()).map_err(external)?
                 };
                 columns::answers(&column, &answers, *problem, names)
             }

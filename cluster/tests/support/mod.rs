@@ -135,6 +135,15 @@ pub fn entries(folder: &Path) -> Vec<String> {
     names
 }
 
+/// Says loudly what could not be tested, where `cargo xtask test` counts it.
+pub fn not_tested(what: &str) {
+    eprintln!("NOT TESTED: {what}");
+    if let Some(notes) = std::env::var_os("FROSTBERT_NOT_TESTED") {
+        let mut file = File::options().create(true).append(true).open(notes).unwrap();
+        std::io::Write::write_all(&mut file, format!("{what}\n").as_bytes()).unwrap();
+    }
+}
+
 /// Waits for something to be so.
 pub fn until(what: &str, mut so: impl FnMut() -> bool) {
     let started = Instant::now();
@@ -191,7 +200,7 @@ impl Drop for Process {
 }
 
 /// A port that is free, and so is the next one.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     loop {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         if port < u16::MAX && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
@@ -206,24 +215,34 @@ pub struct Cluster {
     pub scheduler: Process,
     pub executors: Vec<Process>,
     pub place: PathBuf,
+    /// Variables that each process has beside the test's own.
+    environment: Vec<(String, String)>,
 }
 
 impl Cluster {
     /// Starts a scheduler, and an executor for each list of words; each has one thread and computes one partition at a time.
     pub fn start(place: &Path, executors: &[&[&str]]) -> Self {
+        Self::start_with(place, executors, Vec::new())
+    }
+
+    /// The same with more variables in the environment of all processes.
+    pub fn start_with(place: &Path, executors: &[&[&str]], environment: Vec<(String, String)>) -> Self {
         let port = free_port();
-        let scheduler = Self::scheduler(place, port);
-        let mut cluster = Cluster { port, scheduler, executors: Vec::new(), place: place.to_owned() };
+        let scheduler = Self::scheduler(place, port, &environment);
+        let mut cluster =
+            Cluster { port, scheduler, executors: Vec::new(), place: place.to_owned(), environment };
         for words in executors {
             cluster.add(words);
         }
         cluster
     }
 
-    fn scheduler(place: &Path, port: u16) -> Process {
+    fn scheduler(place: &Path, port: u16, environment: &[(String, String)]) -> Process {
         let port_word = port.to_string();
         let words = ["scheduler", "--port", &port_word, "--executor-timeout", "4"];
-        let process = Process::start(&mut program(words), place.join("scheduler.log"));
+        let mut command = program(words);
+        command.envs(environment.iter().cloned());
+        let process = Process::start(&mut command, place.join("scheduler.log"));
         until("the scheduler to listen", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         process
     }
@@ -233,6 +252,7 @@ impl Cluster {
         let mut command =
             program(["executor", "--scheduler", &scheduler, "--port", &port, "--device", "cpu"]);
         command.args(["--threads", "1", "--tasks", "1", "--heartbeat", "1"]).args(words);
+        command.envs(self.environment.iter().cloned());
         let log = self.place.join(format!("executor-{}.log", self.executors.len()));
         let executor = Process::start(&mut command, log);
         let listening = || TcpStream::connect(("127.0.0.1", port.parse::<u16>().unwrap())).is_ok();
@@ -243,14 +263,14 @@ impl Cluster {
     /// Starts the scheduler anew after it was killed; executors come back by themselves.
     pub fn restart_scheduler(&mut self) {
         self.scheduler.kill();
-        self.scheduler = Self::scheduler(&self.place, self.port);
+        self.scheduler = Self::scheduler(&self.place, self.port, &self.environment);
     }
 
     /// `run` on this cluster.
     pub fn run<'a>(&self, sql: &str, more: impl IntoIterator<Item = &'a str>) -> Command {
         let url = format!("df://127.0.0.1:{}", self.port);
         let mut command = program(["run", "--cluster", &url, "--sql", sql]);
-        command.args(more);
+        command.args(more).envs(self.environment.iter().cloned());
         command
     }
 

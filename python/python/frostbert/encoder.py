@@ -604,6 +604,16 @@ def _count(what: str, value: Any, least: int = 1) -> Any:
     return int(value)
 
 
+def _whole(what: str, value: Any, least: int = 1) -> int:
+    if value is None:
+        raise TypeError(f"{what}: expected a whole number, found None")
+    return int(_count(what, value, least))
+
+
+def _optional(what: str, value: Any) -> float | None:
+    return None if value is None else _number(what, value)
+
+
 def _choice(what: str, value: Any, known: Sequence[str]) -> str:
     if _text(what, value) not in known:
         raise InputError(f"{what}: expected one of {', '.join(known)}, found {value!r}")

@@ -37,7 +37,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, colu
 
 from . import _native
 from ._texts import as_list
-from .encoder import Encoder, _characters, _choice, _count, _flag, _names, _number
+from .encoder import Encoder, _characters, _choice, _count, _flag, _names, _number, _optional, _whole
 from .errors import InputError
 from .explanation import Explanation
 
@@ -230,12 +230,6 @@ class _Settings(BaseEstimator):
         return False
 
 
-def _whole(what: str, value: Any) -> int:
-    if value is None:
-        raise TypeError(f"{what}: expected a whole number, found None")
-    return int(_count(what, value))
-
-
 _MLP = {
     "hidden", "activation", "dropout", "learning_rate", "weight_decay", "batch", "epochs", "warmup", "clip", "validation", "patience",
 }
@@ -419,7 +413,12 @@ class TextClassifier(ClassifierMixin, _Settings):
 
     :param describe: start from words: what the texts of each class are like, ``{"good": "A film I liked.", "bad": ["A dull film.", ...]}``.
         Labels may then be missing (None), or all of them (``y=None``): ``frostbert train --describe``.
-    :param keep_sample: keep at most so many of the embeddings in the head, for ``frostbert drift`` and ``predict --novel``.
+    :param keep_sample: keep at most so many of the embeddings in the head, so that :meth:`answers` says how strange a text is, and
+        :meth:`sample` gives :func:`frostbert.vectors.drift` what it was trained on.
+    :param abstain_precision: leave undecided what is less sure than is right at this rate: ``frostbert train --abstain-precision``.
+    :param conformal: sets of classes that hold the right one at this rate: ``frostbert train --conformal``.
+    :param hierarchy: labels are paths with this character between their parts: ``frostbert train --hierarchy``. :meth:`predict` gives
+        whole paths, :meth:`answers` the part that is sure enough.
 
     >>> classifier = TextClassifier(MODEL, folds=3).fit(TEXTS, LABELS)
     >>> classifier.predict(["An unexpected joy."]).shape
@@ -459,6 +458,9 @@ class TextClassifier(ClassifierMixin, _Settings):
         label_names: Sequence[str] | None = None,
         describe: Mapping[str, str | Sequence[str]] | None = None,
         keep_sample: int | None = None,
+        abstain_precision: float | None = None,
+        conformal: float | None = None,
+        hierarchy: str | None = None,
         cache: bool = True,
         offline: bool = False,
         show_progress_bar: bool | None = None,
@@ -490,6 +492,9 @@ class TextClassifier(ClassifierMixin, _Settings):
         self.label_names = label_names
         self.describe = describe
         self.keep_sample = keep_sample
+        self.abstain_precision = abstain_precision
+        self.conformal = conformal
+        self.hierarchy = hierarchy
         self.cache = cache
         self.offline = offline
         self.show_progress_bar = show_progress_bar
@@ -538,6 +543,9 @@ class TextClassifier(ClassifierMixin, _Settings):
             "cache": _flag("cache", self.cache),
             "describe": described,
             "keep_sample": None if self.keep_sample is None else _whole("keep_sample", self.keep_sample),
+            "abstain_precision": _optional("abstain_precision", self.abstain_precision),
+            "conformal": _optional("conformal", self.conformal),
+            "hierarchy": self._separator(),
         }
         numbers = None if groups is None else np.unique(as_list(groups, "groups"), return_inverse=True)[1].tolist()
         if numbers is not None and len(numbers) != len(texts):
@@ -570,6 +578,13 @@ class TextClassifier(ClassifierMixin, _Settings):
                 raise TypeError(f"describe: expected a text or a list of texts for {label!r}, found {given!r}")
             found += [(str(label), text) for text in several]
         return found
+
+    def _separator(self) -> str | None:
+        if self.hierarchy is None:
+            return None
+        if not isinstance(self.hierarchy, str) or len(self.hierarchy) != 1:
+            raise InputError(f"hierarchy: expected the one character between the parts of a label, such as '/', found {self.hierarchy!r}")
+        return self.hierarchy
 
     def _targets(self, y: Any, rows: int) -> tuple[Any, dict[str, Any]]:
         """The library's targets, and which label each name stands for."""
@@ -648,6 +663,31 @@ class TextClassifier(ClassifierMixin, _Settings):
             return probabilities[:, 0]
         over = probabilities > np.array(json.loads(self.head_.info())["thresholds"])
         return [[self._names[at] for at in np.flatnonzero(row)] for row in over]
+
+    def answers(
+        self,
+        X: Any,
+        *,
+        abstain: float | None = None,
+        novel: float | None = None,
+        novel_by: Literal["nearest", "mahalanobis", "energy"] = "nearest",
+    ) -> list[dict[str, Any]]:
+        """All that the head says of each text, as ``frostbert predict --json`` does: ``label`` (None where that is left undecided),
+        ``labels`` or ``value``, ``probabilities`` by label, and, of heads that have them, ``set`` (``conformal``), ``levels`` (``hierarchy``) and
+        ``novelty`` (``keep_sample``). Undecided is what is less sure than ``abstain`` (by default as the head was trained), and what is by ``novel_by``
+        as strange as the share ``novel`` of the training texts.
+
+        >>> TextClassifier(MODEL, folds=3).fit(TEXTS, LABELS).answers(["A bore."], abstain=1.0)[0]["label"] is None
+        True
+        """
+        rows = self._rows(X)
+        given = (_optional("abstain", abstain), _optional("novel", novel))
+        return json.loads(self.head_.answers(rows, *given, _choice("novel_by", novel_by, ("nearest", "mahalanobis", "energy"))))
+
+    def sample(self) -> np.ndarray | None:
+        """The embeddings that the head keeps of those it was trained on, ``[rows, columns]``; None unless it was told to (``keep_sample``)."""
+        check_is_fitted(self, "head_")
+        return self.head_.sample()
 
     def evaluate(self, X: Any, y: Any) -> dict[str, Any]:
         """Measures on labelled texts: accuracy, F1, log loss, calibration error, ..."""

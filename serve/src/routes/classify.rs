@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use frostbert::head::{Decision, Problem};
+use frostbert::head::{AnswerOptions, Decision};
 use frostbert::model::HeadKind;
 use frostbert::{Aggregation, Classifier, EmbedOptions, Embeddings, Explanation, Prediction, Prompt, Text};
 use serde::{Deserialize, Serialize};
@@ -87,11 +87,11 @@ async fn predictions(
     classifier: &Classifier,
     loaded: &Loaded,
     texts: Vec<Text>,
-    abstain: Option<f64>,
+    withhold: &AnswerOptions,
 ) -> ApiResult<Vec<Prediction>> {
     let done = call.compute(loaded, Job::Embed(classifier.options().clone()), texts).await?;
     let answers =
-        classifier.predict_embeddings(gathered(done.rows), abstain).map_err(|error| ApiError::of(&error))?;
+        classifier.predict_embeddings(gathered(done.rows), withhold).map_err(|error| ApiError::of(&error))?;
     count_labels(call, name, classifier, &answers);
     Ok(answers)
 }
@@ -99,7 +99,7 @@ async fn predictions(
 /// Counts a head's answers by label.
 fn count_labels(call: &Call, name: &str, classifier: &Classifier, answers: &[Prediction]) {
     let (metrics, names) = (&call.state.metrics, classifier.head().names());
-    for answer in answers {
+    for Prediction { answer, .. } in answers {
         let confidence = answer.probabilities.iter().copied().fold(0.0, f64::max);
         if let Some(levels) = &answer.levels {
             let last = levels.last();
@@ -155,9 +155,10 @@ async fn scored(
                     "{name} is a head with calibrated probabilities, and gives no raw scores"
                 )));
             }
-            let answers = predictions(call, &name, &classifier, &loaded, texts, None).await?;
+            let answers =
+                predictions(call, &name, &classifier, &loaded, texts, &AnswerOptions::default()).await?;
             call.state.metrics.answered(What::Predict, answers.iter().map(|answer| answer.tokens as usize));
-            let rows = answers.into_iter().map(|answer| answer.probabilities).collect();
+            let rows = answers.into_iter().map(|found| found.answer.probabilities).collect();
             (classifier.head().names().to_vec(), rows)
         }
     };
@@ -284,6 +285,9 @@ struct OursRequest {
     /// Several heads; those that read embeddings of one kind share a pass.
     models: Option<Vec<String>>,
     abstain: Option<f64>,
+    novel: Option<f64>,
+    /// `nearest`, `mahalanobis` or `energy`.
+    novel_by: Option<String>,
     #[serde(default)]
     explain: bool,
 }
@@ -296,17 +300,25 @@ struct OursAnswer {
 
 pub(super) async fn ours(call: Call) -> ApiResult<Response> {
     let request: OursRequest = call.json()?;
-    if request.abstain.is_some_and(|p| !(0.0..=1.0).contains(&p)) {
-        return Err(ApiError::validation("abstain is a probability: 0 to 1"));
+    for (name, p) in [("abstain", request.abstain), ("novel", request.novel)] {
+        if p.is_some_and(|p| !(0.0..=1.0).contains(&p)) {
+            return Err(ApiError::validation(format!("{name} is a share: 0 to 1")));
+        }
     }
+    let novel_by = request.novel_by.as_deref().map(str::parse).transpose();
+    let novel_by = novel_by.map_err(|error: frostbert::Error| ApiError::validation(error.to_string()))?;
+    let withhold = AnswerOptions {
+        abstain: request.abstain,
+        novel: request.novel,
+        novel_by: novel_by.unwrap_or_default(),
+    };
     if request.model.is_some() && request.models.is_some() {
         return Err(ApiError::validation("name one model, or several as models, not both"));
     }
     let texts = request.inputs.into_texts()?;
     let count = texts.len();
     let Some(names) = request.models else {
-        let answer =
-            classified(&call, request.model.as_deref(), texts, request.abstain, request.explain).await?;
+        let answer = classified(&call, request.model.as_deref(), texts, &withhold, request.explain).await?;
         return json(answer, count).await;
     };
     if names.is_empty() || names.len() > 64 {
@@ -315,8 +327,7 @@ pub(super) async fn ours(call: Call) -> ApiResult<Response> {
     let mut answers = Vec::with_capacity(names.len());
     let mut known: Vec<Shared> = Vec::new();
     for name in &names {
-        answers
-            .push(classified_after(&call, name, &texts, request.abstain, request.explain, &mut known).await?);
+        answers.push(classified_after(&call, name, &texts, &withhold, request.explain, &mut known).await?);
     }
     json(json!({ "models": answers }), count * names.len()).await
 }
@@ -332,13 +343,13 @@ async fn classified_after(
     call: &Call,
     name: &str,
     texts: &[Text],
-    abstain: Option<f64>,
+    withhold: &AnswerOptions,
     explain: bool,
     known: &mut Vec<Shared>,
 ) -> ApiResult<OursAnswer> {
     let (name, by) = classifier(call, Some(name)).await?;
     let By::Head(head, loaded) = by else {
-        return classified(call, Some(&name), texts.to_vec(), abstain, explain).await;
+        return classified(call, Some(&name), texts.to_vec(), withhold, explain).await;
     };
     let classifier = bound(&head, &loaded)?;
     let options = format!("{:?}", classifier.options());
@@ -353,7 +364,7 @@ async fn classified_after(
             known.len() - 1
         }
     };
-    let answers = classifier.predict_embeddings(known[at].embeddings.clone(), abstain);
+    let answers = classifier.predict_embeddings(known[at].embeddings.clone(), withhold);
     let answers = answers.map_err(|error| ApiError::of(&error))?;
     count_labels(call, &name, &classifier, &answers);
     call.state.metrics.asked(What::Predict, texts.len());
@@ -366,16 +377,16 @@ async fn classified(
     call: &Call,
     name: Option<&str>,
     texts: Vec<Text>,
-    abstain: Option<f64>,
+    withhold: &AnswerOptions,
     explain: bool,
 ) -> ApiResult<OursAnswer> {
     let (name, by) = classifier(call, name).await?;
     call.state.metrics.asked(What::Predict, texts.len());
     match by {
         By::Model(loaded) => {
-            if abstain.is_some() || explain {
+            if withhold.abstain.is_some() || withhold.novel.is_some() || explain {
                 return Err(ApiError::validation(format!(
-                    "{name} is a checkpoint's own classifier; abstain and explain are for heads trained with frostbert train"
+                    "{name} is a checkpoint's own classifier; abstain, novel and explain are for heads trained with frostbert train"
                 )));
             }
             let labels = loaded.encoder().classification_labels().map_err(|error| ApiError::of(&error))?;
@@ -399,7 +410,7 @@ async fn classified(
         By::Head(head, loaded) => {
             let classifier = bound(&head, &loaded)?;
             let explained = if explain { texts.clone() } else { Vec::new() };
-            let answers = predictions(call, &name, &classifier, &loaded, texts, abstain).await?;
+            let answers = predictions(call, &name, &classifier, &loaded, texts, withhold).await?;
             call.state.metrics.answered(What::Predict, answers.iter().map(|answer| answer.tokens as usize));
             let explanations = explanations(call, &classifier, &loaded, &explained, explain).await?;
             Ok(OursAnswer { model: name, results: results(&classifier, answers, explanations) })
@@ -431,31 +442,12 @@ fn results(
     answers: Vec<Prediction>,
     explanations: Vec<Explanation>,
 ) -> Vec<Map<String, Value>> {
-    let names = classifier.head().names();
     let mut explanations = explanations.into_iter();
-    let result = |answer: Prediction| {
-        let mut object = Map::new();
-        match &answer.decision {
-            Decision::Class { class, .. } => object.insert("label".into(), json!(names[*class])),
-            Decision::Abstained { .. } => object.insert("label".into(), Value::Null),
-            Decision::Labels(labels) => {
-                object.insert("labels".into(), labels.iter().map(|label| json!(names[*label])).collect())
-            }
-            Decision::Value(value) => object.insert("value".into(), json!(value)),
-        };
-        if let Some(levels) = &answer.levels {
-            object.insert("label".into(), json!(levels.last().map(|level| &level.name)));
-            object.insert("levels".into(), json!(levels));
-        }
-        if classifier.head().problem() != Problem::Regression {
-            let each = names.iter().zip(&answer.probabilities).map(|(name, p)| (name.clone(), json!(p)));
-            object.insert("probabilities".into(), Value::Object(each.collect()));
-        }
-        if let Some(novelty) = &answer.novelty {
-            object.insert("novelty".into(), json!(novelty));
-        }
-        object.insert("tokens".into(), json!(answer.tokens));
-        object.insert("truncated".into(), json!(answer.truncated));
+    let result = |found: Prediction| {
+        let record = json!(found.answer.record(classifier.head()));
+        let mut object = if let Value::Object(record) = record { record } else { Map::new() };
+        object.insert("tokens".into(), json!(found.tokens));
+        object.insert("truncated".into(), json!(found.truncated));
         if let Some(explanation) = explanations.next() {
             object.insert("explanation".into(), json!(explanation));
         }

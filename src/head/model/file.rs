@@ -11,6 +11,7 @@ use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::gaussian::Gaussian;
 use super::head::{Head, Model, Record};
 use super::neighbours::{Answer, Neighbours};
 use super::sample::Sample;
@@ -33,8 +34,8 @@ use crate::platform::disk;
 ///
 /// Version 2 added the checksum, which it must have, and one-versus-rest probabilities. Version 3 added what a head does when it is unsure, and names that are paths; heads
 /// that do nothing then are still written as version 2, which older programs read. Version 4 added rows that a head keeps; heads that keep none are
-/// written as before.
-pub const FORMAT_VERSION: u32 = 4;
+/// written as before. Version 5 added the covariance and the energies that such heads keep beside rows.
+pub const FORMAT_VERSION: u32 = 5;
 
 /// Key of the record in the file's metadata.
 const RECORD: &str = "frostbert_head";
@@ -81,6 +82,17 @@ struct SampleShape {
     similarities: usize,
     /// How many rows they were drawn from.
     of: usize,
+    /// Centres of the cloud of rows, and its distances; none, none of it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    centres: usize,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    distances: usize,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    energies: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// What of the record every version has.
@@ -165,6 +177,7 @@ impl Head {
     fn written(&self) -> Result<Vec<u8>> {
         let header = Header {
             format_version: match (&self.sample, self.caution.is_none()) {
+                (Some(Sample { cloud: None, energies: None, .. }), _) => 4,
                 (Some(_), _) => FORMAT_VERSION,
                 (None, false) => 3,
                 (None, true) => 2,
@@ -181,6 +194,9 @@ impl Head {
                 rows: sample.scales.len(),
                 similarities: sample.similarities.len(),
                 of: sample.of,
+                centres: sample.cloud.as_ref().map_or(0, |cloud| cloud.centres.len() / self.dimension),
+                distances: sample.cloud.as_ref().map_or(0, |cloud| cloud.distances.len()),
+                energies: sample.energies.as_ref().map_or(0, Vec::len),
             }),
             shape: match &self.model {
                 Model::Linear(_) => Shape::default(),
@@ -234,6 +250,15 @@ impl Head {
             let similarities = &sample.similarities;
             tensors.insert("sample.similarities", Tensor::f32(&[similarities.len()], similarities));
             tensors.insert("sample.answers", Tensor::f64(&[self.names.len()], &sample.answers));
+            if let Some(Gaussian { factor, centres, distances, .. }) = &sample.cloud {
+                let shape = [centres.len() / self.dimension, self.dimension];
+                tensors.insert("sample.centres", Tensor::f32(&shape, centres));
+                tensors.insert("sample.factor", Tensor::f32(&[factor.len()], factor));
+                tensors.insert("sample.distances", Tensor::f32(&[distances.len()], distances));
+            }
+            if let Some(energies) = &sample.energies {
+                tensors.insert("sample.energies", Tensor::f32(&[energies.len()], energies));
+            }
         }
         let sum = checksum(
             &json,
@@ -359,13 +384,30 @@ impl Head {
         }
         let sample = match header.sample {
             None => None,
-            Some(SampleShape { rows, similarities, of }) => {
+            Some(SampleShape { rows, similarities, of, centres, distances, energies }) => {
                 if rows == 0 || similarities == 0 || of < rows {
                     return Err(damaged(format!(
                         "it keeps {rows} of {of} rows and {similarities} similarities"
                     )));
                 }
+                let cloud = if centres == 0 {
+                    None
+                } else {
+                    // A dimension that has no triangle has no tensor of that size either.
+                    let triangle = dimension.checked_add(1).and_then(|next| dimension.checked_mul(next));
+                    let factor = tensors.f32("sample.factor", &[triangle.unwrap_or(0) / 2])?;
+                    let centres = tensors.f32("sample.centres", &[centres, dimension])?;
+                    let distances = tensors.f32("sample.distances", &[distances])?;
+                    let cloud = Gaussian::from_parts(dimension, factor, centres, distances);
+                    Some(cloud.ok_or_else(|| damaged("the covariance that it keeps is none".into()))?)
+                };
+                let energies = match energies {
+                    0 => None,
+                    count => Some(tensors.f32("sample.energies", &[count])?),
+                };
                 let sample = Sample {
+                    cloud,
+                    energies,
                     values: tensors.i8("sample.rows", &[rows, dimension])?,
                     scales: tensors.f32("sample.scales", &[rows])?,
                     columns: dimension,
@@ -378,8 +420,9 @@ impl Head {
                 if !has_direction || !sample.scales.iter().all(|scale| *scale > 0.0) {
                     return Err(damaged("a row that it keeps is all zeros".into()));
                 }
-                if !sample.similarities.is_sorted() {
-                    return Err(damaged("the similarities that it keeps are not in order".into()));
+                if !sample.similarities.is_sorted() || !sample.energies.iter().all(|known| known.is_sorted())
+                {
+                    return Err(damaged("the scores that it keeps are not in order".into()));
                 }
                 Some(sample)
             }

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::encoder_binding::EncoderBinding;
 use super::neighbours::Neighbours;
-use super::sample::Sample;
+use super::sample::{Novelty, Sample};
 use crate::error::{Error, Result};
 use crate::head::data::matrix::Matrix;
-use crate::head::data::targets::Problem;
+use crate::head::data::targets::{Problem, Targets, TrainData};
 use crate::head::linear::coefficients::Linear;
 use crate::head::linear::standardise::Standardisation;
 use crate::head::measure::calibration::Calibration;
@@ -216,14 +216,35 @@ impl Head {
     }
 
     /// Keeps at most `most` of these rows, those it learnt from, drawn by the seed: in eight bits a number, and no more than 512 KiB. Whoever has the
-    /// head's file has their embeddings then.
+    /// head's file has their embeddings then. Beside them it keeps the centres of the classes and the covariance about them, of at most 4 MiB.
+    ///
+    /// `unseen` are probabilities for the rows from models that had not seen them, `[rows, names]`, where there are such
+    /// ([`CrossValidation::predictions`](crate::head::CrossValidation::predictions)): energies are those of new rows then.
     ///
     /// # Errors
-    /// The input: other columns, fewer than 20 rows or rows to keep, a row of zeros.
-    pub fn keep_sample(&mut self, embeddings: &Matrix, most: usize, seed: u64) -> Result<()> {
-        let answers = self.predict_proba(embeddings)?;
-        self.sample = Some(Sample::draw(embeddings, &answers, most, seed)?);
+    /// The input: other columns or targets, fewer than 20 rows or rows to keep, a row of zeros.
+    pub fn keep_sample(
+        &mut self,
+        rows: &TrainData,
+        unseen: Option<&[f64]>,
+        most: usize,
+        seed: u64,
+    ) -> Result<()> {
+        let answers = self.predict_proba(&rows.embeddings)?;
+        self.check_targets(&rows.embeddings, &rows.targets)?;
+        let unseen = unseen.filter(|unseen| unseen.len() == answers.len());
+        self.sample = Some(Sample::draw(&rows.embeddings, &rows.targets, (&answers, unseen), most, seed)?);
         Ok(())
+    }
+
+    /// How far each row is from those that the head learnt from; `probabilities` are those of [`predict_proba`](Self::predict_proba). None unless
+    /// it [keeps some](Self::keep_sample).
+    ///
+    /// # Errors
+    /// The input: other columns, a row of zeros.
+    pub fn novelty(&self, embeddings: &Matrix, probabilities: &[f64]) -> Result<Option<Vec<Novelty>>> {
+        let sample = self.sample.as_ref();
+        sample.map(|sample| sample.novelty(embeddings, self.problem, probabilities)).transpose()
     }
 
     /// Its classes as a tree, where it [reads their names as paths](Caution::levels).
@@ -339,7 +360,15 @@ impl Head {
     /// # Errors
     /// The input, when the embeddings have another number of columns, or the targets another number of rows,
     /// or other names than the head's.
-    pub fn evaluate(&self, embeddings: &Matrix, targets: &crate::head::Targets) -> Result<Metrics> {
+    pub fn evaluate(&self, embeddings: &Matrix, targets: &Targets) -> Result<Metrics> {
+        self.check_targets(embeddings, targets)?;
+        let predictions = self.predict_proba(embeddings)?;
+        let thresholds = (self.problem == Problem::MultiLabel).then_some(&self.thresholds[..]);
+        Ok(Metrics::of(targets, &predictions, thresholds))
+    }
+
+    /// Whether these are targets of these rows, and the head's.
+    fn check_targets(&self, embeddings: &Matrix, targets: &Targets) -> Result<()> {
         if targets.rows() != embeddings.rows() {
             return Err(Error::input(format!(
                 "evaluating a head: expected a target for each of {} rows, found {}",
@@ -356,9 +385,7 @@ impl Head {
                 targets.names()
             )));
         }
-        let predictions = self.predict_proba(embeddings)?;
-        let thresholds = (self.problem == Problem::MultiLabel).then_some(&self.thresholds[..]);
-        Ok(Metrics::of(targets, &predictions, thresholds))
+        Ok(())
     }
 
     /// Measures the levels of a head whose classes are paths on rows with known targets; none where they are not.
@@ -368,9 +395,9 @@ impl Head {
     pub fn evaluate_levels(
         &self,
         embeddings: &Matrix,
-        targets: &crate::head::Targets,
+        targets: &Targets,
     ) -> Result<Option<HierarchyMeasures>> {
-        let (Some(tree), crate::head::Targets::Classes { labels, .. }) = (self.hierarchy(), targets) else {
+        let (Some(tree), Targets::Classes { labels, .. }) = (self.hierarchy(), targets) else {
             return Ok(None);
         };
         tree.measure(labels, &self.predict_proba(embeddings)?, self.sure_enough()).map(Some)

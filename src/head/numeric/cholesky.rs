@@ -2,7 +2,7 @@
 
 use fearless_simd::{Level, dispatch, prelude::*};
 
-use super::dense::{add_rows_tile, affine, dot_tile};
+use super::dense::{add_rows_tile, add_scaled, affine, dot_tile};
 use crate::platform;
 
 /// A lower triangular factor `L` of `A = L Lᵀ`.
@@ -71,6 +71,22 @@ impl Cholesky {
         Some(Cholesky { d, lower: a })
     }
 
+    /// The inverse of `L`, `[d, d]`, zero above the diagonal.
+    pub(crate) fn inverse_factor(&self) -> Vec<f64> {
+        let d = self.d;
+        let mut inverse = vec![0.0; d * d];
+        for i in 0..d {
+            let (above, row) = inverse.split_at_mut(i * d);
+            let row = &mut row[..d];
+            row[i] = 1.0;
+            for j in 0..i {
+                add_scaled(&mut row[..=j], -self.lower[i * d + j], &above[j * d..=j * d + j]);
+            }
+            row[..=i].iter_mut().for_each(|value| *value /= self.lower[i * d + i]);
+        }
+        inverse
+    }
+
     /// Replaces `b` by the solution of `A x = b`.
     pub(crate) fn solve(&self, b: &mut [f64]) {
         dispatch!(Level::new(), simd => self.solve_simd(simd, b));
@@ -118,7 +134,14 @@ mod tests {
             }
             let want = noise(d, 9);
             let mut b: Vec<f64> = (0..d).map(|i| dot(&a[i * d..(i + 1) * d], &want)).collect();
-            Cholesky::new(d, a).expect("positive definite").solve(&mut b);
+            let factored = Cholesky::new(d, a).expect("positive definite");
+            let inverse = factored.inverse_factor();
+            for at in 0..d * d {
+                let (i, j) = (at / d, at % d);
+                let product: f64 = (j..=i).map(|k| inverse[i * d + k] * factored.lower[k * d + j]).sum();
+                assert!((product - f64::from(i == j)).abs() <= 1e-9, "{n}x{d}, [{i}, {j}]: {product}");
+            }
+            factored.solve(&mut b);
             for (got, want) in b.iter().zip(&want) {
                 assert!((got - want).abs() <= 1e-9, "{n}x{d}: {got} instead of {want}");
             }

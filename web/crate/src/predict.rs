@@ -1,6 +1,6 @@
 //! Texts to labels: an encoder and a head together.
 
-use frostbert::head::{Decision, Head, Matrix};
+use frostbert::head::{AnswerOptions, Decision, Head, HeadAnswer, Matrix, Novelty};
 use frostbert::{EmbedOptions, EmbeddingRecipe, Encoder, Explanation};
 use serde::Serialize;
 use wasm_bindgen::JsValue;
@@ -22,6 +22,9 @@ struct Prediction {
     /// Names of which one is right at the rate that the head was trained for.
     #[serde(skip_serializing_if = "Option::is_none")]
     set: Option<Vec<String>>,
+    /// How far the text is from those that the head learnt from, where it keeps some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    novelty: Option<Novelty>,
     tokens: u32,
     truncated: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,22 +62,18 @@ async fn predict(
     recipe.check_head(head)?;
     let embeddings = encoder.embed(texts, &options).await?;
     let matrix = Matrix::new(embeddings.len(), embeddings.dim, &embeddings.values[..])?;
-    let probabilities = head.predict_proba(&matrix)?;
+    let answers = head.answers(&matrix, &AnswerOptions::default())?;
     let explained = if explain { explained(encoder, head, &options, texts).await? } else { Vec::new() };
     let mut explained = explained.into_iter();
     let names = head.names();
-    let (tree, sure) = (head.hierarchy(), head.caution().abstain.map(|rule| rule.below));
-    let row_of = |(at, row): (usize, &[f64])| {
-        let decision = head.decide(row, None);
-        let path = tree.as_ref().map(|tree| tree.answer(row, sure));
-        let undecided = match &path {
-            Some(path) => path.is_empty(),
-            None => matches!(decision, Decision::Abstained { .. }),
-        };
-        let answered = path.as_ref().and_then(|path| path.last());
-        let label = match (answered, decision) {
+    let of_row = |(at, answer): (usize, HeadAnswer)| {
+        let undecided = answer.is_undecided();
+        let answered = answer.levels.as_ref().and_then(|path| path.last());
+        let label = match (answered, &answer.decision) {
             (Some(level), _) => level.name.clone(),
-            (None, Decision::Class { class, .. } | Decision::Abstained { class, .. }) => names[class].clone(),
+            (None, Decision::Class { class, .. } | Decision::Abstained { class, .. }) => {
+                names[*class].clone()
+            }
             (None, Decision::Labels(labels)) => {
                 labels.iter().map(|label| names[*label].as_str()).collect::<Vec<_>>().join(", ")
             }
@@ -82,18 +81,16 @@ async fn predict(
         };
         Prediction {
             label,
-            probabilities: row.to_vec(),
             undecided,
-            set: head
-                .caution()
-                .conformal
-                .map(|sets| sets.set(row).into_iter().map(|class| names[class].clone()).collect()),
+            set: answer.set.map(|set| set.into_iter().map(|class| names[class].clone()).collect()),
+            novelty: answer.novelty,
+            probabilities: answer.probabilities,
             tokens: embeddings.tokens[at],
             truncated: embeddings.truncated[at],
             shares: explained.next().map(|explained| shares(&texts[at], explained)),
         }
     };
-    Ok(probabilities.chunks_exact(names.len()).enumerate().map(row_of).collect())
+    Ok(answers.into_iter().enumerate().map(of_row).collect())
 }
 
 /// What each token adds; nothing where the head's logits are no sums over tokens.

@@ -1,16 +1,17 @@
-//! Where a query's result goes: to a folder beside its place first, and to its place when all of it is there.
+//! Results on a file system that all processes share: one renaming puts a whole folder in its place.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use datafusion::parquet::file::reader::{FileReader, SerializedFileReader};
 use frostbert::{Error, Result};
 use url::Url;
 
+use super::{check_parts, check_rows, taken, unfinished};
+
 /// A result that is being written. What is not committed is removed.
-pub struct Output {
+pub struct Folder {
     /// Where it goes, as an absolute path.
     target: PathBuf,
     /// Where it is written, beside it: on the same disk, so that one renaming puts it in place.
@@ -20,7 +21,7 @@ pub struct Output {
     overwrite: bool,
 }
 
-impl Output {
+impl Folder {
     /// Makes room for the result of `COPY ... TO 'target'`. A target that ends in `/`, or whose name has no ending, is a folder.
     ///
     /// # Errors
@@ -37,17 +38,12 @@ impl Output {
             )));
         };
         if !overwrite && !is_free(&target) {
-            return Err(Error::input(format!(
-                "{} is there already; name another place, or allow it with --overwrite",
-                target.display()
-            )));
+            return Err(taken(&target.display().to_string()));
         }
         fs::create_dir_all(parent).map_err(|error| cannot("make the folder", parent, error))?;
-        let moment = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-        let staging =
-            parent.join(format!(".{}.unfinished-{}-{moment}", name.to_string_lossy(), std::process::id()));
+        let staging = parent.join(unfinished(&name.to_string_lossy()));
         fs::create_dir(&staging).map_err(|error| cannot("make the folder", &staging, error))?;
-        Ok(Output { target, staging, single, overwrite })
+        Ok(Folder { target, staging, single, overwrite })
     }
 
     /// Where the engine is to write.
@@ -70,24 +66,11 @@ impl Output {
     /// Parts or rows are missing; the place cannot be taken.
     pub fn commit(self, rows: &[u64]) -> Result<()> {
         let files = self.files()?;
-        if files.len() != rows.len() {
-            return Err(Error::io(format!(
-                "{} parts of the result were written, but {} are in {}: every executor must write to one shared folder, under \
-                 the same path",
-                rows.len(),
-                files.len(),
-                self.staging.display()
-            )));
-        }
-        let expected: u64 = rows.iter().sum();
+        let place = self.staging.display().to_string();
+        check_parts(files.len(), rows, &place)?;
         if files.iter().all(|file| file.extension() == Some(OsStr::new("parquet"))) {
             let found = files.iter().map(|file| rows_of(file)).sum::<Result<u64>>()?;
-            if found != expected {
-                return Err(Error::io(format!(
-                    "{expected} rows were written, but the files of {} have {found}; nothing was put in place",
-                    self.staging.display()
-                )));
-            }
+            check_rows(found, rows, &place)?;
         }
         let replaced =
             (self.overwrite && !is_free(&self.target)).then(|| self.staging.with_extension("replaced"));
@@ -134,7 +117,7 @@ impl Output {
     }
 }
 
-impl Drop for Output {
+impl Drop for Folder {
     fn drop(&mut self) {
         if self.staging.exists()
             && let Err(error) = fs::remove_dir_all(&self.staging)
@@ -166,11 +149,6 @@ fn local_path(target: &str) -> Result<PathBuf> {
         Ok(url) if url.scheme() == "file" => {
             url.to_file_path().map_err(|()| Error::input(format!("{target} is no path on this machine")))
         }
-        // One letter is a drive.
-        Ok(url) if url.scheme().len() > 1 => Err(Error::input(format!(
-            "cannot write to {target}: results go to a file system that all processes share, since an object store cannot put a \
-             folder in its place at once; write there and copy"
-        ))),
         _ => Ok(PathBuf::from(target)),
     }
 }
@@ -197,7 +175,7 @@ mod tests {
     fn a_folder_appears_when_all_of_it_is_there() {
         let place = tempfile::tempdir().unwrap();
         let target = place.path().join("out");
-        let begin = || Output::begin(&format!("{}/", target.display()), false).unwrap();
+        let begin = || Folder::begin(&format!("{}/", target.display()), false).unwrap();
         let output = begin();
         fs::write(format!("{}part-00000.json", output.url()), "{}\n").unwrap();
         assert!(!target.exists());
@@ -211,8 +189,8 @@ mod tests {
         assert_eq!(entries(place.path()), ["out"]);
         assert_eq!(entries(&target), ["part-00000.json"]);
         // What is there stays, unless asked.
-        assert!(Output::begin(&target.display().to_string(), false).is_err_and(|error| error.is_input()));
-        let output = Output::begin(&format!("{}/", target.display()), true).unwrap();
+        assert!(Folder::begin(&target.display().to_string(), false).is_err_and(|error| error.is_input()));
+        let output = Folder::begin(&format!("{}/", target.display()), true).unwrap();
         fs::write(format!("{}part-00000.csv", output.url()), "a\n").unwrap();
         assert_eq!(entries(&target), ["part-00000.json"]);
         output.commit(&[1]).unwrap();
@@ -224,10 +202,9 @@ mod tests {
     fn a_file_is_whole_or_not_there() {
         let place = tempfile::tempdir().unwrap();
         let target = place.path().join("out.parquet");
-        let output = Output::begin(&target.display().to_string(), false).unwrap();
+        let output = Folder::begin(&target.display().to_string(), false).unwrap();
         fs::write(output.url(), "PAR1 and no more").unwrap();
         assert!(output.commit(&[3]).unwrap_err().to_string().contains("not whole"));
         assert!(entries(place.path()).is_empty());
-        assert!(Output::begin("s3://bucket/out/", false).is_err_and(|error| error.is_input()));
     }
 }
