@@ -126,8 +126,8 @@ def suggest(
     ``labelled`` are the embeddings of what has a label, ``probabilities`` what a head says of ``rows``, ``[rows, classes]``. Without them texts that
     stand for many others come first.
 
-    >>> [found.row for found in suggest([[1.0, 0.0], [1.0, 0.01], [0.0, 1.0]], 2, strategy="diverse")]
-    [0, 2]
+    >>> [found.row for found in suggest([[1.0, 0.0], [1.0, 0.01], [0.0, 1.0]], 1, labelled=[[1.0, 0.0]])]
+    [2]
     """
     known = None if probabilities is None else np.ascontiguousarray(_table("probabilities", probabilities, np.float64))
     pool = _matrix("rows", rows)
