@@ -128,7 +128,7 @@ pub fn answers(
 fn labels(rows: &[Option<&Prediction>], names: &[String]) -> ArrayRef {
     let mut list = ListBuilder::new(StringBuilder::new());
     for row in rows {
-        if let Some(Prediction { decision: Decision::Labels(labels), .. }) = row {
+        if let Some(Decision::Labels(labels)) = row.as_ref().map(|found| &found.answer.decision) {
             for label in labels {
                 list.values().append_option(names.get(*label));
             }
