@@ -14,6 +14,7 @@ mod run;
 mod scheduler;
 mod session;
 mod stores;
+mod tables;
 
 use std::process::ExitCode;
 

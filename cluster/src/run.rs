@@ -16,7 +16,7 @@ use frostbert::{Error, Result};
 
 use crate::args::RunArgs;
 use crate::output::Output;
-use crate::{lane, parts, session};
+use crate::{lane, parts, session, tables};
 
 /// Parts of a query on a cluster unless told otherwise: enough that one that is lost costs little.
 const CLUSTER_PARTITIONS: usize = 64;
@@ -95,7 +95,7 @@ async fn write(args: &RunArgs, context: &SessionContext, mut copy: CopyTo) -> Re
         copy.output_url += &parts::file_name(0, &copy.file_type.get_ext());
     }
     let plan = LogicalPlan::Copy(copy);
-    let written = collect(context, plan).await.and_then(|batches| counts(&batches));
+    let written = collect(args, context, plan).await.and_then(|batches| counts(&batches));
     let rows = match written {
         Ok(rows) => rows,
         Err(error) => {
@@ -139,7 +139,7 @@ fn is_ordered(plan: &LogicalPlan) -> bool {
 }
 
 async fn print(args: &RunArgs, context: &SessionContext, plan: LogicalPlan) -> Result<()> {
-    let batches = collect(context, plan).await?;
+    let batches = collect(args, context, plan).await?;
     if batches.iter().all(|batch| batch.num_columns() == 0) {
         return Ok(());
     }
@@ -157,8 +157,14 @@ async fn print(args: &RunArgs, context: &SessionContext, plan: LogicalPlan) -> R
     shown.map_err(|error| Error::io(format!("cannot print the rows: {error}")))
 }
 
-async fn collect(context: &SessionContext, plan: LogicalPlan) -> Result<Vec<RecordBatch>> {
-    let work = async { context.execute_logical_plan(plan).await?.collect().await };
+async fn collect(args: &RunArgs, context: &SessionContext, plan: LogicalPlan) -> Result<Vec<RecordBatch>> {
+    let work = async {
+        let plan = match &args.cluster {
+            Some(_) => tables::without_patterns(plan, &context.state()).await?,
+            None => plan,
+        };
+        context.execute_logical_plan(plan).await?.collect().await
+    };
     tokio::select! {
         batches = work => batches.map_err(|error| engine("running the query", &error)),
         _ = tokio::signal::ctrl_c() => Err(Error::cancelled()),

@@ -14,7 +14,7 @@ use crate::functions;
 use crate::models::Models;
 use crate::pack::{PackRows, UnlessOurs};
 use crate::parts::WriteInParts;
-use crate::stores;
+use crate::{stores, tables};
 
 /// The rule that moves projections into scans.
 const INTO_SCANS: &str = "ProjectionPushdown";
@@ -45,7 +45,7 @@ pub fn embedded(config: SessionConfig, models: &Arc<Models>) -> Result<SessionCo
     let builder = SessionStateBuilder::new().with_config(config).with_default_features();
     let builder = builder.with_runtime_env(stores::runtime(None)?);
     let state = with_functions(with_rules(builder).build(), models)?;
-    Ok(SessionContext::new_with_state(state).enable_url_table())
+    Ok(tables::by_place(SessionContext::new_with_state(state)))
 }
 
 /// What the scheduler of a cluster plans with.
@@ -70,7 +70,7 @@ pub async fn client(scheduler: &str, config: SessionConfig, models: &Arc<Models>
     let state = SessionStateBuilder::new_from_existing(default_session_builder(config)?)
         .with_runtime_env(stores::runtime(None)?)
         .build();
-    let context = SessionContext::remote_with_state(scheduler, state).await?.enable_url_table();
+    let context = tables::by_place(SessionContext::remote_with_state(scheduler, state).await?);
     // The client's own functions replace all others, so ours come last.
     for function in functions::all(models) {
         context.register_udf(function);

@@ -36,6 +36,31 @@ fn a_cluster_gives_the_same_bits_and_refuses_other_files() {
     let here = rows(&sql, &["--model", &model]);
     assert_eq!(n.trim(), here[0].to_string());
 
+    // A pattern stands for the files that it matches, there as here.
+    let folder = place.path().join("tables");
+    std::fs::create_dir(&folder).unwrap();
+    for (name, ids) in [("a-1", 0..10), ("a-2", 10..30), ("b-1", 30..70)] {
+        let rows: String = ids.map(|id| format!("{id},{}\n", text(id))).collect();
+        std::fs::write(folder.join(format!("{name}.csv")), format!("id,text\n{rows}")).unwrap();
+    }
+    let count = |from: &str| format!("SELECT count(frostbert_tokens(text)) AS n {from}");
+    let pattern = format!("{}/a-*.csv", folder.display());
+    for (sql, expected) in [
+        (count(&format!("FROM '{pattern}'")), 30),
+        (count(&format!("FROM '{}/'", folder.display())), 70),
+        (count(&format!("FROM '{}/' WHERE id IN (SELECT id FROM '{pattern}')", folder.display())), 30),
+        (
+            format!(
+                "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '{pattern}' OPTIONS ('has_header' 'true'); "
+            ) + &count("FROM t"),
+            30,
+        ),
+    ] {
+        let said = done(cluster.run(&sql, ["--model", &model, "--json"]).output().unwrap());
+        assert_eq!(said.trim(), format!("{{\"n\":{expected}}}"), "{sql}");
+        assert_eq!(rows(&sql, &["--model", &model])[0]["n"], expected, "{sql}");
+    }
+
     // The words of a row that cannot be embedded come back.
     let long = place.path().join("long.csv");
     std::fs::write(&long, format!("id,text\n1,the river\n2,{}\n", "the fox ".repeat(200))).unwrap();

@@ -107,6 +107,10 @@ fn results_in_an_object_store_are_whole_or_have_no_sign_of_it() {
     assert!(!objects.iter().any(|name| name.contains("unfinished")), "{objects:?}");
     let back = "SELECT id, v FROM 's3://texts/deep/out/' ORDER BY id";
     assert!(vectors_of(store.run(back, &["--json"]).output().unwrap()) == expected);
+    let some = "SELECT count(*) AS n FROM 's3://texts/deep/out/part-0000[0].parquet'";
+    let some: serde_json::Value =
+        serde_json::from_str(&done(store.run(some, &["--json"]).output().unwrap())).unwrap();
+    assert!((1..600).contains(&some["n"].as_u64().unwrap()), "{some}");
     // One object.
     let single = embed("s3://texts/in/", "s3://texts/all.parquet");
     done(store.run(&single, &[]).output().unwrap());
@@ -164,4 +168,8 @@ fn a_cluster_reads_and_writes_an_object_store() {
     assert!(objects.contains(&"out/_SUCCESS".to_owned()), "{objects:?}");
     let back = "SELECT id, v FROM 's3://texts/out/' ORDER BY id";
     assert!(vectors_of(store.run(back, &["--json"]).output().unwrap()) == expected(400, false));
+    let sql = "SELECT id, v FROM 's3://texts/out/part-*.parquet' ORDER BY id";
+    assert!(
+        vectors_of(cluster.run(sql, ["--model", &model, "--json"]).output().unwrap()) == expected(400, false)
+    );
 }
