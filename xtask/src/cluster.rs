@@ -313,7 +313,9 @@ fn wait_for(port: u16, what: &str) -> Result<()> {
     let started = Instant::now();
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         if started.elapsed() > PATIENCE {
-            return Err(format!("{what} does not listen on port {port}; see its log in target/cluster-demo"));
+            return Err(format!(
+                "{what} does not listen on port {port}; see its log in the folder of results under target/"
+            ));
         }
         std::thread::sleep(Duration::from_millis(100));
     }
