@@ -1,6 +1,6 @@
 //! Accuracy with few labels, with descriptions of the classes and without.
 //!
-//! `cargo bench --profile dev --bench words -- STEM WORDS [SEEDS]`: STEM.x holds embeddings (f32, row after row), STEM.y their classes (u32);
+//! `cargo bench --profile dev --bench words -- STEM WORDS [SEEDS [LABELS]]`: STEM.x holds embeddings (f32, row after row), STEM.y their classes (u32);
 //! WORDS holds the classes' prototypes in their order (f32). Half of the rows, drawn once, measure; examples are drawn from the rest for each seed. Prints
 //! mean accuracy and a 95 % interval of the mean over seeds.
 
@@ -23,6 +23,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     };
     let seeds: u64 = arguments.get(2).map_or(Ok(20), |seeds| seeds.parse())?;
+    let numbers = arguments
+        .get(3)
+        .map_or(Ok(LABELS.to_vec()), |numbers| numbers.split(',').map(str::parse).collect())?;
     let stem = Path::new(stem);
     let x: Vec<f32> = bytemuck::pod_collect_to_vec(&fs::read(stem.with_extension("x"))?);
     let labels: Vec<u32> = bytemuck::pod_collect_to_vec(&fs::read(stem.with_extension("y"))?);
@@ -48,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!(
         "| labels a class | examples alone | words and examples | and {UNLABELLED} unlabelled texts |\n|---|---|---|---|"
     );
-    for each in LABELS {
+    for each in numbers {
         let mut found: [Vec<f64>; 3] = Default::default();
         for seed in 0..if each == 0 { 1 } else { seeds } {
             let mut order = halves.train.clone();

@@ -291,7 +291,7 @@ fn answers_come_in_order_abstain_and_explain_themselves() {
         let sum: f64 = explained.shares.iter().map(|shares| shares[leading]).sum();
         assert!((explained.base[leading] + sum - explained.logits[leading]).abs() <= 1e-9);
     }
-    let unsure = AnswerOptions { abstain: Some(1.1), ..AnswerOptions::default() };
+    let unsure = AnswerOptions { abstain: Some(1.0), ..AnswerOptions::default() };
     let (answers, _) = stream(PredictOptions { answer: unsure, ..PredictOptions::default() }, &texts);
     for (answer, prediction) in answers.iter().zip(&plain) {
         let Decision::Class { class, probability } = prediction.answer.decision else { panic!() };

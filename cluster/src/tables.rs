@@ -16,6 +16,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use datafusion_session::SessionStore;
 use futures::TryStreamExt;
+use object_store::path::Path;
 use url::Url;
 
 /// Opens tables by their place. Beside what the engine's own does it takes patterns in object stores, folders that Spark wrote (`_SUCCESS` comes before the
@@ -74,29 +75,46 @@ fn parse(place: &str) -> Result<ListingTableUrl> {
 }
 
 async fn open(url: ListingTableUrl, state: &SessionState) -> Result<ListingTable> {
-    let config = match ListingTableConfig::new(url.clone()).infer_options(state).await {
-        Ok(config) => config,
-        Err(error) if url.is_collection() && url.get_glob().is_none() => match data_files(&url, state).await?
-        {
-            Some(pattern) => ListingTableConfig::new(url.with_glob(&pattern)?).infer_options(state).await?,
-            None => return Err(error),
-        },
-        Err(error) => return Err(error),
+    let Some(first) = first_of_data(&url, state).await? else {
+        return plan_err!("there is no Parquet, CSV or JSON file");
     };
+    let options = ListingTableConfig::new(first).infer_options(state).await?.options;
+    let Some(options) = options else { return plan_err!("what kind of files there are is not known") };
+    let config = ListingTableConfig::new(url).with_listing_options(options);
     ListingTable::try_new(config.infer_partitions_from_path(state).await?.infer_schema(state).await?)
 }
 
-/// The pattern of a folder's files, by the first one that is data: names that begin with `_` or `.` are signs of those who wrote it.
-async fn data_files(url: &ListingTableUrl, state: &SessionState) -> Result<Option<String>> {
+/// The file that says what a place holds: the first by name of those whose ending is known. Names that begin with `_` or `.` are signs of those who
+/// wrote it.
+async fn first_of_data(url: &ListingTableUrl, state: &SessionState) -> Result<Option<ListingTableUrl>> {
     let store = state.runtime_env().object_store(url)?;
-    let mut files = url.list_all_files(state, store.as_ref(), "").await?;
-    while let Some(file) = files.try_next().await? {
-        let name = file.location.filename().unwrap_or_default();
-        if let Some((_, ending)) = name.split_once('.').filter(|_| !name.starts_with(['_', '.'])) {
-            return Ok(Some(format!("*.{ending}")));
+    let files: Vec<Path> = url
+        .list_all_files(state, store.as_ref(), "")
+        .await?
+        .map_ok(|file| file.location)
+        .try_collect()
+        .await?;
+    let is_data = |path: &&Path| {
+        let name = path.filename().unwrap_or_default();
+        let ending = ListingTableConfig::infer_file_extension_and_compression_type(name);
+        let is_known = ending.is_ok_and(|(ending, _)| state.get_file_format_factory(&ending).is_some());
+        // What is named itself is meant.
+        is_known && (!name.starts_with(['_', '.']) || files.len() == 1)
+    };
+    files.iter().filter(is_data).min().map(|path| of_file(url, path)).transpose()
+}
+
+/// A file of a place.
+fn of_file(place: &ListingTableUrl, file: &Path) -> Result<ListingTableUrl> {
+    let mut url = Url::parse(place.object_store().as_str())
+        .map_err(|error| DataFusionError::External(Box::new(error)))?;
+    match url.path_segments_mut() {
+        Ok(mut segments) => {
+            segments.clear().extend(file.parts().map(|part| part.as_ref().to_owned()));
         }
+        Err(()) => return plan_err!("{} has no files", place.object_store().as_str()),
     }
-    Ok(None)
+    ListingTableUrl::try_new(url, None)
 }
 
 /// The plan with the files that each pattern stands for now. A plan that is sent to a scheduler carries a table's places without their patterns: whole
@@ -155,15 +173,7 @@ async fn of_files(table: &ListingTable, state: &SessionState) -> Result<ListingT
         let store = state.runtime_env().object_store(path)?;
         let mut found = path.list_all_files(state, store.as_ref(), &options.file_extension).await?;
         while let Some(file) = found.try_next().await? {
-            let mut url = Url::parse(path.object_store().as_str())
-                .map_err(|error| DataFusionError::External(Box::new(error)))?;
-            match url.path_segments_mut() {
-                Ok(mut segments) => {
-                    segments.clear().extend(file.location.parts().map(|part| part.as_ref().to_owned()));
-                }
-                Err(()) => return plan_err!("{} has no files", path.object_store().as_str()),
-            }
-            files.push(ListingTableUrl::try_new(url, None)?);
+            files.push(of_file(path, &file.location)?);
         }
     }
     if files.is_empty() {

@@ -95,6 +95,37 @@ fn a_head_answers_as_in_the_library() {
 }
 
 #[test]
+fn a_folder_is_what_its_data_are_whatever_stands_beside_them() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("written");
+    std::fs::create_dir(&folder).unwrap();
+    for (name, text) in [
+        ("_SUCCESS", ""),
+        ("_manifest.json", "{\"files\":2}\n"),
+        (".part.crc", "x"),
+        ("README.txt", "what this is"),
+        ("v1.0-a.csv", "id,text\n1,the fox\n2,a river\n"),
+        ("v1.1-b.csv", "id,text\n3,the house\n"),
+    ] {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    let count = |from: &str| format!("SELECT count(text) AS n FROM '{from}'");
+    let place = folder.display();
+    assert_eq!(rows(&count(&format!("{place}/")), &[])[0]["n"], 3);
+    assert_eq!(rows(&count(&format!("{place}/v1.1*.csv")), &[])[0]["n"], 1);
+    let more = folder.join("v2-c.csv");
+    // What one statement wrote the next one reads.
+    let sql = format!(
+        "{}; COPY (SELECT 9 AS id, 'cold' AS text) TO '{}'; {}",
+        count(&format!("{place}/")),
+        more.display(),
+        count(&format!("{place}/"))
+    );
+    let counts: Vec<u64> = rows(&sql, &[]).iter().map(|row| row["n"].as_u64().unwrap()).collect();
+    assert_eq!(counts, [3, 4]);
+}
+
+#[test]
 fn a_head_of_paths_answers_as_far_as_it_is_sure() {
     let place = tempfile::tempdir().unwrap();
     let labelled = place.path().join("labelled.csv");

@@ -32,6 +32,7 @@ impl Store {
         until("the object store to listen", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         let store = Store { port, _server: server };
         store.ask("PUT", "/texts");
+        store.ask("PUT", "/others");
         Some(store)
     }
 
@@ -138,6 +139,23 @@ fn results_in_an_object_store_are_whole_or_have_no_sign_of_it() {
         assert!(said.contains("the fox the fox"), "{said}");
     }
     assert_eq!(store.objects(), after);
+    // Names that URLs write in another way.
+    let counted = |from: &str| -> u64 {
+        let sql = format!("SELECT count(*) AS n FROM {from}");
+        let said = done(store.run(&sql, &["--json"]).output().unwrap());
+        serde_json::from_str::<serde_json::Value>(&said).unwrap()["n"].as_u64().unwrap()
+    };
+    done(store.run(&embed("s3://texts/in/", "s3://texts/größe~1 %25/"), &[]).output().unwrap());
+    assert_eq!(counted("'s3://texts/größe~1 %25/'"), 600);
+    assert!(!store.objects().iter().any(|name| name.contains("unfinished")), "{:?}", store.objects());
+    // A folder of the same name in another bucket is another one.
+    let few = format!(
+        "COPY (SELECT * FROM '{}' WHERE id < 7) TO 's3://others/in/' STORED AS PARQUET",
+        local.display()
+    );
+    done(store.run(&few, &[]).output().unwrap());
+    let both = "(SELECT id FROM 's3://texts/in/' UNION ALL SELECT id FROM 's3://others/in/')";
+    assert_eq!(counted(both), 607);
     // Places that there are not.
     let said = failed(store.run("SELECT * FROM 's3://no-such-bucket/in/'", &[]).output().unwrap());
     assert!(said.contains("no-such-bucket") || said.contains("NoSuchBucket"), "{said}");

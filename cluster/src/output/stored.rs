@@ -8,9 +8,9 @@ use datafusion::parquet::errors::ParquetError;
 use datafusion::parquet::file::metadata::ParquetMetaDataReader;
 use frostbert::{Error, Result};
 use futures::{StreamExt, TryStreamExt};
-use object_store::path::Path;
+use object_store::path::{Path, PathPart};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
-use url::Url;
+use url::{Position, Url};
 
 use super::{check_parts, check_rows, taken, unfinished};
 
@@ -24,8 +24,8 @@ const SUCCESS: &str = "_SUCCESS";
 /// A result that is being written to an object store.
 pub struct Stored {
     store: Arc<dyn ObjectStore>,
-    /// Scheme and bucket.
-    root: String,
+    /// Scheme and bucket: what stands before the path.
+    root: Url,
     target: Path,
     staging: Path,
     /// A single object instead of parts under a prefix.
@@ -41,15 +41,18 @@ impl Stored {
             .map_err(|error| Error::input(error.strip_backtrace()))?;
         let target = Path::from_url_path(url.path())
             .map_err(|error| Error::input(format!("{url} is no place of a store")).with_source(error))?;
-        let Some(name) = target.filename().map(str::to_owned) else {
+        let Some(name) = target.filename() else {
             return Err(Error::input(format!("{url} is a whole bucket; name a folder or a file in it")));
         };
         let single = !url.path().ends_with('/') && name.contains('.');
         let parent: Vec<_> = target.parts().collect();
         let parent = parent.into_iter().rev().skip(1).collect::<Vec<_>>().into_iter().rev();
-        let staging = parent.collect::<Path>().join(unfinished(&name));
-        let root = url[..url::Position::BeforePath].to_owned();
-        let output = Stored { store, root, target, staging, single, overwrite };
+        // As it is: a string would be escaped once more.
+        let beside = unfinished(name);
+        let beside = PathPart::parse(&beside)
+            .map_err(|error| Error::input(format!("{url} is no place of a store: {error}")))?;
+        let staging = parent.collect::<Path>().join(beside);
+        let output = Stored { store, root: url.clone(), target, staging, single, overwrite };
         if !overwrite && !output.at_target().await?.is_empty() {
             return Err(taken(&output.target()));
         }
@@ -57,10 +60,14 @@ impl Stored {
     }
 
     pub fn url(&self) -> String {
-        match (self.single, self.target.filename()) {
-            (true, Some(name)) => self.place(&self.staging.clone().join(name)),
-            _ => format!("{}/", self.place(&self.staging)),
+        let mut url = self.root.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.clear().extend(self.staging.parts().map(|part| part.as_ref().to_owned()));
+            // A folder ends in a slash.
+            let name = self.target.filename().filter(|_| self.single);
+            segments.push(name.unwrap_or_default());
         }
+        url.into()
     }
 
     pub fn target(&self) -> String {
@@ -68,34 +75,19 @@ impl Stored {
     }
 
     fn place(&self, path: &Path) -> String {
-        format!("{}/{path}", self.root)
+        format!("{}/{path}", &self.root[..Position::BeforePath])
     }
 
     pub async fn commit(self, rows: &[u64]) -> Result<()> {
-        let staged = self.list(&self.staging).await?;
-        let whole = self.check(&staged, rows).await;
-        if let Err(error) = whole {
-            self.abandon().await;
-            return Err(error);
-        }
-        let old = self.at_target().await?;
-        if !self.overwrite && !old.is_empty() {
-            self.abandon().await;
-            return Err(taken(&self.target()));
-        }
-        // The sign first: without it no reader takes what is there for whole.
-        let success = self.target.clone().join(SUCCESS);
-        let (sign, old): (Vec<_>, Vec<_>) = old.into_iter().partition(|found| found.location == success);
-        self.remove(sign).await?;
-        if !self.single {
-            self.remove(old).await?;
-        }
-        if let Err(error) = self.put_in_place(&staged).await {
-            if !self.single {
-                // Best as it can: nobody takes them for whole without the sign.
-                let copied = self.at_target().await.unwrap_or_default();
-                let _ = self.remove(copied).await;
+        let whole = self.whole(rows).await;
+        let (staged, old) = match whole {
+            Ok(found) => found,
+            Err(error) => {
+                self.abandon().await;
+                return Err(error);
             }
+        };
+        if let Err(error) = self.replace(&staged, old).await {
             return Err(Error::io(format!(
                 "the result could not be copied to {}; it is whole in {}, from where it can be taken",
                 self.target(),
@@ -104,6 +96,33 @@ impl Stored {
             .with_source(error));
         }
         self.abandon().await;
+        Ok(())
+    }
+
+    /// The parts, after making sure that they are all there, and what stands in their place.
+    async fn whole(&self, rows: &[u64]) -> Result<(Vec<ObjectMeta>, Vec<ObjectMeta>)> {
+        let staged = self.list(&self.staging).await?;
+        self.check(&staged, rows).await?;
+        let old = self.at_target().await?;
+        if self.overwrite || old.is_empty() { Ok((staged, old)) } else { Err(taken(&self.target())) }
+    }
+
+    async fn replace(&self, staged: &[ObjectMeta], old: Vec<ObjectMeta>) -> Result<()> {
+        // The sign first: without it no reader takes what is there for whole.
+        let success = self.target.clone().join(SUCCESS);
+        let (sign, old): (Vec<_>, Vec<_>) = old.into_iter().partition(|found| found.location == success);
+        self.remove(sign).await?;
+        if !self.single {
+            self.remove(old).await?;
+        }
+        if let Err(error) = self.put_in_place(staged).await {
+            if !self.single {
+                // Best as it can: nobody takes them for whole without the sign.
+                let copied = self.at_target().await.unwrap_or_default();
+                let _ = self.remove(copied).await;
+            }
+            return Err(self.cannot("copy to", &self.target, error));
+        }
         Ok(())
     }
 

@@ -672,7 +672,7 @@ class TextClassifier(ClassifierMixin, _Settings):
         novel: float | None = None,
         novel_by: Literal["nearest", "mahalanobis", "energy"] = "nearest",
     ) -> list[dict[str, Any]]:
-        """All that the head says of each text, as ``frostbert predict --json`` does: ``label`` (None where that is left undecided),
+        """All that the head says of each text, as ``frostbert predict --json`` does: ``label`` (its name in the file; None where that is left undecided),
         ``labels`` or ``value``, ``probabilities`` by label, and, of heads that have them, ``set`` (``conformal``), ``levels`` (``hierarchy``) and
         ``novelty`` (``keep_sample``). Undecided is what is less sure than ``abstain`` (by default as the head was trained), and what is by ``novel_by``
         as strange as the share ``novel`` of the training texts.

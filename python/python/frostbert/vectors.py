@@ -183,6 +183,8 @@ def words(texts: Any, labels: Sequence[int] | np.ndarray, most: int = 5) -> list
             raise TypeError(f"text {at}: expected a str, found {type(text).__name__}")
     numbers = [_whole("labels", label, 0) if label != -1 else None for label in as_list(labels, "labels")]
     count = max((number for number in numbers if number is not None), default=-1) + 1
+    if count > len(given):
+        raise InputError(f"labels: expected numbers of clusters, from 0 and less than {len(given)} texts, found {count - 1}")
     found = json.loads(_native.cluster_words(given, numbers, count, _whole("most", most)))
     return [[Word(**word) for word in of_cluster] for of_cluster in found]
 

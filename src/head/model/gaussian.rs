@@ -39,8 +39,10 @@ impl Gaussian {
         distances: Vec<f32>,
     ) -> Option<Self> {
         let diagonal = || (0..columns).map(|i| factor[Self::triangle(i) + i]);
+        // In 64 bits: a browser's sizes have 32, and a file may say what it likes.
+        let entries = columns as u64;
         let is_sound = columns > 0
-            && factor.len() == Self::triangle(columns)
+            && entries.checked_mul(entries + 1).is_some_and(|twice| twice / 2 == factor.len() as u64)
             && !centres.is_empty()
             && centres.len().is_multiple_of(columns)
             && !distances.is_empty()

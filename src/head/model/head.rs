@@ -232,7 +232,13 @@ impl Head {
     ) -> Result<()> {
         let answers = self.predict_proba(&rows.embeddings)?;
         self.check_targets(&rows.embeddings, &rows.targets)?;
-        let unseen = unseen.filter(|unseen| unseen.len() == answers.len());
+        if let Some(unseen) = unseen.filter(|unseen| unseen.len() != answers.len()) {
+            return Err(Error::input(format!(
+                "keeping a sample of the training rows: expected {} probabilities of models that had not seen them, found {}",
+                answers.len(),
+                unseen.len()
+            )));
+        }
         self.sample = Some(Sample::draw(&rows.embeddings, &rows.targets, (&answers, unseen), most, seed)?);
         Ok(())
     }

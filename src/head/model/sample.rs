@@ -51,8 +51,8 @@ pub struct Novelty {
     /// How many deviations it is from the nearest class's centre (from the centre of all, where there is not one class a row).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mahalanobis: Option<Strangeness>,
-    /// Energy of the head's answer: minus the log-sum-exp of the logits about their mean; of labels, minus the sum of `ln(1 + exp(logit))`. The
-    /// higher, the less any class speaks for itself.
+    /// Energy of the head's answer: minus the log-sum-exp of the logits about their mean (of classes that were learnt one against the rest, the
+    /// mean logarithm of their probabilities); of labels, minus the sum of `ln(1 + exp(logit))`. The higher, the less any class speaks for itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub energy: Option<Strangeness>,
 }
@@ -309,13 +309,14 @@ pub(super) fn thinned(sorted: &[f32]) -> Vec<f32> {
 /// The energy of one row's logits, from its probabilities: those of classes say their logits but for what all have in common, which their mean
 /// takes off.
 fn energy(problem: Problem, probabilities: &[f64]) -> Option<f64> {
-    // What rounding left of probabilities that are no zero.
+    // What rounding left of probabilities that are no zero: of a class its exponential is kept, of what is left to one only half a rounding.
     let log = |p: f64| p.max(1e-300).ln();
+    let log_of_rest = |p: f64| (1.0 - p).max(f64::EPSILON / 2.0).ln();
     match problem {
         Problem::SingleLabel => {
             Some(probabilities.iter().map(|p| log(*p)).sum::<f64>() / probabilities.len() as f64)
         }
-        Problem::MultiLabel => Some(probabilities.iter().map(|p| log(1.0 - p)).sum()),
+        Problem::MultiLabel => Some(probabilities.iter().map(|p| log_of_rest(*p)).sum()),
         Problem::Regression => None,
     }
 }
@@ -433,6 +434,12 @@ mod tests {
         assert!((energy(Problem::MultiLabel, &p).unwrap() - want).abs() < 1e-12);
         assert!(energy(Problem::SingleLabel, &[0.0, 1.0]).unwrap().is_finite());
         assert!(energy(Problem::MultiLabel, &[1.0]).unwrap().is_finite());
+        // One label that is sure to rounding is no surer than three that are nearly.
+        let three = [1.0 - 1e-13; 3];
+        assert!(
+            energy(Problem::MultiLabel, &three).unwrap()
+                < energy(Problem::MultiLabel, &[1.0, 0.0, 0.0]).unwrap()
+        );
         assert_eq!(energy(Problem::Regression, &[3.0]), None);
     }
 

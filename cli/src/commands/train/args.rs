@@ -88,8 +88,9 @@ pub struct Args {
     /// stands between the parts
     #[arg(long, value_name = "SEPARATOR", num_args = 0..=1, default_missing_value = "/")]
     hierarchy: Option<char>,
-    /// Keep at most so many of the training texts' embeddings, 20 or more, in the head's file [default: 500; 512 KiB], so that `predict` can say which
-    /// texts are unlike them, and `drift` needs no table; whoever has the head has them, too
+    /// Keep at most so many of the training texts' embeddings, 20 or more, in the head's file [default: 500], and how all of them
+    /// spread, 4.5 MiB together at most, so that `predict` can say which texts are unlike them, and `drift` needs no table; whoever has the head has
+    /// them, too
     #[arg(long, value_name = "ROWS", num_args = 0..=1, default_missing_value = "500", value_parser = at_most::<100_000>)]
     pub keep_sample: Option<usize>,
     /// Keep an MLP's state here after every epoch of its last fit, and go on from it when it is there
