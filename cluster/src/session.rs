@@ -48,11 +48,15 @@ pub fn embedded(config: SessionConfig, models: &Arc<Models>) -> Result<SessionCo
     Ok(tables::by_place(SessionContext::new_with_state(state)))
 }
 
+/// Ballista's state, with our stores.
+fn of_ballista(config: SessionConfig) -> Result<SessionStateBuilder> {
+    let builder = SessionStateBuilder::new_from_existing(default_session_builder(config)?);
+    Ok(builder.with_runtime_env(stores::runtime(None)?))
+}
+
 /// What the scheduler of a cluster plans with.
 pub fn scheduler(config: SessionConfig, models: &Arc<Models>) -> Result<SessionState> {
-    let builder = SessionStateBuilder::new_from_existing(default_session_builder(config)?)
-        .with_runtime_env(stores::runtime(None)?);
-    with_functions(with_rules(builder).build(), models)
+    with_functions(with_rules(of_ballista(config)?).build(), models)
 }
 
 /// What an executor of a cluster computes with.
@@ -67,9 +71,7 @@ pub async fn client(scheduler: &str, config: SessionConfig, models: &Arc<Models>
     // Stages are settled when the query starts: a retried one must be the same.
     // Partitions that a task makes of its own have no number among all of the query's.
     let config = config.with_ballista_adaptive_query_planner(false).with_round_robin_repartition(false);
-    let state = SessionStateBuilder::new_from_existing(default_session_builder(config)?)
-        .with_runtime_env(stores::runtime(None)?)
-        .build();
+    let state = of_ballista(config)?.build();
     let context = tables::by_place(SessionContext::remote_with_state(scheduler, state).await?);
     // The client's own functions replace all others, so ours come last.
     for function in functions::all(models) {

@@ -66,6 +66,16 @@ fn open(url: &Url) -> Result<Arc<dyn ObjectStore>> {
     Ok(Arc::from(store))
 }
 
+/// Where an object of a store is; none where a store's address is no place that has others below it.
+pub fn url_of(store: &Url, object: &object_store::path::Path) -> Option<Url> {
+    let mut url = store.clone();
+    // Part by part: a name may hold what a URL writes in another way.
+    url.path_segments_mut().ok()?.clear().extend(object.parts().map(|part| part.as_ref().to_owned()));
+    url.set_query(None);
+    url.set_fragment(None);
+    Some(url)
+}
+
 /// What queries run in. `temporary` is where what does not fit into memory goes.
 ///
 /// # Errors

@@ -19,6 +19,8 @@ use futures::TryStreamExt;
 use object_store::path::Path;
 use url::Url;
 
+use crate::stores;
+
 /// Opens tables by their place. Beside what the engine's own does it takes patterns in object stores, folders that Spark wrote (`_SUCCESS` comes before the
 /// parts), and says why a place in a store cannot be read.
 #[derive(Debug)]
@@ -106,15 +108,11 @@ async fn first_of_data(url: &ListingTableUrl, state: &SessionState) -> Result<Op
 
 /// A file of a place.
 fn of_file(place: &ListingTableUrl, file: &Path) -> Result<ListingTableUrl> {
-    let mut url = Url::parse(place.object_store().as_str())
-        .map_err(|error| DataFusionError::External(Box::new(error)))?;
-    match url.path_segments_mut() {
-        Ok(mut segments) => {
-            segments.clear().extend(file.parts().map(|part| part.as_ref().to_owned()));
-        }
-        Err(()) => return plan_err!("{} has no files", place.object_store().as_str()),
+    let store: &Url = place.as_ref();
+    match stores::url_of(store, file) {
+        Some(url) => ListingTableUrl::try_new(url, None),
+        None => plan_err!("{} has no files", place.object_store().as_str()),
     }
-    ListingTableUrl::try_new(url, None)
 }
 
 /// The plan with the files that each pattern stands for now. A plan that is sent to a scheduler carries a table's places without their patterns: whole

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use frostbert::Error;
 use frostbert::head::{AnswerOptions, AnswerRecord, Head, Matrix, TrainData, TrainOptions};
 use numpy::ndarray::{Array1, Array2};
-use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray2};
+use numpy::{Element, IntoPyArray, PyArray1, PyArray2, PyReadonlyArray2};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -39,8 +39,19 @@ pub(crate) fn matrix<'a>(rows: &'a PyReadonlyArray2<'_, f32>) -> PyResult<Matrix
     Matrix::new(count, columns, values).map_err(|error| raise(rows.py(), &error))
 }
 
+/// An array of Python's, `[rows, columns]`.
+pub(crate) fn table<'py, T: Element>(
+    py: Python<'py>,
+    rows: usize,
+    columns: usize,
+    values: Vec<T>,
+) -> PyResult<Bound<'py, PyArray2<T>>> {
+    let table = Array2::from_shape_vec((rows, columns), values);
+    Ok(table.map_err(|error| PyRuntimeError::new_err(error.to_string()))?.into_pyarray(py))
+}
+
 impl NativeHead {
-    fn table<'py>(
+    fn of_rows<'py>(
         &self,
         py: Python<'py>,
         rows: &PyReadonlyArray2<'py, f32>,
@@ -48,9 +59,7 @@ impl NativeHead {
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
         let read = matrix(rows)?;
         let values = work(py, None, || of(&self.head, &read))?;
-        let shape = (rows.as_array().nrows(), self.head.names().len());
-        let table = Array2::from_shape_vec(shape, values);
-        Ok(table.map_err(|error| PyRuntimeError::new_err(error.to_string()))?.into_pyarray(py))
+        table(py, rows.as_array().nrows(), self.head.names().len(), values)
     }
 }
 
@@ -115,7 +124,7 @@ impl NativeHead {
         py: Python<'py>,
         rows: PyReadonlyArray2<'py, f32>,
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
-        self.table(py, &rows, Head::predict_proba)
+        self.of_rows(py, &rows, Head::predict_proba)
     }
 
     fn logits<'py>(
@@ -123,7 +132,7 @@ impl NativeHead {
         py: Python<'py>,
         rows: PyReadonlyArray2<'py, f32>,
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
-        self.table(py, &rows, Head::logits)
+        self.of_rows(py, &rows, Head::logits)
     }
 
     /// Coefficients `[outputs, columns]` and intercepts of a linear head.
@@ -133,9 +142,8 @@ impl NativeHead {
         py: Python<'py>,
     ) -> PyResult<Option<(Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>)>> {
         let Some((coefficients, intercepts)) = self.head.coefficients() else { return Ok(None) };
-        let table = Array2::from_shape_vec((intercepts.len(), self.head.dimension()), coefficients)
-            .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
-        Ok(Some((table.into_pyarray(py), Array1::from(intercepts).into_pyarray(py))))
+        let coefficients = table(py, intercepts.len(), self.head.dimension(), coefficients)?;
+        Ok(Some((coefficients, Array1::from(intercepts).into_pyarray(py))))
     }
 
     /// All that it says of rows, as JSON: a list of records.
@@ -159,8 +167,7 @@ impl NativeHead {
     fn sample<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyArray2<f32>>>> {
         let Some(sample) = self.head.sample() else { return Ok(None) };
         let rows = sample.rows();
-        let table = Array2::from_shape_vec((rows.rows(), rows.columns()), rows.values().to_vec());
-        Ok(Some(table.map_err(|error| PyRuntimeError::new_err(error.to_string()))?.into_pyarray(py)))
+        Ok(Some(table(py, rows.rows(), rows.columns(), rows.values().to_vec())?))
     }
 
     /// Measures on labelled rows, as JSON.

@@ -5,25 +5,13 @@ use frostbert::vectors::{
     ClusterOptions, DriftOptions, SuggestOptions, clusters, distinguishing_words, drift, duplicates, nearest,
     suggest,
 };
-use numpy::ndarray::Array2;
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray2};
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use serde_json::json;
 
 use crate::error::json;
-use crate::head::matrix;
+use crate::head::{matrix, table};
 use crate::process::work;
-
-fn table<'py, T: numpy::Element>(
-    py: Python<'py>,
-    rows: usize,
-    columns: usize,
-    values: Vec<T>,
-) -> PyResult<Bound<'py, PyArray2<T>>> {
-    let table = Array2::from_shape_vec((rows, columns), values);
-    Ok(table.map_err(|error| PyRuntimeError::new_err(error.to_string()))?.into_pyarray(py))
-}
 
 /// Rows and cosines `[queries, k]` of the nearest rows.
 #[pyfunction]

@@ -13,6 +13,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
 use url::{Position, Url};
 
 use super::{check_parts, check_rows, taken, unfinished};
+use crate::stores;
 
 /// Requests at a time.
 const AT_ONCE: usize = 8;
@@ -45,13 +46,14 @@ impl Stored {
             return Err(Error::input(format!("{url} is a whole bucket; name a folder or a file in it")));
         };
         let single = !url.path().ends_with('/') && name.contains('.');
-        let parent: Vec<_> = target.parts().collect();
-        let parent = parent.into_iter().rev().skip(1).collect::<Vec<_>>().into_iter().rev();
         // As it is: a string would be escaped once more.
         let beside = unfinished(name);
         let beside = PathPart::parse(&beside)
             .map_err(|error| Error::input(format!("{url} is no place of a store: {error}")))?;
-        let staging = parent.collect::<Path>().join(beside);
+        let mut parts: Vec<PathPart<'_>> = target.parts().collect();
+        parts.pop();
+        parts.push(beside);
+        let staging = parts.into_iter().collect();
         let output = Stored { store, root: url.clone(), target, staging, single, overwrite };
         if !overwrite && !output.at_target().await?.is_empty() {
             return Err(taken(&output.target()));
@@ -60,9 +62,8 @@ impl Stored {
     }
 
     pub fn url(&self) -> String {
-        let mut url = self.root.clone();
+        let mut url = stores::url_of(&self.root, &self.staging).unwrap_or_else(|| self.root.clone());
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.clear().extend(self.staging.parts().map(|part| part.as_ref().to_owned()));
             // A folder ends in a slash.
             let name = self.target.filename().filter(|_| self.single);
             segments.push(name.unwrap_or_default());

@@ -89,6 +89,8 @@ async fn predictions(
     texts: Vec<Text>,
     withhold: &AnswerOptions,
 ) -> ApiResult<Vec<Prediction>> {
+    // Before anything is computed for an answer that there cannot be.
+    withhold.check(classifier.head()).map_err(|error| ApiError::of(&error))?;
     let done = call.compute(loaded, Job::Embed(classifier.options().clone()), texts).await?;
     let answers =
         classifier.predict_embeddings(gathered(done.rows), withhold).map_err(|error| ApiError::of(&error))?;
@@ -100,23 +102,12 @@ async fn predictions(
 fn count_labels(call: &Call, name: &str, classifier: &Classifier, answers: &[Prediction]) {
     let (metrics, names) = (&call.state.metrics, classifier.head().names());
     for Prediction { answer, .. } in answers {
-        let confidence = answer.probabilities.iter().copied().fold(0.0, f64::max);
-        if let Some(levels) = &answer.levels {
-            let last = levels.last();
-            let (label, sure) =
-                last.map_or(("(undecided)", confidence), |last| (&*last.name, last.probability));
-            metrics.label(name, label, sure);
-            continue;
-        }
-        match &answer.decision {
-            Decision::Class { class, .. } => metrics.label(name, &names[*class], confidence),
-            Decision::Abstained { .. } => metrics.label(name, "(undecided)", confidence),
-            Decision::Labels(labels) => {
-                for label in labels {
-                    metrics.label(name, &names[*label], answer.probabilities[*label]);
-                }
+        if let Decision::Labels(labels) = &answer.decision {
+            for label in labels {
+                metrics.label(name, &names[*label], answer.probabilities[*label]);
             }
-            Decision::Value(_) => {}
+        } else if let Some(sure) = answer.probability() {
+            metrics.label(name, answer.label(names).unwrap_or("(undecided)"), sure);
         }
     }
 }
@@ -300,11 +291,6 @@ struct OursAnswer {
 
 pub(super) async fn ours(call: Call) -> ApiResult<Response> {
     let request: OursRequest = call.json()?;
-    for (name, p) in [("abstain", request.abstain), ("novel", request.novel)] {
-        if p.is_some_and(|p| !(0.0..=1.0).contains(&p)) {
-            return Err(ApiError::validation(format!("{name} is a share: 0 to 1")));
-        }
-    }
     let novel_by = request.novel_by.as_deref().map(str::parse).transpose();
     let novel_by = novel_by.map_err(|error: frostbert::Error| ApiError::validation(error.to_string()))?;
     let withhold = AnswerOptions {
@@ -352,6 +338,7 @@ async fn classified_after(
         return classified(call, Some(&name), texts.to_vec(), withhold, explain).await;
     };
     let classifier = bound(&head, &loaded)?;
+    withhold.check(classifier.head()).map_err(|error| ApiError::of(&error))?;
     let options = format!("{:?}", classifier.options());
     let at =
         known.iter().position(|shared| Arc::ptr_eq(&shared.loaded, &loaded) && shared.options == options);

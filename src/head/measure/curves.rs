@@ -78,8 +78,8 @@ pub fn precision_recall_curve(scores: &[f64], truth: &[bool]) -> Vec<[f64; 2]> {
         .collect()
 }
 
-/// Keeps at most `most` points of a curve, the ends among them: a plot needs no more.
-pub fn thin(points: &[[f64; 2]], most: usize) -> Vec<[f64; 2]> {
+/// Keeps at most `most` points of a curve, or of what else is in order, the ends among them: a plot needs no more.
+pub fn thin<T: Copy>(points: &[T], most: usize) -> Vec<T> {
     if points.len() <= most || most < 2 {
         return points.to_vec();
     }

@@ -4,6 +4,7 @@
 //! and Wolf (2004) do, so that it has an inverse where there are fewer rows than columns.
 
 use crate::head::data::matrix::Matrix;
+use crate::head::measure::curves::thin;
 use crate::head::numeric::cholesky::Cholesky;
 use crate::head::numeric::dense;
 use crate::platform;
@@ -22,6 +23,8 @@ pub(crate) struct Gaussian {
 
 /// Largest size of factor and centres in bytes.
 const MOST_BYTES: usize = 4 << 20;
+/// Scores of training rows that are kept, of each kind.
+pub(super) const SCORES: usize = 1000;
 /// Rows that are taken through the factor at a time.
 const PIECE: usize = 16;
 
@@ -111,7 +114,7 @@ impl Gaussian {
             return None;
         }
         distances.sort_by(f32::total_cmp);
-        cloud.distances = super::sample::thinned(&distances);
+        cloud.distances = thin(&distances, SCORES);
         Self::from_parts(columns, cloud.factor, cloud.centres, cloud.distances)
     }
 

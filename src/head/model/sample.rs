@@ -9,11 +9,12 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use super::gaussian::Gaussian;
+use super::gaussian::{Gaussian, SCORES};
 use crate::error::{Error, Result};
 use crate::head::data::matrix::Matrix;
 use crate::head::data::split::shuffle;
 use crate::head::data::targets::{Problem, Targets};
+use crate::head::measure::curves::thin;
 use crate::head::numeric::dense;
 use crate::names::named;
 use crate::platform;
@@ -98,8 +99,6 @@ impl Novelty {
 
 /// Largest size of the kept numbers in bytes: a file of all layers side by side must not grow without end.
 const MOST_BYTES: usize = 512 << 10;
-/// Scores of training rows that are kept.
-const SCORES: usize = 1000;
 /// The fewest rows that say what is like them.
 const FEWEST: usize = 20;
 
@@ -149,7 +148,7 @@ impl Sample {
             let of_row = |p: &[f64]| energy(targets.problem(), p).map(|energy| energy as f32);
             let mut found: Vec<f32> = answers.chunks_exact(names).map(of_row).collect::<Option<_>>()?;
             found.sort_by(f32::total_cmp);
-            Some(thinned(&found))
+            Some(thin(&found, SCORES))
         };
         let energies = of_rows(unseen.unwrap_or(answers));
         let mut sample = Sample {
@@ -164,7 +163,7 @@ impl Sample {
         };
         let mut similarities = sample.nearest(rows, &kept)?;
         similarities.sort_by(f32::total_cmp);
-        sample.similarities = thinned(&similarities);
+        sample.similarities = thin(&similarities, SCORES);
         Ok(sample)
     }
 
@@ -297,13 +296,6 @@ impl Strangeness {
 /// The share of rows as strange as a new one, itself among them.
 fn share(as_strange: usize, of: usize) -> f64 {
     (as_strange + 1) as f64 / (of + 1) as f64
-}
-
-/// Scores in order, at most as many as are kept, the first and the last among them.
-pub(super) fn thinned(sorted: &[f32]) -> Vec<f32> {
-    let kept = SCORES.min(sorted.len());
-    let last = sorted.len().saturating_sub(1);
-    (0..kept).map(|at| sorted[at * last / (kept - 1).max(1)]).collect()
 }
 
 /// The energy of one row's logits, from its probabilities: those of classes say their logits but for what all have in common, which their mean

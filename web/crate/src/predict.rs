@@ -68,9 +68,8 @@ async fn predict(
     let names = head.names();
     let of_row = |(at, answer): (usize, HeadAnswer)| {
         let undecided = answer.is_undecided();
-        let answered = answer.levels.as_ref().and_then(|path| path.last());
-        let label = match (answered, &answer.decision) {
-            (Some(level), _) => level.name.clone(),
+        let label = match (answer.label(names), &answer.decision) {
+            (Some(label), _) => label.to_owned(),
             (None, Decision::Class { class, .. } | Decision::Abstained { class, .. }) => {
                 names[*class].clone()
             }
