@@ -3,10 +3,24 @@
 //! All of them carry NaN through and none makes one of a finite input: `exp` may overflow to infinity or underflow to
 //! zero, and what is built on it divides by `1 + exp(..)`.
 
-use super::panel::Kernel;
+use super::panel::{Kernel, Place};
 use super::simd::map_in_place;
 use crate::model::Activation;
 use fearless_simd::prelude::*;
+
+/// [`apply`] to every row of a place whose rows are whole vectors.
+#[cfg_attr(target_arch = "wasm32", inline(never))]
+#[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+pub fn apply_rows<S: Simd>(simd: S, kernel: Kernel, activation: Activation, out: &mut Place<'_>) {
+    #[cfg(target_arch = "x86_64")]
+    if kernel.avx512 && activation == Activation::Gelu {
+        // SAFETY: `Kernel::new` has found AVX-512F.
+        return unsafe { super::avx512::gelu_rows(out) };
+    }
+    for row in 0..out.rows() {
+        apply(simd, kernel, activation, out.row(row));
+    }
+}
 
 /// `values[i] = activation(values[i])`.
 #[cfg_attr(target_arch = "wasm32", inline(never))]

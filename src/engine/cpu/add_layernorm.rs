@@ -2,8 +2,8 @@
 
 use super::context::Context;
 use super::layernorm::LayerNorm;
-use super::simd::zip_in_place;
-use fearless_simd::{dispatch, prelude::*};
+use super::simd::{dispatch, zip_in_place};
+use fearless_simd::prelude::*;
 
 /// Writes `[rows, cols]`.
 pub fn run(

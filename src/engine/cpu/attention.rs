@@ -7,12 +7,12 @@
 use super::activation::exp;
 use super::context::{BLOCK_QUERIES, Context, Piece};
 use super::panel;
-use super::panel::{Kernel, Rows, Tile};
+use super::panel::{Kernel, Place, Plus, Rows};
 use super::parallel::{Shared, with_scratch};
-use super::simd::row_stride;
+use super::simd::{dispatch, row_stride};
 use super::weight::Weight;
 use crate::plan::RelativeBias;
-use fearless_simd::{dispatch, prelude::*};
+use fearless_simd::prelude::*;
 use std::ops::Range;
 
 /// What attention reads.
@@ -207,14 +207,12 @@ impl<'a> Job<'a> {
                             let x = Rows {
                                 values: &weights[first * self.score_stride + part.start..],
                                 stride: self.score_stride,
-                                count: self.kernel.max_rows().min(queries.len() - first),
                             };
-                            let out = Tile {
-                                values: &mut context[first * self.padded_dim + at * width..],
-                                stride: self.padded_dim,
-                                add: part.start > 0,
-                            };
-                            panel::multiply(simd, self.kernel, x, &panel[part_values.clone()], out);
+                            let count = self.kernel.max_rows().min(queries.len() - first);
+                            let context = &mut context[first * self.padded_dim + at * width..];
+                            let out = Place::new(context, count, self.padded_dim, width);
+                            let plus = Plus::sum(part.start == 0);
+                            panel::multiply(simd, self.kernel, x, &panel[part_values.clone()], plus, out);
                         }
                     }
                 }
@@ -317,15 +315,10 @@ impl<'a> Job<'a> {
             let panel = &panel[block.start * width..block.end * width];
             for first in queries.clone().step_by(self.kernel.max_rows()) {
                 let count = self.kernel.max_rows().min(queries.end - first);
-                let x = Rows { values: &self.part(0, first)[block.start..], stride: self.stride(), count };
-                let values = &mut scores[(first - queries.start) * self.score_stride..];
-                panel::multiply(
-                    simd,
-                    self.kernel,
-                    x,
-                    panel,
-                    Tile { values, stride: self.score_stride, add: block.start > 0 },
-                );
+                let x = Rows { values: &self.part(0, first)[block.start..], stride: self.stride() };
+                let scores = &mut scores[(first - queries.start) * self.score_stride..];
+                let out = Place::new(scores, count, self.score_stride, width);
+                panel::multiply(simd, self.kernel, x, panel, Plus::sum(block.start == 0), out);
             }
         }
     }

@@ -1,21 +1,18 @@
 //! What takes the time, with the foundation of AVX-512 alone: the inner loop of [`panel`](super::panel), GELU and the softmax of attention.
 //!
-//! `fearless_simd` has AVX-512 from Ice Lake on. The servers before it, of which clouds are full, do half of their
-//! multiply-adds a cycle with what it has for them. Operations are the same, in the same order, as in `activation` and `attention`: so are
-//! the bits.
+//! Operations are those of `activation` and `attention` with AVX2's vectors, in the same order: so are the bits, on every x86-64
+//! processor with AVX2 or more.
 
 use super::activation;
-use super::panel::{Rows, Tile};
+use super::panel::{Before, Place, Plus, Rows};
 use std::arch::asm;
 use std::arch::x86_64::{
-    __m256, __m512, __m512i, __mmask16, _CMP_GT_OQ, _CMP_LT_OQ, _mm_load_ss, _mm256_add_ps, _mm256_castpd_ps,
-    _mm256_setzero_ps, _mm256_storeu_ps, _mm512_abs_ps, _mm512_add_epi32, _mm512_add_ps,
-    _mm512_broadcastss_ps, _mm512_castpd512_pd256, _mm512_castps_pd, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
-    _mm512_cvttps_epi32, _mm512_div_ps, _mm512_extractf64x4_pd, _mm512_fmadd_ps, _mm512_fmsub_ps,
-    _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_max_ps,
-    _mm512_min_ps, _mm512_mul_ps, _mm512_reduce_max_ps, _mm512_roundscale_ps, _mm512_set1_epi32,
-    _mm512_set1_ps, _mm512_setzero_ps, _mm512_slli_epi32, _mm512_srai_epi32, _mm512_storeu_ps,
-    _mm512_sub_epi32, _mm512_sub_ps,
+    __m256, __m512, __mmask16, _CMP_LT_OQ, _mm_load_ss, _mm256_add_ps, _mm256_castpd_ps, _mm256_setzero_ps,
+    _mm256_storeu_ps, _mm512_abs_ps, _mm512_add_ps, _mm512_broadcastss_ps, _mm512_castpd512_pd256,
+    _mm512_castps_pd, _mm512_cmp_ps_mask, _mm512_div_ps, _mm512_extractf64x4_pd, _mm512_fmadd_ps,
+    _mm512_fmsub_ps, _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
+    _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_reduce_max_ps, _mm512_roundscale_ps,
+    _mm512_scalef_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps, _mm512_sub_ps,
 };
 
 /// Numbers of a vector.
@@ -29,6 +26,7 @@ pub const MAX_ROWS: usize = 12;
 
 /// Rows of x that share a register for where they are: an address has room for twice a second one.
 const SHARED: usize = 3;
+type Addresses = [*const f32; MAX_ROWS / SHARED];
 
 /// The same value, without the compiler knowing it: else it computes the addresses of twelve rows anew at each step, and the
 /// processor takes in no more than four instructions a cycle.
@@ -40,41 +38,72 @@ macro_rules! opaque {
     }};
 }
 
-/// Multiplies the rows of `x` with a block of a panel, `[len, WIDTH]`.
+/// The body for every row below `ROWS`, spelled out: registers have no index, and after a loop that LLVM does not unroll the sums lie in memory
+/// from the first product on, which takes five times as long.
+macro_rules! each_row {
+    ($row:ident, $body:block) => {
+        each_row!($row, $body, 0 1 2 3 4 5 6 7 8 9 10 11)
+    };
+    ($row:ident, $body:block, $($number:literal)*) => {
+        $(if $number < ROWS {
+            let $row: usize = $number;
+            $body
+        })*
+    };
+}
+
+/// `sums[i] += values[i * stride..][..WIDTH]`; all of these are there.
+macro_rules! add_rows {
+    ($sums:ident, $values:expr, $stride:expr) => {{
+        let (values, stride): (*const f32, usize) = ($values, $stride);
+        each_row!(row, {
+            let place = values.wrapping_add(row.wrapping_mul(stride));
+            $sums[row] = [
+                _mm512_add_ps($sums[row][0], _mm512_maskz_loadu_ps(!0, place)),
+                _mm512_add_ps($sums[row][1], _mm512_maskz_loadu_ps(!0, place.wrapping_add(LANES))),
+            ];
+        });
+    }};
+}
+
+/// Multiplies rows of `x`, as many as `out` has, with a block of a panel, `[len, WIDTH]`.
 #[target_feature(enable = "avx512f")]
-pub fn multiply(x: Rows<'_>, panel: &[f32], out: Tile<'_>) {
-    match x.count {
-        1 => multiply_rows::<1>(x, panel, out),
-        2 => multiply_rows::<2>(x, panel, out),
-        3 => multiply_rows::<3>(x, panel, out),
-        4 => multiply_rows::<4>(x, panel, out),
-        5 => multiply_rows::<5>(x, panel, out),
-        6 => multiply_rows::<6>(x, panel, out),
-        7 => multiply_rows::<7>(x, panel, out),
-        8 => multiply_rows::<8>(x, panel, out),
-        9 => multiply_rows::<9>(x, panel, out),
-        10 => multiply_rows::<10>(x, panel, out),
-        11 => multiply_rows::<11>(x, panel, out),
-        MAX_ROWS => multiply_rows::<MAX_ROWS>(x, panel, out),
+pub fn multiply(x: Rows<'_>, panel: &[f32], plus: Plus<'_>, out: Place<'_>) {
+    match out.rows() {
+        1 => multiply_rows::<1>(x, panel, plus, out),
+        2 => multiply_rows::<2>(x, panel, plus, out),
+        3 => multiply_rows::<3>(x, panel, plus, out),
+        4 => multiply_rows::<4>(x, panel, plus, out),
+        5 => multiply_rows::<5>(x, panel, plus, out),
+        6 => multiply_rows::<6>(x, panel, plus, out),
+        7 => multiply_rows::<7>(x, panel, plus, out),
+        8 => multiply_rows::<8>(x, panel, plus, out),
+        9 => multiply_rows::<9>(x, panel, plus, out),
+        10 => multiply_rows::<10>(x, panel, plus, out),
+        11 => multiply_rows::<11>(x, panel, plus, out),
+        MAX_ROWS => multiply_rows::<MAX_ROWS>(x, panel, plus, out),
         count => unreachable!("{count} rows at once"),
     }
 }
 
+// Never inlined: in one function of all numbers of rows, LLVM stops inlining within the loop.
+#[inline(never)]
 #[target_feature(enable = "avx512f")]
 #[allow(clippy::pointers_in_nomem_asm_block, reason = "there is no instruction that could go through them")]
-fn multiply_rows<const ROWS: usize>(x: Rows<'_>, panel: &[f32], out: Tile<'_>) {
+fn multiply_rows<const ROWS: usize>(x: Rows<'_>, panel: &[f32], plus: Plus<'_>, mut out: Place<'_>) {
     let len = panel.len() / WIDTH;
     // Checked once: with slices in the loop, a tenth of the time goes into their ends.
     assert!((ROWS - 1) * x.stride + len <= x.values.len(), "rows of x end within it");
-    assert!((ROWS - 1) * out.stride + WIDTH <= out.values.len(), "there is room for the products");
+    assert!(out.rows() == ROWS && out.width() == WIDTH, "there is room for the products");
     // SAFETY: there is no instruction in it; so below.
     let stride = unsafe { opaque!(x.stride) };
-    // Every third row; those that are not there stay where x begins.
-    let mut rows: [*const f32; MAX_ROWS / SHARED] = std::array::from_fn(|at| {
+    // Every third row; those that are not there stay where x begins. Spelled out, for the same reason.
+    let row = |at: usize| {
         let first = if at * SHARED < ROWS { at * SHARED } else { 0 };
-        // SAFETY: likewise.
-        unsafe { opaque!(x.values[first * x.stride..].as_ptr()) }
-    });
+        x.values[first * x.stride..].as_ptr()
+    };
+    // SAFETY: likewise.
+    let mut rows: Addresses = unsafe { [opaque!(row(0)), opaque!(row(1)), opaque!(row(2)), opaque!(row(3))] };
     let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
     let mut weights = panel.as_ptr();
     // Two at a time, for the sake of what steps the addresses.
@@ -82,28 +111,53 @@ fn multiply_rows<const ROWS: usize>(x: Rows<'_>, panel: &[f32], out: Tile<'_>) {
         // SAFETY: both steps are before `len`, as many as the panel and each row of x have.
         unsafe {
             step(&rows, stride, weights, &mut sums);
-            step(&rows.map(|row| row.wrapping_add(1)), stride, weights.wrapping_add(WIDTH), &mut sums);
+            let [a, b, c, d] = rows;
+            let next = [a.wrapping_add(1), b.wrapping_add(1), c.wrapping_add(1), d.wrapping_add(1)];
+            step(&next, stride, weights.wrapping_add(WIDTH), &mut sums);
             weights = weights.wrapping_add(2 * WIDTH);
-            rows = rows.map(|row| opaque!(row.wrapping_add(2)));
+            rows = [
+                opaque!(a.wrapping_add(2)),
+                opaque!(b.wrapping_add(2)),
+                opaque!(c.wrapping_add(2)),
+                opaque!(d.wrapping_add(2)),
+            ];
         }
     }
     if !len.is_multiple_of(2) {
         // SAFETY: the last of `len` steps is left.
         unsafe { step(&rows, stride, weights, &mut sums) };
     }
-    let mut place = out.values.as_mut_ptr();
-    for [mut low, mut high] in sums {
-        // SAFETY: there is room for `WIDTH` products of each row; the place behind the last is not used.
-        unsafe {
-            if out.add {
-                low = _mm512_add_ps(low, _mm512_loadu_ps(place));
-                high = _mm512_add_ps(high, _mm512_loadu_ps(place.add(LANES)));
-            }
-            _mm512_storeu_ps(place, low);
-            _mm512_storeu_ps(place.add(LANES), high);
+    match plus.before {
+        Before::None => {}
+        Before::There => {
+            // SAFETY: as many rows and columns as were asserted.
+            unsafe { add_rows!(sums, out.start(), out.stride()) }
         }
-        place = place.wrapping_add(out.stride);
+        Before::Rows(before) => {
+            assert!((ROWS - 1) * before.stride + WIDTH <= before.values.len());
+            // SAFETY: as asserted.
+            unsafe { add_rows!(sums, before.values.as_ptr(), before.stride) }
+        }
     }
+    if let Some(bias) = plus.bias {
+        let bias = &bias[..WIDTH];
+        // SAFETY: as many as the slice has. The same for every row.
+        unsafe { add_rows!(sums, bias.as_ptr(), 0) }
+    }
+    if let Some(residual) = plus.residual {
+        assert!((ROWS - 1) * residual.stride + WIDTH <= residual.values.len());
+        // SAFETY: as asserted.
+        unsafe { add_rows!(sums, residual.values.as_ptr(), residual.stride) }
+    }
+    let (start, stride) = (out.start(), out.stride());
+    each_row!(row, {
+        let place = start.wrapping_add(row.wrapping_mul(stride));
+        // SAFETY: there is room for `WIDTH` products of each row.
+        unsafe {
+            _mm512_mask_storeu_ps(place, !0, sums[row][0]);
+            _mm512_mask_storeu_ps(place.wrapping_add(LANES), !0, sums[row][1]);
+        }
+    });
 }
 
 /// One step of k.
@@ -113,7 +167,7 @@ fn multiply_rows<const ROWS: usize>(x: Rows<'_>, panel: &[f32], out: Tile<'_>) {
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn step<const ROWS: usize>(
-    rows: &[*const f32; MAX_ROWS / SHARED],
+    rows: &Addresses,
     stride: usize,
     weights: *const f32,
     sums: &mut [[__m512; VECTORS]; ROWS],
@@ -127,37 +181,6 @@ unsafe fn step<const ROWS: usize>(
             let place = rows[row / SHARED].wrapping_add((row % SHARED).wrapping_mul(stride));
             let x = _mm512_broadcastss_ps(_mm_load_ss(place));
             *sums = [_mm512_fmadd_ps(x, low, sums[0]), _mm512_fmadd_ps(x, high, sums[1])];
-        }
-    }
-}
-
-/// `out = activation(sums + bias) + residual` for the part of a row, in one pass; the activation is GELU or none.
-#[target_feature(enable = "avx512f")]
-pub fn finish(
-    sums: &[f32],
-    bias: Option<&[f32]>,
-    with_gelu: bool,
-    residual: Option<&[f32]>,
-    out: &mut [f32],
-) {
-    let len = out.len();
-    assert!(sums.len() >= len && bias.is_none_or(|bias| bias.len() >= len));
-    assert!(residual.is_none_or(|residual| residual.len() >= len));
-    for at in (0..len).step_by(LANES) {
-        let lanes: __mmask16 = !0 >> (LANES - LANES.min(len - at));
-        // SAFETY: the mask names places before `len`, which all of them have.
-        unsafe {
-            let mut x = _mm512_maskz_loadu_ps(lanes, sums.as_ptr().add(at));
-            if let Some(bias) = bias {
-                x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(lanes, bias.as_ptr().add(at)));
-            }
-            if with_gelu {
-                x = gelu_of(x);
-            }
-            if let Some(residual) = residual {
-                x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(lanes, residual.as_ptr().add(at)));
-            }
-            _mm512_mask_storeu_ps(out.as_mut_ptr().add(at), lanes, x);
         }
     }
 }
@@ -191,10 +214,20 @@ pub fn gelu(values: &mut [f32]) {
     }
 }
 
+/// The same for the rows that were just computed.
+#[target_feature(enable = "avx512f")]
+pub fn gelu_rows(out: &mut Place<'_>) {
+    for row in 0..out.rows() {
+        for chunk in out.row(row).chunks_exact_mut(LANES) {
+            store(gelu_of(load(chunk)), chunk);
+        }
+    }
+}
+
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn gelu_of(x: __m512) -> __m512 {
-    let bounded = select(less(x, -13.0), _mm512_set1_ps(-13.0), x);
+    let bounded = _mm512_max_ps(_mm512_set1_ps(-13.0), x);
     let product = _mm512_mul_ps(bounded, normal_distribution(bounded));
     select(less(x, f32::MIN), _mm512_set1_ps(f32::NEG_INFINITY), product)
 }
@@ -209,7 +242,7 @@ fn normal_distribution(x: __m512) -> __m512 {
     let square = _mm512_mul_ps(z, z);
     let lost = _mm512_fmsub_ps(z, z, square);
     let (mantissa, n) = exp_parts(_mm512_mul_ps(square, _mm512_set1_ps(-0.5)));
-    let e = _mm512_mul_ps(mantissa, power_of_two(n));
+    let e = _mm512_scalef_ps(mantissa, n);
     let e = _mm512_fmadd_ps(_mm512_mul_ps(e, _mm512_set1_ps(-0.5)), lost, e);
     let tail = _mm512_mul_ps(e, _mm512_mul_ps(t, p));
     select(less(x, 0.0), tail, _mm512_sub_ps(one, tail))
@@ -253,31 +286,23 @@ fn halves(x: __m512) -> [__m256; 2] {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn exp(x: __m512) -> __m512 {
-    let x = select(less(x, -104.0), _mm512_set1_ps(-104.0), x);
-    let greater = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, _mm512_set1_ps(89.0));
-    let x = select(greater, _mm512_set1_ps(89.0), x);
+    // The second operand is what comes out of a comparison with NaN.
+    let x = _mm512_min_ps(_mm512_set1_ps(89.0), _mm512_max_ps(_mm512_set1_ps(-104.0), x));
     let (mantissa, n) = exp_parts(x);
-    let half = _mm512_srai_epi32::<1>(n);
-    let rest = power_of_two(_mm512_sub_epi32(n, half));
-    _mm512_mul_ps(_mm512_mul_ps(mantissa, power_of_two(half)), rest)
+    // Rounded once, as the product of two factors is whose first is exact.
+    _mm512_scalef_ps(mantissa, n)
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn exp_parts(x: __m512) -> (__m512, __m512i) {
+fn exp_parts(x: __m512) -> (__m512, __m512) {
     // 8: to the nearest, ties to even, no exceptions.
     let n = _mm512_roundscale_ps::<8>(_mm512_mul_ps(x, _mm512_set1_ps(std::f32::consts::LOG2_E)));
     let r = _mm512_fmadd_ps(n, _mm512_set1_ps(activation::LN_2[0]), x);
     let r = _mm512_fmadd_ps(n, _mm512_set1_ps(activation::LN_2[1]), r);
     let tail = polynomial(r, activation::EXP);
     let mantissa = _mm512_add_ps(_mm512_fmadd_ps(tail, _mm512_mul_ps(r, r), r), _mm512_set1_ps(1.0));
-    (mantissa, _mm512_cvttps_epi32(n))
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn power_of_two(n: __m512i) -> __m512 {
-    _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_add_epi32(n, _mm512_set1_epi32(127))))
+    (mantissa, n)
 }
 
 #[inline]

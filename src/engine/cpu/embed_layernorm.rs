@@ -2,10 +2,10 @@
 
 use super::context::Context;
 use super::layernorm::LayerNorm;
-use super::simd::zip_in_place;
+use super::simd::{dispatch, zip_in_place};
 use super::weight::Weight;
 use crate::text::PackedBatch;
-use fearless_simd::{dispatch, prelude::*};
+use fearless_simd::prelude::*;
 
 /// The tables.
 pub struct EmbedLayerNorm<'a> {

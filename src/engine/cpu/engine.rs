@@ -106,13 +106,16 @@ impl CpuEngine {
         self.pool.threads()
     }
 
-    /// The instruction set it computes with: `Avx512`, say.
+    /// The instruction set it computes with: `Avx512f`, say.
     pub fn instruction_set(&self) -> String {
         if self.kernel.avx512 {
             return "Avx512f".to_owned();
         }
-        let debug = format!("{:?}", self.level);
-        debug.split('(').next().unwrap_or_default().to_owned()
+        // What `dispatch` makes of a level, whatever else the processor has.
+        #[cfg(target_arch = "x86_64")]
+        return if self.level.as_avx2().is_some() { "Avx2" } else { "Sse2" }.to_owned();
+        #[cfg(not(target_arch = "x86_64"))]
+        format!("{:?}", self.level).split('(').next().unwrap_or_default().to_owned()
     }
 
     pub(super) fn level(&self) -> Level {
@@ -398,7 +401,7 @@ mod tests {
     use crate::model::Config;
     use crate::plan::{RandomWeights, Request, families};
 
-    /// The sums of `avx512.rs` are those of the level beside it. On machines without it there is one kernel, and this says so.
+    /// The bits of `avx512.rs` are those of AVX2. On machines without it there is one kernel, and this says so.
     #[test]
     fn both_matrix_kernels_give_the_same_bits() {
         let level = Level::new();

@@ -3,9 +3,9 @@
 use super::activation;
 use super::context::Context;
 use super::panel::Kernel;
-use super::simd::zip_in_place;
+use super::simd::{dispatch, zip_in_place};
 use crate::model::Activation;
-use fearless_simd::{dispatch, prelude::*};
+use fearless_simd::prelude::*;
 
 /// Writes `[rows, cols]` from `[rows, 2 * cols]`.
 pub fn run(context: &Context<'_>, x: &[f32], activation: Activation, cols: usize, out: &mut [f32]) {

@@ -1,24 +1,24 @@
 //! `out = activation(x Wᵀ + bias) + residual`.
 
 use super::activation;
-#[cfg(target_arch = "x86_64")]
-use super::avx512;
 use super::context::Context;
 use super::panel;
-use super::panel::{Kernel, Rows, Tile};
+use super::panel::{Before, Kernel, Place, Plus, Rows};
 use super::parallel::{Shared, with_scratch};
-use super::simd::{row_stride, zip_in_place};
+use super::simd::{dispatch, row_stride, zip_in_place};
 use super::weight::Weight;
 use crate::model::Activation;
-use fearless_simd::{dispatch, prelude::*};
+use fearless_simd::prelude::*;
 use std::ops::Range;
 
 /// Rows of x that a job takes, each block of a panel being read from the first-level cache for all but the first few.
 const JOB_ROWS: usize = 96;
-/// Panels that a job takes at most: its tile of `out` stays in the second-level cache.
+/// Panels that a job takes at most: what the next job reads again of them stays in the second-level cache.
 const JOB_PANELS: usize = 12;
+/// Floats of x that stay in the second-level cache for one panel after the other. With more, blocks of k come one after the other.
+const X_KEPT: usize = 64 << 10;
 /// Jobs per thread at least, where there is as much to do, so that the threads end together.
-const JOBS_PER_THREAD: usize = 3;
+const JOBS_PER_THREAD: usize = 16;
 
 /// What one matmul reads.
 pub struct MatMul<'a> {
@@ -51,79 +51,122 @@ pub fn run(context: &Context<'_>, args: &MatMul<'_>, out: &mut [f32]) {
         let (group_at, row_block) = (job / row_blocks, job % row_blocks);
         let panels = group_at * group..panels.min((group_at + 1) * group);
         let rows = row_block * JOB_ROWS..rows.min((row_block + 1) * JOB_ROWS);
-        with_scratch(JOB_ROWS * row_stride(panels.len() * width), |tile| {
-            dispatch!(context.level, simd => {
-                multiply(simd, kernel, args, rows.clone(), panels.clone(), tile);
-                finish(simd, kernel, args, rows, panels, tile, &out);
-            });
+        let at_once = if rows.len() * args.weight.cols <= X_KEPT { 1 } else { panels.len() };
+        with_scratch(JOB_ROWS * row_stride(at_once * width), |sums| {
+            for first in panels.clone().step_by(at_once) {
+                let panels = first..panels.end.min(first + at_once);
+                let mut part = Part { kernel, args, rows: rows.clone(), panels, sums, out: &out };
+                dispatch!(context.level, simd => part.compute(simd));
+            }
         });
     });
 }
 
-/// The products of `rows` and `panels`, `[JOB_ROWS, panels * width]`, rows [`row_stride`] apart.
-#[cfg_attr(target_arch = "wasm32", inline(never))]
-#[cfg_attr(not(target_arch = "wasm32"), inline(always))]
-fn multiply<S: Simd>(
-    simd: S,
+/// What is computed before the sums' memory is used again.
+struct Part<'a> {
     kernel: Kernel,
-    args: &MatMul<'_>,
+    args: &'a MatMul<'a>,
     rows: Range<usize>,
     panels: Range<usize>,
-    tile: &mut [f32],
-) {
-    let k = args.weight.cols;
-    let width = kernel.width();
-    let stride = row_stride(panels.len() * width);
-    for block in panel::blocks(k) {
-        for (at, panel) in panels.clone().enumerate() {
-            let panel = &args.weight.padded()[panel * width * k..][block.start * width..block.end * width];
-            for first in rows.clone().step_by(kernel.max_rows()) {
-                let count = kernel.max_rows().min(rows.end - first);
-                let x = Rows { values: &args.x[first * k + block.start..], stride: k, count };
-                let values = &mut tile[(first - rows.start) * stride + at * width..];
-                panel::multiply(simd, kernel, x, panel, Tile { values, stride, add: block.start > 0 });
+    /// Of all blocks of k but the last, `[rows, panels * width]`, rows [`row_stride`] apart.
+    sums: &'a mut [f32],
+    out: &'a Shared<'a>,
+}
+
+impl Part<'_> {
+    #[cfg_attr(target_arch = "wasm32", inline(never))]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+    fn compute<S: Simd>(&mut self, simd: S) {
+        let (k, n, width) = (self.args.weight.cols, self.args.weight.rows, self.kernel.width());
+        for block in panel::blocks(k) {
+            for panel in self.panels.clone() {
+                let weights =
+                    &self.args.weight.padded()[panel * width * k..][block.start * width..block.end * width];
+                for first in self.rows.clone().step_by(self.kernel.max_rows()) {
+                    let rows = first..self.rows.end.min(first + self.kernel.max_rows());
+                    let x = Rows { values: &self.args.x[first * k + block.start..], stride: k };
+                    let whole = (panel + 1) * width <= n;
+                    if block.end == k && whole {
+                        self.last_block(simd, x, weights, panel, rows, block.start == 0);
+                        continue;
+                    }
+                    let (at, stride) = (self.sums_at(panel, first), self.sums_stride());
+                    let sums = Place::new(&mut self.sums[at..], rows.len(), stride, width);
+                    panel::multiply(simd, self.kernel, x, weights, Plus::sum(block.start == 0), sums);
+                    if block.end == k {
+                        self.finish(simd, panel, rows);
+                    }
+                }
             }
         }
     }
-}
 
-/// The rest of the layer, while the tile is in the cache.
-#[cfg_attr(target_arch = "wasm32", inline(never))]
-#[cfg_attr(not(target_arch = "wasm32"), inline(always))]
-fn finish<S: Simd>(
-    simd: S,
-    kernel: Kernel,
-    args: &MatMul<'_>,
-    rows: Range<usize>,
-    panels: Range<usize>,
-    tile: &[f32],
-    out: &Shared<'_>,
-) {
-    let n = args.weight.rows;
-    let width = kernel.width();
-    let stride = row_stride(panels.len() * width);
-    let columns = panels.start * width..n.min(panels.end * width);
-    for (row, sums) in rows.zip(tile.chunks_exact(stride)) {
-        let part = row * n + columns.start..row * n + columns.end;
-        // SAFETY: no other job has these rows and columns.
-        let out = unsafe { out.slice(part.clone()) };
-        #[cfg(target_arch = "x86_64")]
-        if kernel.avx512 && matches!(args.activation, None | Some(Activation::Gelu)) {
-            let bias = args.bias.map(|bias| &bias.padded()[columns.clone()]);
-            let residual = args.residual.map(|residual| &residual[part]);
-            // SAFETY: `Kernel::new` has found AVX-512F.
-            unsafe { avx512::finish(sums, bias, args.activation.is_some(), residual, out) };
-            continue;
+    /// Where the sums of a panel's columns begin.
+    #[inline(always)]
+    fn sums_at(&self, panel: usize, row: usize) -> usize {
+        (row - self.rows.start) * self.sums_stride() + (panel - self.panels.start) * self.kernel.width()
+    }
+
+    #[inline(always)]
+    fn sums_stride(&self) -> usize {
+        row_stride(self.panels.len() * self.kernel.width())
+    }
+
+    /// The last block of k of a whole panel, and the rest of the layer, while the sums are in registers.
+    #[inline(always)]
+    fn last_block<S: Simd>(
+        &mut self,
+        simd: S,
+        x: Rows<'_>,
+        weights: &[f32],
+        panel: usize,
+        rows: Range<usize>,
+        only: bool,
+    ) {
+        let (n, width, kernel) = (self.args.weight.rows, self.kernel.width(), self.kernel);
+        let stride = self.sums_stride();
+        let at = self.sums_at(panel, rows.start);
+        let start = rows.start * n + panel * width;
+        let residual = self.args.residual.map(|residual| Rows { values: &residual[start..], stride: n });
+        let plus = Plus {
+            before: if only { Before::None } else { Before::Rows(Rows { values: &self.sums[at..], stride }) },
+            bias: self.args.bias.map(|bias| &bias.padded()[panel * width..]),
+            residual: if self.args.activation.is_some() { None } else { residual },
+        };
+        // SAFETY: no other job has these rows and columns; so below.
+        let place = || unsafe { Place::shared(self.out, start, rows.len(), n, width) };
+        panel::multiply(simd, kernel, x, weights, plus, place());
+        let Some(kind) = self.args.activation else { return };
+        let mut place = place();
+        activation::apply_rows(simd, kernel, kind, &mut place);
+        if let Some(residual) = residual {
+            for row in 0..rows.len() {
+                add(simd, place.row(row), &residual.values[row * n..][..width]);
+            }
         }
-        out.copy_from_slice(&sums[..columns.len()]);
-        if let Some(bias) = args.bias {
-            add(simd, out, &bias.padded()[columns.clone()]);
-        }
-        if let Some(kind) = args.activation {
-            activation::apply(simd, kernel, kind, out);
-        }
-        if let Some(residual) = args.residual {
-            add(simd, out, &residual[part]);
+    }
+
+    /// The rest of the layer for the columns of a panel that is not whole.
+    #[inline(always)]
+    fn finish<S: Simd>(&mut self, simd: S, panel: usize, rows: Range<usize>) {
+        let (n, width) = (self.args.weight.rows, self.kernel.width());
+        let at = self.sums_at(panel, rows.start);
+        let sums = self.sums[at..].chunks(self.sums_stride());
+        let columns = panel * width..n;
+        for (row, sums) in rows.zip(sums) {
+            let part = row * n + columns.start..row * n + columns.end;
+            // SAFETY: no other job has these rows and columns.
+            let out = unsafe { self.out.slice(part.clone()) };
+            out.copy_from_slice(&sums[..columns.len()]);
+            if let Some(bias) = self.args.bias {
+                add(simd, out, &bias.padded()[columns.clone()]);
+            }
+            if let Some(kind) = self.args.activation {
+                activation::apply(simd, self.kernel, kind, out);
+            }
+            if let Some(residual) = self.args.residual {
+                add(simd, out, &residual[part]);
+            }
         }
     }
 }

@@ -10,9 +10,10 @@
 //!   by the shape of the weights, the length of the text itself and the instruction set.
 //! - **One matrix kernel.** `panel` holds the register-blocked inner loop. Linear layers, `QKᵀ` and `PV` of
 //!   attention are all built on it.
-//! - **No instruction set by hand, but one.** `fearless_simd` gives vectors of the native width (AVX-512 from Ice Lake on, AVX2
-//!   with FMA, SSE, NEON, wasm simd128), chosen once when the engine is made; `avx512` is the matrix kernel for the servers
-//!   between AVX2 and that. Bits may differ between instruction sets.
+//! - **No instruction set by hand, but one.** `fearless_simd` gives vectors of the native width (AVX2 with FMA, SSE2, NEON, wasm
+//!   simd128), chosen once when the engine is made; `avx512` has what takes the time for processors with AVX-512, operation by
+//!   operation as AVX2 does it. So every x86-64 processor with AVX2 or more gives the same bits; those of other instruction sets may
+//!   differ.
 
 mod activation;
 mod add_layernorm;

@@ -3,8 +3,9 @@
 use super::CpuEngine;
 #[cfg(target_arch = "x86_64")]
 use super::avx512;
+use super::simd::dispatch;
 use crate::plan::Peak;
-use fearless_simd::{dispatch, prelude::*};
+use fearless_simd::prelude::*;
 use std::hint::black_box;
 use web_time::Instant;
 

@@ -3,6 +3,33 @@
 use bytemuck::{Pod, Zeroable};
 use fearless_simd::prelude::*;
 
+/// Runs `op` with the vectors of a level, as `fearless_simd::dispatch` does, but on x86-64 with two kinds of them only: AVX2 with FMA and
+/// the least that there is. What AVX-512 is worth, `avx512.rs` has; each kind is another copy of every kernel to compile.
+macro_rules! dispatch {
+    ($level:expr, $simd:ident => $op:expr) => {{
+        let level: fearless_simd::Level = $level;
+        #[cfg(target_arch = "x86_64")]
+        {
+            match (level.as_avx2(), level.as_sse2()) {
+                (Some($simd), _) => fearless_simd::Simd::vectorize(
+                    $simd,
+                    #[inline(always)]
+                    || $op,
+                ),
+                (None, Some($simd)) => fearless_simd::Simd::vectorize(
+                    $simd,
+                    #[inline(always)]
+                    || $op,
+                ),
+                (None, None) => unreachable!("every x86-64 processor has SSE2"),
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        fearless_simd::dispatch!(level, $simd => $op)
+    }};
+}
+pub(super) use dispatch;
+
 /// The part of a vector that `values` covers; the other lanes are zero.
 #[inline(always)]
 pub fn load_part<S: Simd>(simd: S, values: &[f32]) -> S::f32s {

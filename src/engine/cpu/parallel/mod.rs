@@ -66,6 +66,16 @@ impl<'a> Shared<'a> {
         Shared { start: buffer.as_mut_ptr(), len: buffer.len(), buffer: PhantomData }
     }
 
+    /// Elements.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The first element.
+    pub fn start(&self) -> *mut f32 {
+        self.start
+    }
+
     /// A part of the buffer.
     ///
     /// # Safety
