@@ -167,8 +167,8 @@ def main() -> None:
     counter = subprocess.run(
         [str(pythons["frostbert"]), "-c",
          "import json, sys\nfrom frostbert import Encoder\nimport numpy as np\nencoder = Encoder(sys.argv[1], device='cpu', truncate='cut')\n"
-         "print(json.dumps({name: int(encoder._engine().embed(texts, json.dumps(encoder._options), None, False, None)[1].sum())"
-         " for name, texts in json.load(sys.stdin).items()}))", str(MODEL)],
+         "print(json.dumps({name: int(np.minimum(encoder._engine().embed(texts, json.dumps(encoder._options), None, False, None)[1],"
+         " encoder.max_seq_length).sum()) for name, texts in json.load(sys.stdin).items()}))", str(MODEL)],
         input=json.dumps(mixes), capture_output=True, text=True, check=True,
     )
     tokens = json.loads(counter.stdout)

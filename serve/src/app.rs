@@ -109,7 +109,10 @@ impl App {
     ///
     /// # Errors
     /// A file that is missing or damaged, names that are there twice, a device that does not work.
-    pub fn open(config: Config) -> Result<Self> {
+    pub fn open(mut config: Config) -> Result<Self> {
+        for origin in &mut config.cors_allow_origin {
+            *origin = checked_origin(origin)?;
+        }
         let metrics = Arc::new(Metrics::new()?);
         let keys = keys(&config)?;
         let mut admin = Keys::default();
@@ -183,6 +186,20 @@ pub(crate) async fn reload_head(registry: &Arc<Registry>, head: &Arc<ServedHead>
     }
 }
 
+/// An origin as browsers send it, or `*`.
+fn checked_origin(given: &str) -> Result<String> {
+    let origin = given.trim().strip_suffix('/').unwrap_or(given.trim());
+    let whole = origin.parse::<axum::http::Uri>().is_ok_and(|uri| {
+        uri.scheme().is_some() && uri.authority().is_some() && uri.path() == "/" && uri.query().is_none()
+    });
+    if origin == "*" || whole {
+        return Ok(origin.to_owned());
+    }
+    Err(Error::input(format!(
+        "expected * or an origin such as https://example.org to allow, found {given:?}"
+    )))
+}
+
 fn keys(config: &Config) -> Result<Keys> {
     let mut keys = Keys::default();
     for key in &config.api_keys {
@@ -218,7 +235,8 @@ pub(crate) async fn dispatch(state: Arc<State>, route: &'static Route, request: 
     let outcome = answer(&state, route, request, &id, &stats).await;
     let took = started.elapsed();
     let texts = stats.texts.load(Ordering::Relaxed);
-    let counts = route.access == Access::Key;
+    // The page asks for its figures every second, and clients for names.
+    let counts = route.access == Access::Key && route.method == "POST";
     if counts {
         state.metrics.request(texts as usize);
     }
@@ -281,18 +299,6 @@ async fn answer(
     stats: &Arc<Stats>,
 ) -> ApiResult<Response> {
     let client = state.admit(route.access, &request)?;
-    let _permit = match route.access {
-        Access::Key => Some(state.requests.clone().try_acquire_owned().map_err(|_| {
-            ApiError::new(
-                Kind::Overloaded,
-                format!(
-                    "{} requests are in progress, which is the limit; try again later",
-                    state.registry.config.max_concurrent_requests
-                ),
-            )
-        })?),
-        _ => None,
-    };
     let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let is_json = content_type.is_some_and(|value| {
         let kind = value.split(';').next().unwrap_or_default().trim();
@@ -310,6 +316,19 @@ async fn answer(
     let (body, _budget) = tokio::time::timeout(state.registry.config.read_timeout, read)
         .await
         .map_err(|_| ApiError::new(Kind::Timeout, "the request took too long to arrive"))??;
+    // Counted once it is there: who sends slowly holds up nobody.
+    let _permit = match route.access {
+        Access::Key => Some(state.requests.clone().try_acquire_owned().map_err(|_| {
+            ApiError::new(
+                Kind::Overloaded,
+                format!(
+                    "{} requests are in progress, which is the limit; try again later",
+                    state.registry.config.max_concurrent_requests
+                ),
+            )
+        })?),
+        _ => None,
+    };
     let call =
         Call { state: state.clone(), body, is_json, name, client, id: id.to_owned(), stats: stats.clone() };
     (route.handler)(call).await

@@ -26,4 +26,4 @@ mod worker;
 pub use app::{App, Peer};
 pub use auth::Keys;
 pub use config::{Config, HeadSpec, ModelSpec};
-pub use server::{Listen, LogFormat, log_to_stderr, serve};
+pub use server::{Listen, LogFormat, log_to_stderr, open_and_serve, serve};

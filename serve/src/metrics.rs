@@ -208,5 +208,5 @@ pub(crate) enum What {
 }
 
 fn method(texts: usize) -> &'static str {
-    if texts == 1 { "single" } else { "batch" }
+    if texts <= 1 { "single" } else { "batch" }
 }

@@ -113,10 +113,14 @@ struct State {
     clients: VecDeque<Client>,
     texts: usize,
     closed: bool,
+    /// Batches made so far.
+    batches: u64,
 }
 
 struct Client {
     name: String,
+    /// The last batch with a text of it, or the last one before it came.
+    served: u64,
     waiting: VecDeque<Waiting>,
 }
 
@@ -205,9 +209,10 @@ impl Queue {
         let waiting = Waiting { work: work.clone(), next: 0 };
         match state.clients.iter_mut().find(|client| client.name == work.client) {
             Some(client) => client.waiting.push_back(waiting),
-            None => state
-                .clients
-                .push_back(Client { name: work.client.clone(), waiting: VecDeque::from([waiting]) }),
+            None => {
+                let (name, served) = (work.client.clone(), state.batches);
+                state.clients.push_back(Client { name, served, waiting: VecDeque::from([waiting]) });
+            }
         }
         drop(state);
         self.wake.notify_one();
@@ -234,9 +239,11 @@ impl Queue {
         }
     }
 
-    /// One text from each client in turn, all of the key of the first, until the budget is spent.
+    /// One text from each client in turn, all of one key, until the budget is spent. The key is that of the client whose last batch is
+    /// longest ago: who asks for something else than the others comes to his turn, too.
     fn fill(&self, state: &mut State, tokens: usize) -> Option<Batch> {
-        let key = state.clients.front()?.waiting.front()?.work.key.clone();
+        let key = state.clients.iter().min_by_key(|client| client.served)?.waiting.front()?.work.key.clone();
+        state.batches += 1;
         let mut parts: Vec<Part> = Vec::new();
         let mut left = tokens;
         // Clients in a row that had nothing to give.
@@ -257,6 +264,7 @@ impl Queue {
                 break;
             }
             idle = 0;
+            client.served = state.batches;
             left = left.saturating_sub(cost);
             let (work, next) = (waiting.work.clone(), waiting.next);
             work.progress().waited.get_or_insert_with(|| work.queued.elapsed());
@@ -335,10 +343,22 @@ mod tests {
         client: &str,
         texts: usize,
     ) -> std::pin::Pin<Box<impl Future<Output = ApiResult<Done>>>> {
+        put_as(queue, client, texts, EmbedOptions::default())
+    }
+
+    fn other() -> EmbedOptions {
+        EmbedOptions { normalize: Some(false), ..EmbedOptions::default() }
+    }
+
+    fn put_as(
+        queue: &Arc<Queue>,
+        client: &str,
+        texts: usize,
+        options: EmbedOptions,
+    ) -> std::pin::Pin<Box<impl Future<Output = ApiResult<Done>> + use<>>> {
         let texts = vec![Text::from("eight by"); texts];
         let (queue, client) = (queue.clone(), client.to_owned());
-        let mut future =
-            Box::pin(async move { queue.submit(&client, Job::Embed(EmbedOptions::default()), texts).await });
+        let mut future = Box::pin(async move { queue.submit(&client, Job::Embed(options), texts).await });
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         let polled = future.as_mut().poll(&mut context);
         assert!(!matches!(polled, std::task::Poll::Ready(Ok(_))));
@@ -359,6 +379,32 @@ mod tests {
         let _later = put(&queue, "c", 3);
         assert_eq!(sizes(&queue.take(16).unwrap()), [("a", 2), ("c", 2)]);
         assert_eq!(queue.len(), 10_000 + 1 + 3 - 10 - 4);
+    }
+
+    /// Texts of other options share no batch, and wait no longer for that.
+    #[test]
+    fn who_asks_for_something_else_comes_to_his_turn() {
+        let queue = queue(100_000);
+        let _many = put(&queue, "a", 1_000);
+        assert_eq!(sizes(&queue.take(43).unwrap()), [("a", 10)], "does not divide by the cost of a text");
+        let _other = put_as(&queue, "b", 1_000, other());
+        let _third = put(&queue, "c", 1);
+        let turns: Vec<Vec<(String, usize)>> = (0..4)
+            .map(|_| {
+                let batch = queue.take(43).unwrap();
+                sizes(&batch).into_iter().map(|(name, texts)| (name.to_owned(), texts)).collect()
+            })
+            .collect();
+        let of = |name: &str| -> Vec<usize> {
+            turns
+                .iter()
+                .map(|turn| turn.iter().filter(|(client, _)| client == name).map(|(_, texts)| texts).sum())
+                .collect()
+        };
+        assert_eq!(of("c").iter().sum::<usize>(), 1, "{turns:?}");
+        assert_eq!(of("b").iter().filter(|texts| **texts > 0).count(), 2, "{turns:?}");
+        assert!(of("b")[..2].iter().any(|texts| *texts > 0), "{turns:?}");
+        assert_eq!(of("a").iter().filter(|texts| **texts > 0).count(), 2, "{turns:?}");
     }
 
     #[test]

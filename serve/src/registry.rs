@@ -1,8 +1,8 @@
 //! The models and heads of a server, loaded, unloaded and replaced while it runs.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use frostbert::head::Head;
@@ -22,6 +22,8 @@ pub(crate) struct Model {
     loading: tokio::sync::Mutex<()>,
     /// A number that grows with each use: the smallest was used longest ago.
     used: AtomicU64,
+    /// Somebody unloaded it: it is loaded again when it is asked for, and the server is ready without it.
+    put_away: AtomicBool,
 }
 
 /// A model on its device. Whoever holds it may put requests in; when nobody does, it goes.
@@ -69,6 +71,8 @@ pub(crate) struct Registry {
     pub(crate) heads: Vec<Arc<ServedHead>>,
     metrics: Arc<Metrics>,
     clock: AtomicU64,
+    /// One model is loaded at a time: together they would each find the room that is there for one.
+    room: Mutex<()>,
 }
 
 /// What a request's `model` names.
@@ -111,9 +115,11 @@ impl Registry {
             loaded: RwLock::default(),
             loading: tokio::sync::Mutex::default(),
             used: AtomicU64::new(0),
+            put_away: AtomicBool::new(false),
         };
         let models = specs.into_iter().map(|spec| Arc::new(model(spec))).collect();
-        let registry = Registry { config, models, heads, metrics, clock: AtomicU64::new(1) };
+        let registry =
+            Registry { config, models, heads, metrics, clock: AtomicU64::new(1), room: Mutex::default() };
         if !registry.config.lazy {
             for model in &registry.models {
                 registry.load(model)?;
@@ -206,6 +212,8 @@ impl Registry {
                 builder.build()
             }
         };
+        let _alone =
+            self.config.memory_limit.map(|_| self.room.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some(limit) = self.config.memory_limit
             && Path::new(&spec.location).is_dir()
         {
@@ -214,6 +222,10 @@ impl Registry {
         let encoder = build()?;
         self_check(&encoder).map_err(|error| error.context(format!("checking {}", spec.name)))?;
         let bytes = weights_bytes(encoder.checkpoint());
+        // What came from the hub is known by now only.
+        if let Some(limit) = self.config.memory_limit {
+            self.make_room(bytes, limit, model)?;
+        }
         let device = encoder.device().name.clone();
         let max_tokens = encoder.checkpoint().max_tokens();
         // Two packed batches: one is tokenised while the other is computed.
@@ -236,6 +248,7 @@ impl Registry {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
         let loaded = Arc::new(Loaded { encoder, queue, bytes, batch_tokens, since });
         *model.loaded.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(loaded.clone());
+        model.put_away.store(false, Ordering::Relaxed);
         tracing::info!("{} is loaded from {} on {device}", spec.name, spec.location);
         Ok(loaded)
     }
@@ -262,6 +275,7 @@ impl Registry {
 
     /// Unloads a model once its requests are answered; whether it was loaded.
     pub(crate) fn unload(&self, model: &Arc<Model>) -> bool {
+        model.put_away.store(true, Ordering::Relaxed);
         let gone = model.loaded.write().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         // Classifiers hold on to the encoder.
         for head in self.heads.iter().filter(|head| Arc::ptr_eq(&self.models[head.model], model)) {
@@ -277,7 +291,7 @@ impl Registry {
     pub(crate) fn ready(&self) -> bool {
         self.config.lazy
             || self.config.memory_limit.is_some()
-            || self.models.iter().all(|model| model.get().is_some())
+            || self.models.iter().all(|model| model.get().is_some() || model.put_away.load(Ordering::Relaxed))
     }
 }
 

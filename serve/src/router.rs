@@ -4,14 +4,24 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderName, HeaderValue, Method, Uri};
 use axum::routing::{MethodFilter, on};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 
 use crate::app::{App, dispatch};
 use crate::error::{ApiError, Dialect, Kind};
 use crate::routes::ROUTES;
+
+/// In whose words an error is said that no route says: those of the route of this path, whatever the method, or of its neighbours.
+fn dialect(path: &str) -> Dialect {
+    match ROUTES.iter().find(|route| route.path == path) {
+        Some(route) => route.dialect,
+        None if path.starts_with("/v1/") => Dialect::OpenAi,
+        None if path.starts_with("/v2/") => Dialect::Rerank,
+        None => Dialect::Tei,
+    }
+}
 
 impl App {
     /// The routes, to be served or mounted.
@@ -30,17 +40,17 @@ impl App {
         }
         let (panics, missing) = (self.state.clone(), self.state.clone());
         router
-            .fallback(move || {
+            .fallback(move |uri: Uri| {
                 let state = missing.clone();
                 async move {
                     state.metrics.failure(Kind::NotFound);
                     ApiError::new(Kind::NotFound, "there is no such route; GET /docs lists them")
-                        .response(Dialect::Tei, "")
+                        .response(dialect(uri.path()), "")
                 }
             })
-            .method_not_allowed_fallback(|| async {
+            .method_not_allowed_fallback(|uri: Uri| async move {
                 ApiError::new(Kind::Method, "this route takes another method; GET /docs lists them")
-                    .response(Dialect::Tei, "")
+                    .response(dialect(uri.path()), "")
             })
             .layer(CatchPanicLayer::custom(move |_: Box<dyn std::any::Any + Send>| {
                 panics.metrics.panics.inc();
@@ -53,14 +63,20 @@ impl App {
     /// For browsers: with a key, a request is preceded by a question whether `authorization` may be sent.
     fn cors(&self) -> CorsLayer {
         let origins = &self.state.registry.config.cors_allow_origin;
-        let exposed = ["x-request-id", "x-truncated", "retry-after", "x-compute-tokens", "x-total-time"];
+        let exposed = [
+            "x-request-id",
+            "x-truncated",
+            "retry-after",
+            "x-compute-characters",
+            "x-compute-tokens",
+            "x-total-time",
+            "x-queue-time",
+            "x-inference-time",
+        ];
         let layer = CorsLayer::new()
             .allow_methods([Method::GET, Method::POST])
-            .allow_headers([
-                header::AUTHORIZATION,
-                header::CONTENT_TYPE,
-                HeaderName::from_static("x-request-id"),
-            ])
+            // Clients of OpenAI's and Cohere's send a dozen of their own.
+            .allow_headers(AllowHeaders::mirror_request())
             .expose_headers(exposed.map(HeaderName::from_static))
             .max_age(Duration::from_secs(600));
         if origins.iter().any(|origin| origin == "*") {

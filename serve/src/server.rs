@@ -78,17 +78,51 @@ pub fn log_to_stderr(format: LogFormat, access_log: bool) {
 /// # Errors
 /// The address cannot be bound, or a certificate cannot be read.
 pub fn serve(app: App, listen: Listen, listening: impl FnOnce(SocketAddr)) -> Result<()> {
+    open_and_serve(move || Ok(app), listen, listening)
+}
+
+/// [`serve`], with an app that is opened first, which takes as long as its models take to load: signals are heeded meanwhile, too.
+///
+/// # Errors
+/// What `open` says; those of [`serve`].
+pub fn open_and_serve(
+    open: impl FnOnce() -> Result<App> + Send + 'static,
+    listen: Listen,
+    listening: impl FnOnce(SocketAddr),
+) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Error::io("cannot start the server's threads").with_source(error))?;
-    let outcome = runtime.block_on(run(app, listen, listening));
+    let outcome = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let mut opening = tokio::task::spawn_blocking(open);
+        let app = loop {
+            tokio::select! {
+                opened = &mut opening => match opened {
+                    Ok(app) => break app?,
+                    Err(panic) => return Err(Error::io("opening the models failed").with_source(panic)),
+                },
+                signal = signals.next() => match signal {
+                    Signal::Stop => return Ok(()),
+                    // Everything is being read at this moment.
+                    Signal::Reload => {}
+                },
+            }
+        };
+        run(app, listen, signals, listening).await
+    });
     // A thread that still loads a model must not hold the end up.
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
 }
 
-async fn run(app: App, listen: Listen, listening: impl FnOnce(SocketAddr)) -> Result<()> {
+async fn run(
+    app: App,
+    listen: Listen,
+    mut signals: Signals,
+    listening: impl FnOnce(SocketAddr),
+) -> Result<()> {
     let mut tls = listen.tls.as_ref().map(tls::Acceptor::open).transpose()?;
     let address = listen.address;
     let listener = TcpListener::bind(address).await.map_err(|error| {
@@ -97,7 +131,6 @@ async fn run(app: App, listen: Listen, listening: impl FnOnce(SocketAddr)) -> Re
     let bound = listener
         .local_addr()
         .map_err(|error| Error::io(format!("cannot listen on {address}")).with_source(error))?;
-    let mut signals = Signals::new()?;
     listening(bound);
     let router = app.router();
     let connections = Arc::new(Semaphore::new(listen.max_connections.max(1)));
@@ -153,11 +186,7 @@ async fn run(app: App, listen: Listen, listening: impl FnOnce(SocketAddr)) -> Re
             () = tokio::time::sleep(listen.drain_timeout) => {
                 tracing::warn!("stopped with requests in progress, after {} s", listen.drain_timeout.as_secs());
             }
-            signal = signals.next() => {
-                if matches!(signal, Signal::Stop) {
-                    tracing::warn!("stopped at once: told so a second time");
-                }
-            }
+            () = signals.stop() => tracing::warn!("stopped at once: told so a second time"),
         }
     }
     tokio::task::block_in_place(|| app.flush_traces());
@@ -309,6 +338,13 @@ impl Signals {
             _ = self.interrupt.recv() => Signal::Stop,
             _ = self.hangup.recv() => Signal::Reload,
         }
+    }
+}
+
+impl Signals {
+    /// Waits for the next signal to stop; what else comes means nothing by then.
+    async fn stop(&mut self) {
+        while !matches!(self.next().await, Signal::Stop) {}
     }
 }
 

@@ -598,13 +598,15 @@ async fn keys_are_asked_for_and_browsers_may_send_them() {
         Request::options("/embed")
             .header("origin", origin)
             .header("access-control-request-method", "POST")
-            .header("access-control-request-headers", "authorization,content-type")
+            .header("access-control-request-headers", "authorization,content-type,x-stainless-lang")
             .body(Body::empty())
             .unwrap()
     };
     let allowed = send(&router, preflight("https://example.org")).await;
     assert_eq!(allowed.headers["access-control-allow-origin"], "https://example.org");
-    assert!(allowed.headers["access-control-allow-headers"].to_str().unwrap().contains("authorization"));
+    for header in ["authorization", "x-stainless-lang"] {
+        assert!(allowed.headers["access-control-allow-headers"].to_str().unwrap().contains(header));
+    }
     assert!(
         !send(&router, preflight("https://evil.example"))
             .await
@@ -752,6 +754,11 @@ async fn heads_answer_as_the_library_and_are_replaced_without_dropping_a_request
             .await
             .json();
     assert_eq!(unsure["results"][0]["label"], Value::Null);
+    // Texts that are too long, as everywhere.
+    let long =
+        |truncate: bool| json!({ "inputs": "fox ".repeat(2000), "model": "one", "truncate": truncate });
+    assert_eq!(post(&router, "/predict", long(true)).await.status, 200);
+    assert_eq!(post(&router, "/predict", long(false)).await.status, 422);
     // What else it may be, and whether it is like any text before: as the library says it.
     assert_eq!(result["set"].as_array().unwrap().len(), expected.answer.set.as_ref().unwrap().len());
     let novelty = expected.answer.novelty.unwrap();
@@ -815,7 +822,7 @@ async fn heads_answer_as_the_library_and_are_replaced_without_dropping_a_request
         assert!(client.await.unwrap() > 0);
     }
     assert_eq!(send(&router, boss("/admin/models/sentence-mean/unload")).await.json()["was_loaded"], true);
-    assert_eq!(get(&router, "/health").await.status, 503);
+    assert_eq!(get(&router, "/health").await.status, 200, "it answers, if later");
     assert_eq!(post(&router, "/embed", json!({ "inputs": "a" })).await.status, 200, "loaded when asked for");
 }
 
@@ -835,6 +842,13 @@ async fn models_within_a_limit_make_room_for_each_other() {
             assert_eq!(model["loaded"], model["name"] == name, "{status}");
         }
     }
+    // All at once: each waits for its room.
+    let ask = |name: &str| post(&router, "/embed", json!({ "inputs": "a", "model": name }));
+    let (a, b, c) = tokio::join!(ask(names[0]), ask(names[1]), ask(names[0]));
+    assert!([a, b, c].iter().all(|answer| answer.status == 200));
+    let status = get(&router, "/status").await.json();
+    let loaded = status["models"].as_array().unwrap().iter().filter(|model| model["loaded"] == true);
+    assert_eq!(loaded.count(), 1, "{status}");
     let too_small = Config { lazy: true, memory_limit: Some(10), ..config(&names) };
     let router = App::open(too_small).unwrap().router();
     assert_eq!(post(&router, "/embed", json!({ "inputs": "a" })).await.status, 503);
@@ -847,6 +861,55 @@ fn what_cannot_be_served_is_refused_at_the_start() {
     assert!(App::open(config(&["no-such-model"])).is_err());
     let keys = Config { api_keys: vec![String::new()], ..config(&["sentence-mean"]) };
     assert!(App::open(keys).is_err_and(|error| error.is_input()));
+    for origin in ["https://b c.example", "example.org", "https://example.org/page", ""] {
+        let origins = Config { cors_allow_origin: vec![origin.into()], ..config(&["sentence-mean"]) };
+        assert!(App::open(origins).is_err_and(|error| error.is_input()), "{origin:?}");
+    }
+}
+
+/// A checkpoint's own classifier answers in the words of heads.
+#[tokio::test(flavor = "multi_thread")]
+async fn values_and_several_labels_are_said_as_such() {
+    let names = ["bert-sequence-regression", "bert-sequence-multi-label", "bert-sequence-single-label"];
+    let router = app(&names).router();
+    let answer = async |name: &str| {
+        let body = json!({ "inputs": "the fox runs", "model": name });
+        post(&router, "/v1/classify", body).await.json()["results"][0].clone()
+    };
+    let value = answer(names[0]).await;
+    assert!(value["value"].is_number() && value.get("label").is_none(), "{value}");
+    assert!(value.get("probabilities").is_none(), "{value}");
+    let several = answer(names[1]).await;
+    let likely =
+        several["probabilities"].as_object().unwrap().iter().filter(|(_, p)| p.as_f64().unwrap() >= 0.5);
+    assert_eq!(several["labels"].as_array().unwrap().len(), likely.count(), "{several}");
+    let one = answer(names[2]).await;
+    assert!(one["label"].is_string() && one.get("labels").is_none(), "{one}");
+}
+
+/// What no route says is said in the words of the route beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_routes_and_methods_speak_their_neighbours_dialect() {
+    let router = app(&["sentence-mean"]).router();
+    for (path, status) in [("/v1/embeddings", 405), ("/v1/no-such", 404)] {
+        let answer = get(&router, path).await;
+        assert_eq!(answer.status, status);
+        assert!(answer.json()["error"]["message"].is_string(), "{path}");
+    }
+    let cohere = get(&router, "/v2/rerank").await;
+    assert_eq!(cohere.status, 405);
+    assert!(cohere.json()["message"].is_string());
+    assert!(get(&router, "/no-such").await.json()["error_type"].is_string());
+}
+
+/// Answers are many times as large as what is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_too_large_are_refused() {
+    let router = App::open(Config { max_queued_texts: 5, ..config(&["sentence-mean"]) }).unwrap().router();
+    let texts = vec!["word ".repeat(60); 20_000];
+    assert_eq!(post(&router, "/embed_all", json!({ "inputs": texts })).await.status, 413);
+    assert_eq!(post(&router, "/tokenize", json!({ "inputs": vec!["a"; 6] })).await.status, 413);
+    assert_eq!(post(&router, "/tokenize", json!({ "inputs": vec!["a"; 5] })).await.status, 200);
 }
 
 /// Changes a valid request somewhere: a byte, a piece, a value, a repeated part.

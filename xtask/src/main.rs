@@ -47,7 +47,7 @@ usage: cargo xtask COMMAND
   cluster-demo labels the film reviews on a scheduler and two executors, one of which is killed on the way: [--rows N]
   bench-cluster time and memory of SQL against rows, and one executor against two: [--rows N], a million unless told otherwise
   python       the Python package: builds the wheel, makes an environment, tests it; --all: with what needs torch; --scale: only the
-               examples for Ray, Daft and Spark
+               examples for Ray, Daft and Spark; --oldest: with the oldest NumPy and scikit-learn that it promises
   layers       checks who imports whom: the library's floors, and circles in every crate
   goldens      writes docs/fidelity.md: how far both engines are from transformers, golden by golden
 ";
@@ -72,6 +72,7 @@ fn main() -> ExitCode {
         ["python"] => python::run(false),
         ["python", "--all"] => python::run(true),
         ["python", "--scale"] => python::scale(),
+        ["python", "--oldest"] => python::oldest(),
         ["bench-web"] => web::bench(),
         ["portability"] => portability::run(),
         ["fuzz", ref rest @ ..] => fuzz(rest),

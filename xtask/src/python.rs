@@ -51,12 +51,22 @@ pub fn test(not_tested: &NotTested, each: impl FnMut(&str)) -> Result<()> {
 
 /// `cargo xtask python --scale`: the examples for engines of more rows than one process takes, on their local runners.
 pub fn scale() -> Result<()> {
+    some("python/requirements-scale.txt", &["test_scale_out.py"])
+}
+
+/// `cargo xtask python --oldest`: the tests that need no other package, with the oldest versions that pyproject.toml promises.
+pub fn oldest() -> Result<()> {
+    let tests = ["test_encoder.py", "test_sklearn.py", "test_vectors.py", "test_wrong_things.py"];
+    some("python/requirements-oldest.txt", &tests)
+}
+
+/// Some of the tests, with the packages of a requirements file.
+fn some(requirements: &str, tests: &[&str]) -> Result<()> {
     fetch::run()?;
     let not_tested = NotTested::new()?;
-    let environment = Environment::install("python/requirements-scale.txt")?;
-    let tests =
-        ["-m", "pytest", "-p", "no:cacheprovider", "--rootdir", "python", "python/tests/test_scale_out.py"];
-    let mut pytest = environment.python(tests);
+    let environment = Environment::install(requirements)?;
+    let mut pytest = environment.python(["-m", "pytest", "-p", "no:cacheprovider", "--rootdir", "python"]);
+    pytest.args(tests.iter().map(|test| format!("python/tests/{test}")));
     pytest.env("PYTHONPATH", package()?).env("PYTHONDONTWRITEBYTECODE", "1");
     show(not_tested.env(&mut pytest))?;
     not_tested.show();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use frostbert::{Error, Result};
-use frostbert_serve::{App, Config, HeadSpec, Listen, LogFormat, ModelSpec, log_to_stderr, serve};
+use frostbert_serve::{App, Config, HeadSpec, Listen, LogFormat, ModelSpec, log_to_stderr, open_and_serve};
 
 use crate::args::EngineArgs;
 
@@ -103,7 +103,7 @@ pub fn run(args: &Args) -> Result<()> {
             args.host
         );
     }
-    let app = App::open(Config {
+    let config = Config {
         models: args.models.clone(),
         heads: args.heads.clone(),
         device: args.engine.device.clone(),
@@ -126,7 +126,7 @@ pub fn run(args: &Args) -> Result<()> {
         otlp_endpoint: args.otlp_endpoint.clone(),
         otlp_service_name: args.otlp_service_name.clone(),
         ..Config::default()
-    })?;
+    };
     let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
     let listen = Listen {
         address: SocketAddr::new(args.host, args.port),
@@ -134,5 +134,9 @@ pub fn run(args: &Args) -> Result<()> {
         max_connections: args.max_connections.get(),
         drain_timeout: Duration::from_secs(args.drain_timeout),
     };
-    serve(app, listen, |address| eprintln!("listening on {scheme}://{address}"))
+    open_and_serve(
+        move || App::open(config),
+        listen,
+        |address| eprintln!("listening on {scheme}://{address}"),
+    )
 }

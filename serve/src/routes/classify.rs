@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use frostbert::head::{AnswerOptions, Decision};
-use frostbert::model::HeadKind;
-use frostbert::{Aggregation, Classifier, EmbedOptions, Embeddings, Explanation, Prediction, Prompt, Text};
+use frostbert::model::{HeadKind, ProblemType};
+use frostbert::{
+    Aggregation, Classification, Classifier, EmbedOptions, Embeddings, Explanation, Prediction, Prompt, Text,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -88,10 +90,12 @@ async fn predictions(
     loaded: &Loaded,
     texts: Vec<Text>,
     withhold: &AnswerOptions,
+    reading: &Reading,
 ) -> ApiResult<Vec<Prediction>> {
     // Before anything is computed for an answer that there cannot be.
     withhold.check(classifier.head()).map_err(|error| ApiError::of(&error))?;
-    let done = call.compute(loaded, Job::Embed(classifier.options().clone()), texts).await?;
+    let job = Job::Embed(reading.of_head(classifier.options(), call));
+    let done = call.compute(loaded, job, texts).await?;
     let answers =
         classifier.predict_embeddings(gathered(done.rows), withhold).map_err(|error| ApiError::of(&error))?;
     count_labels(call, name, classifier, &answers);
@@ -146,8 +150,8 @@ async fn scored(
                     "{name} is a head with calibrated probabilities, and gives no raw scores"
                 )));
             }
-            let answers =
-                predictions(call, &name, &classifier, &loaded, texts, &AnswerOptions::default()).await?;
+            let withhold = AnswerOptions::default();
+            let answers = predictions(call, &name, &classifier, &loaded, texts, &withhold, reading).await?;
             call.state.metrics.answered(What::Predict, answers.iter().map(|answer| answer.tokens as usize));
             let rows = answers.into_iter().map(|found| found.answer.probabilities).collect();
             (classifier.head().names().to_vec(), rows)
@@ -345,8 +349,13 @@ async fn classified_after(
     let at = match at {
         Some(at) => at,
         None => {
-            let done =
-                call.compute(&loaded, Job::Embed(classifier.options().clone()), texts.to_vec()).await?;
+            let done = call
+                .compute(
+                    &loaded,
+                    Job::Embed(Reading::default().of_head(classifier.options(), call)),
+                    texts.to_vec(),
+                )
+                .await?;
             known.push(Shared { loaded: loaded.clone(), options, embeddings: gathered(done.rows) });
             known.len() - 1
         }
@@ -380,29 +389,55 @@ async fn classified(
             let done =
                 call.compute(&loaded, Job::Classify(Reading::default().without_prompt(call)), texts).await?;
             call.state.metrics.answered(What::Predict, done.rows.iter().map(Row::tokens));
-            let result = |row: Row| {
-                let mut object = Map::new();
-                if let Row::Classified(answer) = row {
-                    object.insert("label".into(), json!(labels.get(answer.best())));
-                    let scores =
-                        labels.iter().zip(&answer.scores).map(|(label, score)| (label.clone(), json!(score)));
-                    object.insert("probabilities".into(), Value::Object(scores.collect()));
-                    object.insert("tokens".into(), json!(answer.tokens));
-                    object.insert("truncated".into(), json!(answer.truncated));
-                }
-                object
+            let problem = loaded.encoder().problem_type();
+            let result = |row: Row| match row {
+                Row::Classified(answer) => own_answer(problem, &labels, &answer),
+                _ => Map::new(),
             };
             Ok(OursAnswer { model: name, results: done.rows.into_iter().map(result).collect() })
         }
         By::Head(head, loaded) => {
             let classifier = bound(&head, &loaded)?;
             let explained = if explain { texts.clone() } else { Vec::new() };
-            let answers = predictions(call, &name, &classifier, &loaded, texts, withhold).await?;
+            let answers =
+                predictions(call, &name, &classifier, &loaded, texts, withhold, &Reading::default()).await?;
             call.state.metrics.answered(What::Predict, answers.iter().map(|answer| answer.tokens as usize));
             let explanations = explanations(call, &classifier, &loaded, &explained, explain).await?;
             Ok(OursAnswer { model: name, results: results(&classifier, answers, explanations) })
         }
     }
+}
+
+/// A checkpoint's own classifier's answer, in the words of heads: a value, a label, or every label that is more likely than not.
+fn own_answer(problem: ProblemType, labels: &[String], answer: &Classification) -> Map<String, Value> {
+    let mut object = Map::new();
+    let probabilities = labels.iter().zip(&answer.scores);
+    match problem {
+        ProblemType::Regression => {
+            let values: Map<String, Value> =
+                probabilities.map(|(label, value)| (label.clone(), json!(value))).collect();
+            let value = match answer.scores.as_slice() {
+                [value] => json!(value),
+                _ => Value::Object(values),
+            };
+            object.insert("value".into(), value);
+        }
+        ProblemType::MultiLabel => {
+            let likely: Vec<&String> =
+                probabilities.clone().filter(|(_, score)| **score >= 0.5).map(|(label, _)| label).collect();
+            object.insert("labels".into(), json!(likely));
+        }
+        ProblemType::SingleLabel => {
+            object.insert("label".into(), json!(labels.get(answer.best())));
+        }
+    }
+    if problem != ProblemType::Regression {
+        let scores = labels.iter().zip(&answer.scores).map(|(label, score)| (label.clone(), json!(score)));
+        object.insert("probabilities".into(), Value::Object(scores.collect()));
+    }
+    object.insert("tokens".into(), json!(answer.tokens));
+    object.insert("truncated".into(), json!(answer.truncated));
+    object
 }
 
 async fn explanations(

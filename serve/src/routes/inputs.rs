@@ -1,5 +1,7 @@
 //! What requests hold, in the forms that the APIs allow.
 
+use std::sync::Arc;
+
 use frostbert::text::{Truncate, TruncationSide};
 use frostbert::{EmbedOptions, Encoder, Prompt, Text};
 use serde::Deserialize;
@@ -51,6 +53,17 @@ impl<'de> Deserialize<'de> for Inputs {
 }
 
 impl Inputs {
+    /// [`texts`](Self::texts) for a route: where there are ids, which are tokenised for it, not on a thread that has others to answer.
+    pub(super) async fn read(self, encoder: &Arc<Encoder>) -> ApiResult<Vec<Text>> {
+        if self.inputs.iter().all(|input| matches!(input, Input::Text(_))) {
+            return self.texts(encoder);
+        }
+        let encoder = encoder.clone();
+        tokio::task::spawn_blocking(move || self.texts(&encoder)).await.map_err(|_| {
+            ApiError::new(Kind::Internal, "reading the token ids failed; this is a defect of the server")
+        })?
+    }
+
     /// The texts. Ids become the text that gives them: a text is tokenised in one place.
     pub(super) fn texts(self, encoder: &Encoder) -> ApiResult<Vec<Text>> {
         if self.inputs.is_empty() {
@@ -99,9 +112,9 @@ fn text_of(encoder: &Encoder, ids: &[u32]) -> ApiResult<String> {
 /// `truncation_direction`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(super) enum Direction {
-    #[serde(alias = "left")]
+    #[serde(alias = "left", alias = "LEFT")]
     Left,
-    #[serde(alias = "right")]
+    #[serde(alias = "right", alias = "RIGHT")]
     Right,
 }
 
@@ -128,6 +141,21 @@ impl Reading {
                 None => Prompt::Default,
             },
             ..EmbedOptions::default()
+        }
+    }
+
+    /// How a head's texts are embedded, with what the request says of texts that are too long; a head that reads them in windows cuts none.
+    pub(super) fn of_head(&self, options: &EmbedOptions, call: &Call) -> EmbedOptions {
+        let asked = self.options(call);
+        let cuts = !matches!(options.truncate, Truncate::Window { .. });
+        EmbedOptions {
+            truncate: if cuts { asked.truncate } else { options.truncate },
+            truncation_side: if cuts {
+                asked.truncation_side.or(options.truncation_side)
+            } else {
+                options.truncation_side
+            },
+            ..options.clone()
         }
     }
 

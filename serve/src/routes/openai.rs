@@ -62,7 +62,7 @@ pub(super) async fn embeddings(call: Call) -> ApiResult<Response> {
     let (model, loaded) = call.model(request.model.as_deref()).await?;
     let encoder = loaded.encoder();
     check_dimensions(&encoder, request.dimensions)?;
-    let texts = request.input.texts(&encoder)?;
+    let texts = request.input.read(&encoder).await?;
     if let Some(at) = texts.iter().position(|text: &Text| text.first.is_empty()) {
         return Err(ApiError::validation(format!("input {at} is empty; OpenAI's API takes no empty texts")));
     }

@@ -56,7 +56,7 @@ async fn embed_as(call: &Call, request: EmbedRequest, name: Option<&str>) -> Api
     let (_, loaded) = call.model(name.or(request.model.as_deref())).await?;
     let encoder = loaded.encoder();
     check_dimensions(&encoder, request.dimensions)?;
-    let texts = request.inputs.texts(&encoder)?;
+    let texts = request.inputs.read(&encoder).await?;
     let options = EmbedOptions {
         normalize: Some(request.normalize.unwrap_or(true)),
         dimensions: request.dimensions,
@@ -74,12 +74,36 @@ struct TokensRequest {
     reading: Reading,
 }
 
+/// Bytes that an answer of one vector a token may take.
+const LARGEST_ANSWER: usize = 256 << 20;
+/// Bytes of a number in an answer, with its comma.
+const BYTES_A_NUMBER: usize = 12;
+
+/// Refuses what could not be answered: half a megabyte of text is half a gigabyte of vectors.
+fn check_answer(encoder: &Encoder, texts: &[Text], hidden: usize) -> ApiResult<()> {
+    let longest = encoder.checkpoint().max_tokens();
+    // Few tokens have less than two bytes.
+    let tokens: usize = texts.iter().map(|text| (text.first.len() / 2 + 2).min(longest)).sum();
+    let bytes = tokens.saturating_mul(hidden * BYTES_A_NUMBER);
+    if bytes <= LARGEST_ANSWER {
+        return Ok(());
+    }
+    let fits = LARGEST_ANSWER / (hidden * BYTES_A_NUMBER);
+    Err(ApiError::new(
+        Kind::TooLarge,
+        format!(
+            "vectors for each of up to {tokens} tokens are too large an answer; send texts of {fits} tokens at most"
+        ),
+    ))
+}
+
 pub(super) async fn embed_all(call: Call) -> ApiResult<Response> {
     let request: TokensRequest = call.json()?;
     let (_, loaded) = call.model(request.model.as_deref()).await?;
     let encoder = loaded.encoder();
-    let texts = request.inputs.texts(&encoder)?;
+    let texts = request.inputs.read(&encoder).await?;
     let (count, hidden) = (texts.len(), encoder.config().hidden);
+    check_answer(&encoder, &texts, hidden)?;
     call.state.metrics.asked(What::Embed, count);
     let done = call.compute(&loaded, Job::Tokens(request.reading.options(&call)), texts).await?;
     call.state.metrics.answered(What::Embed, done.rows.iter().map(Row::tokens));
@@ -114,7 +138,7 @@ pub(super) async fn embed_sparse(call: Call) -> ApiResult<Response> {
             ),
         ));
     }
-    let texts = request.inputs.texts(&loaded.encoder())?;
+    let texts = request.inputs.read(&loaded.encoder()).await?;
     let count = texts.len();
     call.state.metrics.asked(What::Embed, count);
     let done = call.compute(&loaded, Job::Sparse(request.reading.options(&call)), texts).await?;
@@ -188,6 +212,16 @@ pub(super) async fn tokenize(call: Call) -> ApiResult<Response> {
     let (_, loaded) = call.model(request.model.as_deref()).await?;
     let encoder = loaded.encoder();
     let special = request.add_special_tokens.unwrap_or(true);
+    let most = call.state.registry.config.max_queued_texts;
+    if request.inputs.inputs.len() > most {
+        return Err(ApiError::new(
+            Kind::TooLarge,
+            format!(
+                "{} texts are more than the {most} that may be sent at once",
+                request.inputs.inputs.len()
+            ),
+        ));
+    }
     let reading = Reading { prompt_name: request.prompt_name, ..Reading::default() };
     // All of a text, however long.
     let options = EmbedOptions { truncate: Truncate::Window { overlap: 0 }, ..reading.options(&call) };
@@ -261,11 +295,18 @@ pub(super) async fn decode(call: Call) -> ApiResult<Response> {
     }
     let encoder = loaded.encoder();
     let skip = request.skip_special_tokens.unwrap_or(true);
-    let tokenizer = encoder.tokenizer();
-    let text =
-        |ids: &Vec<u32>| if skip { tokenizer.decode(ids) } else { tokenizer.decode_with_special_tokens(ids) };
-    let texts = lists.iter().map(text).collect::<frostbert::Result<Vec<String>>>();
-    let texts = texts.map_err(|error| ApiError::new(Kind::Tokenizer, error.to_string()))?;
+    let texts = tokio::task::spawn_blocking(move || {
+        let tokenizer = encoder.tokenizer();
+        let text = |ids: &Vec<u32>| match skip {
+            true => tokenizer.decode(ids),
+            false => tokenizer.decode_with_special_tokens(ids),
+        };
+        lists.iter().map(text).collect::<frostbert::Result<Vec<String>>>()
+    });
+    let texts = texts
+        .await
+        .map_err(|_| ApiError::new(Kind::Internal, "decoding failed; this is a defect of the server"))?
+        .map_err(|error| ApiError::new(Kind::Tokenizer, error.to_string()))?;
     json(texts, 1).await
 }
 

@@ -83,6 +83,9 @@ def test_sigterm_answers_what_is_in_progress(texts: list[str]) -> None:
             asked = [pool.submit(server.ask, "/embed", {"inputs": many}) for _ in range(3)]
             server.until(lambda: server.metric("te_embed_count") == 3 * len(many), "requests in progress")
             server.send(signal.SIGTERM)
+            server.until(lambda: any("stopping" in line for line in server.log), "the end begun")
+            # There is nothing to be read anew any more, and nothing to be dropped for it.
+            server.send(signal.SIGHUP)
             for one in asked:
                 status, answer = one.result()
                 assert (status, len(answer)) == (200, len(many)), answer
