@@ -57,6 +57,8 @@ def test_columns_of_tables(encoder: Encoder) -> None:
     rows = encoder.encode(TEXTS)
     pandas, polars, pyarrow = (pytest.importorskip(name) for name in ("pandas", "polars", "pyarrow"))
     frame = pandas.DataFrame({"text": TEXTS}, index=[7, 3, 9, 1])
+    for column in (frame["text"], frame, polars.Series(TEXTS), polars.DataFrame({"text": TEXTS}), pyarrow.array(TEXTS), pyarrow.table({"text": TEXTS})):
+        assert np.array_equal(np.concatenate(list(encoder.encode_stream(column, chunk_texts=3))), rows)
     for column in (frame["text"], frame, polars.Series(TEXTS), polars.DataFrame({"text": TEXTS}), pyarrow.array(TEXTS),
                    pyarrow.chunked_array([TEXTS[:1], TEXTS[1:]]), pyarrow.table({"text": TEXTS})):
         assert np.array_equal(encoder.encode(column), rows), type(column)
@@ -98,6 +100,11 @@ def test_precisions(encoder: Encoder) -> None:
     expected = np.floor((rows - low) / steps).clip(0, 255)
     assert np.array_equal(encoder.encode(TEXTS, precision="uint8"), expected.astype(np.uint8))
     assert np.array_equal(encoder.encode(TEXTS, precision="int8"), (expected - 128).astype(np.int8))
+    for precision in ("int8", "uint8"):
+        assert encoder.encode([], precision=precision).shape == (0, 384)
+        for one in (TEXTS[0], TEXTS[:1]):
+            with pytest.raises(ValueError, match="one text has none"):
+                encoder.encode(one, precision=precision)
 
 
 def test_truncate_dim_and_normalizing(encoder: Encoder, golden) -> None:
@@ -400,3 +407,18 @@ def test_the_command_line_comes_along(cli) -> None:
     assert cli("--version").strip() == f"frostbert {frostbert.__version__}"
     wrong = subprocess.run([sys.executable, "-m", "frostbert", "nonsense"], capture_output=True, check=False)
     assert wrong.returncode == 2
+
+
+def test_prompts_that_every_model_has(encoder: Encoder) -> None:
+    rows = encoder.encode(TEXTS)
+    for name in ("query", "document"):
+        assert np.array_equal(encoder.encode(TEXTS, prompt_name=name), rows)
+
+
+def test_a_relative_folder_stays_the_same_one(model: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model").symlink_to(model, target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    encoder = Encoder("model", device="cpu", cache=True)
+    monkeypatch.chdir(pathlib.Path.home())
+    assert encoder.encode(["read after another folder became the current one"]).shape == (1, 384)
+    assert encoder.verify()

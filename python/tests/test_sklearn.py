@@ -270,3 +270,42 @@ def test_what_is_not_fitted_or_not_there(model: str, tmp_path: pathlib.Path, cla
         TextClassifier(3).fit(["a", "b"], [0, 1])
     with pytest.raises(frostbert.FrostbertError):
         classifier.save(tmp_path / "no" / "folder" / "head.safetensors")
+
+
+def test_what_training_has_to_say_is_said(model: str) -> None:
+    texts = [f"word {at} " * 200 for at in range(20)]
+    with pytest.warns() as said:
+        TextClassifier(model, device="cpu", folds=2).fit(texts, [0, 1] * 10)
+    kinds = {warning.category for warning in said}
+    assert frostbert.TruncationWarning in kinds, kinds
+    assert any("fewer than 20" in str(warning.message) for warning in said)
+    assert {warning.filename for warning in said} == {__file__}
+
+
+def test_an_indicator_matrix_comes_back_as_one(model: str) -> None:
+    from sklearn.metrics import f1_score
+
+    texts = ["a fine film", "a dull and long one", "a fine and long film", "a dull one"] * 6
+    marks = np.array([[1, 0], [0, 1], [1, 1], [0, 0]] * 6)
+    classifier = TextClassifier(model, device="cpu", label_names=["good", "long"], folds=2)
+    with pytest.warns(UserWarning):
+        found = classifier.fit(texts, marks).predict(texts)
+    assert found.shape == marks.shape and found.dtype.kind == "i"
+    assert f1_score(marks, found, average="micro") > 0.8
+    assert 0.0 <= classifier.score(texts, marks) <= 1.0
+    polars = pytest.importorskip("polars")
+    with pytest.warns(UserWarning):
+        table = TextClassifier(model, device="cpu", folds=2).fit(texts, polars.DataFrame({"good": marks[:, 0], "long": marks[:, 1]}))
+    assert np.array_equal(table.predict(texts), found)
+
+
+@pytest.mark.parametrize("labels", [[0, 1.0], [True, 2], ["a", 1]])
+def test_labels_are_of_one_type(model: str, labels: list[object]) -> None:
+    with pytest.raises(ValueError, match="different types"):
+        TextClassifier(model, device="cpu").fit(["a", "b"] * 10, labels * 10)
+
+
+def test_texts_that_come_once(model: str) -> None:
+    texts = ["a text", "and another."]
+    rows = FrostbertVectorizer(model, device="cpu").fit_transform(text for text in texts)
+    assert np.array_equal(rows, FrostbertVectorizer(model, device="cpu").fit_transform(texts))

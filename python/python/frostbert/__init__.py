@@ -11,6 +11,7 @@ Everything else is loaded when it is first used: importing this costs millisecon
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from ._native import version as _version
@@ -68,7 +69,17 @@ __all__ = [
 ]
 
 
+# What stands on scikit-learn is there where that is: `from frostbert import *` and help() look at every name.
+if importlib.util.find_spec("sklearn") is None:
+    __all__.remove("FrostbertVectorizer")
+    __all__.remove("HeadClassifier")
+    __all__.remove("HeadRegressor")
+    __all__.remove("TextClassifier")
+
+
 def __getattr__(name: str) -> Any:
+    if name == "vectors":
+        return importlib.import_module(".vectors", __name__)
     place = _PLACES.get(name)
     if place is None:
         raise AttributeError(f"module 'frostbert' has no attribute {name!r}")
@@ -76,4 +87,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, "vectors"])

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+#: What makes a list of a column: of pyarrow; of NumPy and pandas; of polars.
+_CONVERTERS = ("to_pylist", "tolist", "to_list")
+
 
 def as_list(texts: Any, what: str = "texts") -> list[Any]:
     """The texts as a list; what stands in it is checked where it is read.
@@ -23,7 +26,7 @@ def as_list(texts: Any, what: str = "texts") -> list[Any]:
     shape = getattr(texts, "shape", None)
     if isinstance(shape, tuple) and len(shape) != 1:
         return as_list(_one_column(texts, shape, what), what)
-    for method in ("to_pylist", "tolist", "to_list"):  # pyarrow; NumPy and pandas; polars
+    for method in _CONVERTERS:
         convert = getattr(texts, method, None)
         if callable(convert):
             found: Any = convert()
@@ -31,6 +34,18 @@ def as_list(texts: Any, what: str = "texts") -> list[Any]:
     if isinstance(texts, Iterable):
         return list(texts)
     raise TypeError(f"{what}: expected a list of str, found {type(texts).__name__}")
+
+
+def as_iterable(texts: Any, what: str) -> Iterable[Any]:
+    """The texts one by one: of a table or a column those that :func:`as_list` finds, of anything else what it yields.
+
+    >>> next(iter(as_iterable((text for text in ["a", "b"]), "texts")))
+    'a'
+    """
+    known = hasattr(texts, "shape") or any(hasattr(texts, method) for method in _CONVERTERS)
+    if known or not isinstance(texts, Iterable) or isinstance(texts, (str, bytes, bytearray, Mapping, set, frozenset)):
+        return as_list(texts, what)
+    return texts
 
 
 def _one_column(table: Any, shape: tuple[Any, ...], what: str) -> Any:

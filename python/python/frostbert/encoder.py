@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import _native
-from ._texts import as_list
+from ._texts import as_iterable, as_list
 from .errors import InputError, TruncationWarning
 
 if TYPE_CHECKING:
@@ -72,8 +72,10 @@ class Encoder:
     ) -> None:
         if not isinstance(model, (str, os.PathLike)):
             raise TypeError(f"model: expected a folder or a hub id, found {type(model).__name__}")
+        location = os.fspath(model)
         self._opening = {
-            "model": os.fspath(model),
+            # A folder may be named relative to where Python runs now.
+            "model": os.path.abspath(location) if os.path.isdir(location) else location,
             "device": _text("device", device),
             "dtype": _text("dtype", dtype),
             "batch_tokens": _count("batch_tokens", batch_tokens),
@@ -93,9 +95,6 @@ class Encoder:
         self._cache = _flag("cache", cache)
         self._start()
         self._engine()
-        # A folder outside of the hub's cache may be named relative to where Python runs now.
-        if os.path.isdir(self._opening["model"]):
-            self._opening["model"] = os.path.abspath(self._opening["model"])
 
     def _start(self) -> None:
         self._lock = threading.Lock()
@@ -252,11 +251,20 @@ class Encoder:
         return rows[0] if single else rows
 
     def encode_query(self, inputs: Any, prompt_name: str | None = None, prompt: str | None = None, **kwargs: Any) -> Any:
-        """:meth:`encode` with the checkpoint's prompt for queries, where it has one."""
+        """:meth:`encode` with the checkpoint's prompt for queries, where it has one.
+
+        >>> Encoder(MODEL).encode_query("What is it?").shape
+        (384,)
+        """
         return self._encode_as(("query",), inputs, prompt_name, prompt, kwargs)
 
     def encode_document(self, inputs: Any, prompt_name: str | None = None, prompt: str | None = None, **kwargs: Any) -> Any:
-        """:meth:`encode` with the checkpoint's prompt for documents, where it has one."""
+        """:meth:`encode` with the checkpoint's prompt for documents, where it has one, be it called ``document``, ``passage`` or ``corpus``
+        (sentence-transformers takes only the first name where a checkpoint does not name its prompts for both).
+
+        >>> Encoder(MODEL).encode_document(["A text."]).shape
+        (1, 384)
+        """
         return self._encode_as(("document", "passage", "corpus"), inputs, prompt_name, prompt, kwargs)
 
     def _encode_as(
@@ -279,9 +287,7 @@ class Encoder:
         5
         """
         size = _count("chunk_texts", chunk_texts) or _STREAM_TEXTS
-        if isinstance(inputs, (str, bytes, Mapping, set, frozenset)):
-            raise TypeError(f"inputs: expected texts in an order, found one {type(inputs).__name__}")
-        texts = iter(inputs)
+        texts = iter(as_iterable(inputs, "inputs"))
         self._prompted(prompt_name, prompt)
         _flag("normalize_embeddings", normalize_embeddings)
 
@@ -439,19 +445,21 @@ class Encoder:
         self._warn_cut(int(cut.sum()), len(texts))
         return values
 
-    def _warn_cut(self, cut: int, texts: int) -> None:
+    def _warn_cut(self, cut: int, texts: int, stacklevel: int = 4) -> None:
         if cut and self._options["truncate"] == "warn":
             warnings.warn(
                 f"{cut} of {texts} texts are longer than the model takes and were cut; truncate='window' reads them whole, "
                 "truncate='cut' accepts it",
                 TruncationWarning,
-                stacklevel=4,
+                stacklevel=stacklevel,
             )
 
     def _prompted(self, prompt_name: str | None, prompt: str | None) -> dict[str, Any]:
         options = dict(self._options)
         if prompt is not None:
             options["prompt"] = _text("prompt", prompt)
+        elif prompt_name in ("query", "document") and prompt_name not in self.prompts:
+            options["prompt"] = ""  # Names that sentence-transformers knows of every model.
         elif prompt_name is not None:
             options["prompt_name"] = _text("prompt_name", prompt_name)
         return options
@@ -536,6 +544,11 @@ def _quantized(values: NDArray[np.float32], precision: str) -> Any:
     if precision in ("int8", "uint8"):
         if not len(values):
             return values.astype(precision)
+        if len(values) == 1:
+            raise InputError(
+                f"precision: the range of {precision} is that of the texts given together, and one text has none; give several "
+                "at once, or take float32, float16 or ubinary"
+            )
         found = _native.quantize(values, "int8", None)
         return found if precision == "int8" else (found.astype(np.int16) + 128).astype(np.uint8)
     bits = _native.quantize(values, "ubinary", None)

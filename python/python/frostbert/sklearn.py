@@ -59,7 +59,10 @@ def _encoder(model: Any, **options: Any) -> Encoder:
         if isinstance(options.get(name), (tuple, np.ndarray)):
             options[name] = [entry.item() if isinstance(entry, np.generic) else entry for entry in options[name]]
     try:
-        key = json.dumps({"model": os.fspath(model), **options}, sort_keys=True)
+        location = os.fspath(model)
+        # The same relative name may be another folder later.
+        location = os.path.abspath(location) if os.path.isdir(location) else location
+        key = json.dumps({"model": location, **options}, sort_keys=True)
     except TypeError:
         return Encoder(model, **options)  # Says which of them is wrong.
     return _opened(key)
@@ -134,7 +137,8 @@ class FrostbertVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """:meth:`transform`."""
         if fit_params:
             raise TypeError(f"fit_transform takes no {', '.join(sorted(fit_params))}: there is nothing to learn")
-        return self.fit(X).transform(X)
+        texts = _texts(X)
+        return self.fit(texts).transform(texts)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
@@ -521,6 +525,7 @@ class TextClassifier(ClassifierMixin, _Settings):
                 raise InputError("describe: weights and groups of rows do not go with descriptions of classes; leave one of them out")
             texts, y, unlabelled = _parted(texts, y)
         targets, classes = self._targets(y, len(texts))
+        indicator = self._columns_given
         classes = {str(label): label for label in self.describe or ()} | classes
         options = self._head_options()
         if isinstance(self.class_weight, dict):
@@ -557,12 +562,14 @@ class TextClassifier(ClassifierMixin, _Settings):
             self._trained, told = _native.train(
                 encoder._engine(), texts, targets, unlabelled, None if weights is None else weights.tolist(), numbers, json.dumps(settings), watch
             )
-        for warning in told:
+        for warning in [*told, *self._trained.warnings()]:
             warnings.warn(warning, UserWarning, stacklevel=2)
         self.head_ = self._trained.head()
         self.record_ = json.loads(self._trained.record())
+        encoder._warn_cut(self.record_["embedding"].get("truncated") or 0, len(texts), stacklevel=3)
         self._encoder_used = encoder
         self._learn_names(classes)
+        self._indicator = indicator
         self.n_features_in_ = 1
         return self
 
@@ -592,15 +599,18 @@ class TextClassifier(ClassifierMixin, _Settings):
             raise ValueError("requires y to be passed, but the target y is None")
         if self.label_names is not None:
             _names("label_names", self.label_names)
-        if hasattr(y, "ndim") and y.ndim == 2 and y.shape[1] != 1:
+        sides: Any = getattr(y, "shape", None)
+        table = isinstance(sides, tuple) and len(sides) == 2
+        self._columns_given: list[str] | None = None
+        if table and sides[1] != 1:
             marks = np.asarray(y)
             given = self.label_names if self.label_names is not None else getattr(y, "columns", range(marks.shape[1]))
             names = [str(name) for name in given]
             if len(names) != marks.shape[1] or not np.isin(marks, [0, 1]).all():
                 raise InputError("y: an indicator matrix holds 0 and 1, and has a column for each of label_names")
             labels = as_list([[names[at] for at in np.flatnonzero(row)] for row in marks])
-            kind = "labels"
-        elif hasattr(y, "ndim") and y.ndim == 2:
+            kind, self._columns_given = "labels", names
+        elif table:
             labels, kind = list(column_or_1d(np.asarray(y))), "classes"
         else:
             labels = as_list(y, "y")
@@ -621,9 +631,10 @@ class TextClassifier(ClassifierMixin, _Settings):
                     f"y: expected classes, found {label!r} in row {row}; for numbers use FrostbertVectorizer with HeadRegressor"
                 )
             label = label.item() if isinstance(label, np.generic) else label
+            if type(label) is not type(first := next(iter(known.values()), label)):
+                raise InputError(f"y: {first!r} and {label!r} (row {row}) are of different types; use labels of one type")
             name = str(label)
-            if type(known.setdefault(name, label)) is not type(label):
-                raise InputError(f"y: {known[name]!r} and {label!r} have the same name; use labels of one type")
+            known.setdefault(name, label)
             names.append(name)
         return ("classes", names), known
 
@@ -655,14 +666,23 @@ class TextClassifier(ClassifierMixin, _Settings):
         return logits[:, 1] - logits[:, 0] if self._problem == "single-label" and len(self.classes_) == 2 else logits
 
     def predict(self, X: Any) -> Any:
-        """The likeliest class of each text; of several labels, a list of those above their threshold."""
+        """The likeliest class of each text; of several labels, those above their threshold, as they were given to :meth:`fit`: a list for each
+        text, or an indicator matrix.
+        """
         probabilities = self.predict_proba(X)
         if self._problem == "single-label":
             return self.classes_[probabilities.argmax(axis=1)]
         if self._problem == "regression":
             return probabilities[:, 0]
         over = probabilities > np.array(json.loads(self.head_.info())["thresholds"])
-        return [[self._names[at] for at in np.flatnonzero(row)] for row in over]
+        if self._indicator is None:
+            return [[self._names[at] for at in np.flatnonzero(row)] for row in over]
+        # A column of which no row had any is none of the head's.
+        marks = np.zeros((len(over), len(self._indicator)), np.int64)
+        for at, name in enumerate(self._indicator):
+            if name in self._names:
+                marks[:, at] = over[:, self._names.index(name)]
+        return marks
 
     def answers(
         self,
@@ -764,6 +784,7 @@ class TextClassifier(ClassifierMixin, _Settings):
         loaded._saved = os.fspath(path)
         loaded._encoder_used = loaded.encoder
         loaded._learn_names({})
+        loaded._indicator = None
         loaded.n_features_in_ = 1
         # Says now if the encoder is another than the head's.
         loaded._encoder_used._embed([""], {}, False, head, False)
