@@ -11,7 +11,9 @@ function serviceWorker(): Plugin {
       const { transformWithOxc } = await import("vite");
       const { readFile } = await import("node:fs/promises");
       const file = new URL("./page/service-worker.ts", import.meta.url);
-      source = (await transformWithOxc(await readFile(file, "utf8"), file.pathname)).code;
+      // It is one script, without imports.
+      const relaxed = (await readFile(new URL("./src/relaxed.ts", import.meta.url), "utf8")).replace("export function", "function");
+      source = (await transformWithOxc(`${relaxed}\n${await readFile(file, "utf8")}`, file.pathname)).code;
     },
     async generateBundle(_options, bundle) {
       const { readFile, readdir } = await import("node:fs/promises");

@@ -7,12 +7,20 @@ declare const self: ServiceWorkerGlobalScope;
 /** Put in by the build: every file of the page, and a hash over them all. */
 declare const PAGE_FILES: string[];
 declare const PAGE_VERSION: string;
+/** Put before it by the build: src/relaxed.ts. */
+declare function relaxedSimd(): boolean;
 
 const CACHE = `frostbert-page-${PAGE_VERSION}`;
 
+/** The page's files but the WebAssembly that this browser never loads. */
+function wanted(): string[] {
+  const other = relaxedSimd() ? "frostbert_web_bg" : "frostbert_web_relaxed";
+  return PAGE_FILES.filter((url) => !url.includes(other));
+}
+
 self.addEventListener("install", (event) => {
   // All or nothing: `addAll` fails, and the old version goes on serving, where one file cannot be had.
-  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(PAGE_FILES.map((url) => new Request(url, { cache: "no-cache" })))));
+  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(wanted().map((url) => new Request(url, { cache: "no-cache" })))));
   void self.skipWaiting();
 });
 

@@ -34,3 +34,27 @@ test("without WebGPU the CPU computes, and the page says so", async () => {
   assert.match(result.asked.message, /choose the CPU/);
   await close();
 });
+
+test("without relaxed SIMD another WebAssembly computes the same", async () => {
+  const texts = ["a text", "another one, which is longer than the first", ""];
+  const run = async (prepare) => {
+    const { page, close } = await openPackage(shared);
+    prepare?.();
+    const before = shared.server.log.length;
+    const result = await page.evaluate(async ([address, texts]) => rows(await (await load(address)).embed(texts)), [
+      `${shared.server.origin}/goldens/sentence-cls`,
+      texts,
+    ]);
+    await close();
+    const fetched = shared.server.log.slice(before).map(({ path }) => /frostbert_web_\w+\.wasm$/.exec(path)?.[0]);
+    return { ...result, wasm: [...new Set(fetched.filter(Boolean))] };
+  };
+  const fused = await run();
+  const plain = await run(() => shared.server.inject(/\/relaxed\.js$/, "WebAssembly.validate = () => false;"));
+  assert.deepEqual(fused.wasm, ["frostbert_web_relaxed.wasm"]);
+  assert.deepEqual(plain.wasm, ["frostbert_web_bg.wasm"]);
+  assert.deepEqual(plain.shape, fused.shape);
+  const apart = plain.data.map((value, at) => Math.abs(value - fused.data[at]));
+  assert.ok(Math.max(...apart) < 1e-5, `${Math.max(...apart)}`);
+  assert.ok(Math.max(...apart) > 0, "one rounding less must show somewhere");
+});
