@@ -56,5 +56,6 @@ test("without relaxed SIMD another WebAssembly computes the same", async () => {
   assert.deepEqual(plain.shape, fused.shape);
   const apart = plain.data.map((value, at) => Math.abs(value - fused.data[at]));
   assert.ok(Math.max(...apart) < 1e-5, `${Math.max(...apart)}`);
-  assert.ok(Math.max(...apart) > 0, "one rounding less must show somewhere");
+  // Where the processor fuses them, which the browser decides, one rounding less shows somewhere.
+  console.log(`largest difference of the two: ${Math.max(...apart)}`);
 });
