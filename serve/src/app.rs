@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::auth::Keys;
+use crate::blocking::blocking;
 use crate::config::Config;
 use crate::error::{ApiError, ApiResult, Dialect, Kind};
 use crate::job::Job;
@@ -173,17 +174,10 @@ impl App {
 /// Reads a head's file again.
 pub(crate) async fn reload_head(registry: &Arc<Registry>, head: &Arc<ServedHead>) -> ApiResult<()> {
     let (head, loaded) = (head.clone(), registry.models[head.model].get());
-    let done = tokio::task::spawn_blocking(move || head.reload(loaded.as_deref())).await;
-    match done {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => {
-            tracing::error!("{error:#}");
-            Err(ApiError::new(Kind::Unhealthy, "the head cannot be read; the server's log says why"))
-        }
-        Err(_) => {
-            Err(ApiError::new(Kind::Internal, "reading the head failed; this is a defect of the server"))
-        }
-    }
+    blocking("reading the head", move || head.reload(loaded.as_deref())).await?.map_err(|error| {
+        tracing::error!("{error:#}");
+        ApiError::new(Kind::Unhealthy, "the head cannot be read; the server's log says why")
+    })
 }
 
 /// An origin as browsers send it, or `*`.
@@ -196,7 +190,7 @@ fn checked_origin(given: &str) -> Result<String> {
         return Ok(origin.to_owned());
     }
     Err(Error::input(format!(
-        "expected * or an origin such as https://example.org to allow, found {given:?}"
+        "--cors-allow-origin takes * or an origin such as https://example.org, found {given:?}"
     )))
 }
 

@@ -9,6 +9,7 @@
 
 mod app;
 mod auth;
+mod blocking;
 mod config;
 mod error;
 mod job;

@@ -9,6 +9,7 @@ use frostbert::head::Head;
 use frostbert::model::HeadKind;
 use frostbert::{Checkpoint, Classifier, EmbedOptions, Encoder, Error, Result};
 
+use crate::blocking::blocking;
 use crate::config::{Config, HeadSpec, ModelSpec};
 use crate::error::{ApiError, ApiResult, Kind};
 use crate::metrics::Metrics;
@@ -177,21 +178,14 @@ impl Registry {
 
     async fn load_in_background(self: &Arc<Self>, model: &Arc<Model>) -> ApiResult<Arc<Loaded>> {
         let (registry, wanted) = (self.clone(), model.clone());
-        let loaded = tokio::task::spawn_blocking(move || registry.load(&wanted)).await;
-        match loaded {
-            Ok(Ok(loaded)) => Ok(loaded),
-            Ok(Err(error)) => {
-                tracing::error!("cannot load {}: {error:#}", model.spec.name);
-                // Paths of the server are for its log.
-                Err(ApiError::new(
-                    Kind::Unhealthy,
-                    format!("the model {} cannot be loaded; the server's log says why", model.spec.name),
-                ))
-            }
-            Err(_) => {
-                Err(ApiError::new(Kind::Internal, "loading the model failed; this is a defect of the server"))
-            }
-        }
+        blocking("loading the model", move || registry.load(&wanted)).await?.map_err(|error| {
+            tracing::error!("cannot load {}: {error:#}", model.spec.name);
+            // Paths of the server are for its log.
+            ApiError::new(
+                Kind::Unhealthy,
+                format!("the model {} cannot be loaded; the server's log says why", model.spec.name),
+            )
+        })
     }
 
     fn load(&self, model: &Arc<Model>) -> Result<Arc<Loaded>> {

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use frostbert::{Error, Result};
+use frostbert::Result;
 use frostbert_serve::{App, Config, HeadSpec, Listen, LogFormat, ModelSpec, log_to_stderr, open_and_serve};
 
 use crate::args::EngineArgs;
@@ -90,13 +90,6 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<()> {
     log_to_stderr(if args.log_json { LogFormat::Json } else { LogFormat::Text }, !args.no_access_log);
-    if let Some(origin) =
-        args.cors_allow_origin.iter().find(|origin| *origin != "*" && !origin.contains("://"))
-    {
-        return Err(Error::input(format!(
-            "--cors-allow-origin takes * or an origin such as https://example.org, found {origin:?}"
-        )));
-    }
     if !args.host.is_loopback() && args.api_key.is_none() && args.api_keys_file.is_none() {
         eprintln!(
             "warning: {} lets other machines ask, and there is no API key: set --api-keys-file",

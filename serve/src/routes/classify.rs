@@ -349,13 +349,8 @@ async fn classified_after(
     let at = match at {
         Some(at) => at,
         None => {
-            let done = call
-                .compute(
-                    &loaded,
-                    Job::Embed(Reading::default().of_head(classifier.options(), call)),
-                    texts.to_vec(),
-                )
-                .await?;
+            let job = Job::Embed(Reading::default().of_head(classifier.options(), call));
+            let done = call.compute(&loaded, job, texts.to_vec()).await?;
             known.push(Shared { loaded: loaded.clone(), options, embeddings: gathered(done.rows) });
             known.len() - 1
         }
@@ -411,29 +406,26 @@ async fn classified(
 /// A checkpoint's own classifier's answer, in the words of heads: a value, a label, or every label that is more likely than not.
 fn own_answer(problem: ProblemType, labels: &[String], answer: &Classification) -> Map<String, Value> {
     let mut object = Map::new();
-    let probabilities = labels.iter().zip(&answer.scores);
+    let scored = labels.iter().zip(&answer.scores);
+    let by_label = scored.clone().map(|(label, score)| (label.clone(), json!(score))).collect();
     match problem {
         ProblemType::Regression => {
-            let values: Map<String, Value> =
-                probabilities.map(|(label, value)| (label.clone(), json!(value))).collect();
             let value = match answer.scores.as_slice() {
                 [value] => json!(value),
-                _ => Value::Object(values),
+                _ => Value::Object(by_label),
             };
             object.insert("value".into(), value);
         }
         ProblemType::MultiLabel => {
             let likely: Vec<&String> =
-                probabilities.clone().filter(|(_, score)| **score >= 0.5).map(|(label, _)| label).collect();
+                scored.filter(|(_, score)| **score >= 0.5).map(|(label, _)| label).collect();
             object.insert("labels".into(), json!(likely));
+            object.insert("probabilities".into(), Value::Object(by_label));
         }
         ProblemType::SingleLabel => {
             object.insert("label".into(), json!(labels.get(answer.best())));
+            object.insert("probabilities".into(), Value::Object(by_label));
         }
-    }
-    if problem != ProblemType::Regression {
-        let scores = labels.iter().zip(&answer.scores).map(|(label, score)| (label.clone(), json!(score)));
-        object.insert("probabilities".into(), Value::Object(scores.collect()));
     }
     object.insert("tokens".into(), json!(answer.tokens));
     object.insert("truncated".into(), json!(answer.truncated));

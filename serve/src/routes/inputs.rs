@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::app::Call;
+use crate::blocking::blocking;
 use crate::error::{ApiError, ApiResult, Kind};
 
 /// A text, or its token ids.
@@ -59,9 +60,7 @@ impl Inputs {
             return self.texts(encoder);
         }
         let encoder = encoder.clone();
-        tokio::task::spawn_blocking(move || self.texts(&encoder)).await.map_err(|_| {
-            ApiError::new(Kind::Internal, "reading the token ids failed; this is a defect of the server")
-        })?
+        blocking("reading the token ids", move || self.texts(&encoder)).await?
     }
 
     /// The texts. Ids become the text that gives them: a text is tokenised in one place.
@@ -146,15 +145,13 @@ impl Reading {
 
     /// How a head's texts are embedded, with what the request says of texts that are too long; a head that reads them in windows cuts none.
     pub(super) fn of_head(&self, options: &EmbedOptions, call: &Call) -> EmbedOptions {
-        let asked = self.options(call);
-        let cuts = !matches!(options.truncate, Truncate::Window { .. });
+        if matches!(options.truncate, Truncate::Window { .. }) {
+            return options.clone();
+        }
+        let EmbedOptions { truncate, truncation_side, .. } = self.options(call);
         EmbedOptions {
-            truncate: if cuts { asked.truncate } else { options.truncate },
-            truncation_side: if cuts {
-                asked.truncation_side.or(options.truncation_side)
-            } else {
-                options.truncation_side
-            },
+            truncate,
+            truncation_side: truncation_side.or(options.truncation_side),
             ..options.clone()
         }
     }

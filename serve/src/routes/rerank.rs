@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::inputs::Reading;
 use super::openai::Usage;
 use crate::app::{Call, json};
+use crate::blocking::blocking;
 use crate::error::{ApiError, ApiResult, Kind};
 use crate::job::{Job, Row};
 use crate::metrics::What;
@@ -177,7 +178,7 @@ async fn answered(call: &Call) -> ApiResult<Answered> {
 /// Documents without what is behind their first `most` tokens, and how many had more.
 async fn shortened(loaded: &Loaded, documents: &[String], most: usize) -> ApiResult<(Vec<String>, u64)> {
     let (encoder, mut documents) = (loaded.encoder(), documents.to_vec());
-    let cut = tokio::task::spawn_blocking(move || -> frostbert::Result<(Vec<String>, u64)> {
+    let cut = blocking("tokenising", move || -> frostbert::Result<(Vec<String>, u64)> {
         // All of a document, however long.
         let options = EmbedOptions {
             prompt: Prompt::None,
@@ -197,9 +198,7 @@ async fn shortened(loaded: &Loaded, documents: &[String], most: usize) -> ApiRes
         }
         Ok((documents, count))
     });
-    cut.await
-        .map_err(|_| ApiError::new(Kind::Internal, "tokenising failed; this is a defect of the server"))?
-        .map_err(|error| ApiError::of(&error))
+    cut.await?.map_err(|error| ApiError::of(&error))
 }
 
 /// `meta` of both of Cohere's answers.

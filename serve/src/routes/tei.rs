@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::inputs::{Inputs, Reading, check_dimensions};
 use crate::app::{Call, json};
+use crate::blocking::blocking;
 use crate::error::{ApiError, ApiResult, Kind};
 use crate::job::{Job, Row};
 use crate::metrics::What;
@@ -225,7 +226,7 @@ pub(super) async fn tokenize(call: Call) -> ApiResult<Response> {
     let reading = Reading { prompt_name: request.prompt_name, ..Reading::default() };
     // All of a text, however long.
     let options = EmbedOptions { truncate: Truncate::Window { overlap: 0 }, ..reading.options(&call) };
-    let tokens = tokio::task::spawn_blocking(move || -> ApiResult<Vec<Vec<SimpleToken>>> {
+    let tokens = blocking("tokenising", move || -> ApiResult<Vec<Vec<SimpleToken>>> {
         let texts = request.inputs.texts(&encoder)?;
         let prompt =
             encoder.recipe(&options).map_err(|error| ApiError::of(&error))?.prompt.unwrap_or_default();
@@ -262,9 +263,7 @@ pub(super) async fn tokenize(call: Call) -> ApiResult<Response> {
         });
         Ok(tokens.collect())
     });
-    let tokens = tokens
-        .await
-        .map_err(|_| ApiError::new(Kind::Internal, "tokenising failed; this is a defect of the server"))??;
+    let tokens = tokens.await??;
     let count = tokens.len();
     json(tokens, count).await
 }
@@ -295,7 +294,7 @@ pub(super) async fn decode(call: Call) -> ApiResult<Response> {
     }
     let encoder = loaded.encoder();
     let skip = request.skip_special_tokens.unwrap_or(true);
-    let texts = tokio::task::spawn_blocking(move || {
+    let texts = blocking("decoding", move || {
         let tokenizer = encoder.tokenizer();
         let text = |ids: &Vec<u32>| match skip {
             true => tokenizer.decode(ids),
@@ -303,10 +302,7 @@ pub(super) async fn decode(call: Call) -> ApiResult<Response> {
         };
         lists.iter().map(text).collect::<frostbert::Result<Vec<String>>>()
     });
-    let texts = texts
-        .await
-        .map_err(|_| ApiError::new(Kind::Internal, "decoding failed; this is a defect of the server"))?
-        .map_err(|error| ApiError::new(Kind::Tokenizer, error.to_string()))?;
+    let texts = texts.await?.map_err(|error| ApiError::new(Kind::Tokenizer, error.to_string()))?;
     json(texts, 1).await
 }
 
