@@ -72,10 +72,8 @@ class Encoder:
     ) -> None:
         if not isinstance(model, (str, os.PathLike)):
             raise TypeError(f"model: expected a folder or a hub id, found {type(model).__name__}")
-        location = os.fspath(model)
         self._opening = {
-            # A folder may be named relative to where Python runs now.
-            "model": os.path.abspath(location) if os.path.isdir(location) else location,
+            "model": _located(model),
             "device": _text("device", device),
             "dtype": _text("dtype", dtype),
             "batch_tokens": _count("batch_tokens", batch_tokens),
@@ -534,6 +532,12 @@ class _bar:
             if error[0] is None:
                 self.bar.update(self.bar.total - self.bar.n)
             self.bar.close()
+
+
+def _located(model: str | os.PathLike[str]) -> str:
+    """A hub id, or a folder wherever Python runs later: a relative name may be another one then."""
+    location = os.fspath(model)
+    return os.path.abspath(location) if os.path.isdir(location) else location
 
 
 def _quantized(values: NDArray[np.float32], precision: str) -> Any:

@@ -37,7 +37,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, colu
 
 from . import _native
 from ._texts import as_list
-from .encoder import Encoder, _characters, _choice, _count, _flag, _names, _number, _optional, _whole
+from .encoder import Encoder, _characters, _choice, _count, _flag, _located, _names, _number, _optional, _whole
 from .errors import InputError
 from .explanation import Explanation
 
@@ -59,10 +59,7 @@ def _encoder(model: Any, **options: Any) -> Encoder:
         if isinstance(options.get(name), (tuple, np.ndarray)):
             options[name] = [entry.item() if isinstance(entry, np.generic) else entry for entry in options[name]]
     try:
-        location = os.fspath(model)
-        # The same relative name may be another folder later.
-        location = os.path.abspath(location) if os.path.isdir(location) else location
-        key = json.dumps({"model": location, **options}, sort_keys=True)
+        key = json.dumps({"model": _located(model), **options}, sort_keys=True)
     except TypeError:
         return Encoder(model, **options)  # Says which of them is wrong.
     return _opened(key)
@@ -524,8 +521,7 @@ class TextClassifier(ClassifierMixin, _Settings):
             if sample_weight is not None or groups is not None:
                 raise InputError("describe: weights and groups of rows do not go with descriptions of classes; leave one of them out")
             texts, y, unlabelled = _parted(texts, y)
-        targets, classes = self._targets(y, len(texts))
-        indicator = self._columns_given
+        targets, classes, indicator = self._targets(y, len(texts))
         classes = {str(label): label for label in self.describe or ()} | classes
         options = self._head_options()
         if isinstance(self.class_weight, dict):
@@ -593,15 +589,15 @@ class TextClassifier(ClassifierMixin, _Settings):
             raise InputError(f"hierarchy: expected the one character between the parts of a label, such as '/', found {self.hierarchy!r}")
         return self.hierarchy
 
-    def _targets(self, y: Any, rows: int) -> tuple[Any, dict[str, Any]]:
-        """The library's targets, and which label each name stands for."""
+    def _targets(self, y: Any, rows: int) -> tuple[Any, dict[str, Any], list[str] | None]:
+        """The library's targets, which label each name stands for, and the columns of an indicator matrix."""
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None")
         if self.label_names is not None:
             _names("label_names", self.label_names)
         sides: Any = getattr(y, "shape", None)
         table = isinstance(sides, tuple) and len(sides) == 2
-        self._columns_given: list[str] | None = None
+        indicator: list[str] | None = None
         if table and sides[1] != 1:
             marks = np.asarray(y)
             given = self.label_names if self.label_names is not None else getattr(y, "columns", range(marks.shape[1]))
@@ -609,7 +605,7 @@ class TextClassifier(ClassifierMixin, _Settings):
             if len(names) != marks.shape[1] or not np.isin(marks, [0, 1]).all():
                 raise InputError("y: an indicator matrix holds 0 and 1, and has a column for each of label_names")
             labels = as_list([[names[at] for at in np.flatnonzero(row)] for row in marks])
-            kind, self._columns_given = "labels", names
+            kind, indicator = "labels", names
         elif table:
             labels, kind = list(column_or_1d(np.asarray(y))), "classes"
         else:
@@ -620,7 +616,7 @@ class TextClassifier(ClassifierMixin, _Settings):
         if kind == "labels":
             if not all(isinstance(row, (list, tuple, set, frozenset)) for row in labels):
                 raise InputError("y: expected a list of labels for each text, found some rows without")
-            return ("labels", [sorted(str(label) for label in row) for row in labels]), {}
+            return ("labels", [sorted(str(label) for label in row) for row in labels]), {}, indicator
         known: dict[str, Any] = {}
         names = []
         for row, label in enumerate(labels):
@@ -636,7 +632,7 @@ class TextClassifier(ClassifierMixin, _Settings):
             name = str(label)
             known.setdefault(name, label)
             names.append(name)
-        return ("classes", names), known
+        return ("classes", names), known, indicator
 
     def _learn_names(self, known: dict[str, Any]) -> None:
         facts = json.loads(self.head_.info())
@@ -713,7 +709,7 @@ class TextClassifier(ClassifierMixin, _Settings):
         """Measures on labelled texts: accuracy, F1, log loss, calibration error, ..."""
         check_is_fitted(self, "head_")
         texts = _texts(X)
-        targets, _ = self._targets(y, len(texts))
+        targets, _, _ = self._targets(y, len(texts))
         if targets[0] == "classes":
             places = {name: at for at, name in enumerate(self._names)}
             strange = next((name for name in targets[1] if name not in places), None)
