@@ -10,6 +10,7 @@ mod models;
 mod output;
 mod pack;
 mod parts;
+mod query;
 mod run;
 mod scheduler;
 mod session;

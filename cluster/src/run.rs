@@ -16,7 +16,8 @@ use frostbert::{Error, Result};
 
 use crate::args::RunArgs;
 use crate::output::Output;
-use crate::{lane, parts, session, tables};
+use crate::query::engine;
+use crate::{lane, parts, query, session};
 
 /// Parts of a query on a cluster unless told otherwise: enough that one that is lost costs little.
 const CLUSTER_PARTITIONS: usize = 64;
@@ -95,11 +96,12 @@ async fn write(args: &RunArgs, context: &SessionContext, mut copy: CopyTo) -> Re
         copy.output_url += &parts::file_name(0, &copy.file_type.get_ext());
     }
     let plan = LogicalPlan::Copy(copy);
-    let written = collect(args, context, plan).await.and_then(|batches| counts(&batches));
+    let written =
+        query::run(context, plan, args.cluster.as_deref()).await.and_then(|batches| counts(&batches));
     let rows = match written {
         Ok(rows) => rows,
         Err(error) => {
-            output.abandon().await;
+            output.abandon(args.cluster.is_some()).await;
             return Err(error);
         }
     };
@@ -139,7 +141,7 @@ fn is_ordered(plan: &LogicalPlan) -> bool {
 }
 
 async fn print(args: &RunArgs, context: &SessionContext, plan: LogicalPlan) -> Result<()> {
-    let batches = collect(args, context, plan).await?;
+    let batches = query::run(context, plan, args.cluster.as_deref()).await?;
     if batches.iter().all(|batch| batch.num_columns() == 0) {
         return Ok(());
     }
@@ -155,51 +157,4 @@ async fn print(args: &RunArgs, context: &SessionContext, plan: LogicalPlan) -> R
             .and_then(|table| writeln!(stdout, "{table}").map_err(|error| error.to_string()))
     };
     shown.map_err(|error| Error::io(format!("cannot print the rows: {error}")))
-}
-
-async fn collect(args: &RunArgs, context: &SessionContext, plan: LogicalPlan) -> Result<Vec<RecordBatch>> {
-    let work = async {
-        let plan = match &args.cluster {
-            Some(_) => tables::without_patterns(plan, &context.state()).await?,
-            None => plan,
-        };
-        context.execute_logical_plan(plan).await?.collect().await
-    };
-    tokio::select! {
-        batches = work => batches.map_err(|error| engine("running the query", &error)),
-        _ = tokio::signal::ctrl_c() => Err(Error::cancelled()),
-    }
-}
-
-/// An error of the engine in one line. What our functions say comes back from a cluster inside of the engine's own words, with quotes
-/// escaped; it alone is shown then.
-fn engine(doing: &str, error: &datafusion::error::DataFusionError) -> Error {
-    let text = error.strip_backtrace();
-    let said = ours(&text).unwrap_or(text);
-    Error::input(format!("{doing}: {said}"))
-}
-
-/// The message in the innermost `External("...")`.
-fn ours(text: &str) -> Option<String> {
-    let (_, quoted) = text.rsplit_once("External(\"")?;
-    let mut escaped = false;
-    let end = quoted.find(|c| {
-        let ends = c == '"' && !escaped;
-        escaped = c == '\\' && !escaped;
-        ends
-    })?;
-    serde_json::from_str(&format!("\"{}\"", &quoted[..end])).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::ours;
-
-    #[test]
-    fn a_message_is_found_among_the_engines_words() {
-        let text =
-            r#"Job abc failed: Task failed: DataFusionError(External("the text \"a \\ b\": too long"))"#;
-        assert_eq!(ours(text).as_deref(), Some(r#"the text "a \ b": too long"#));
-        assert_eq!(ours("no such table"), None);
-    }
 }

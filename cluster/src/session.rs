@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ballista::prelude::{SessionConfigExt, SessionContextExt};
+use ballista_core::config::BALLISTA_CLIENT_PULL;
 use ballista_core::registry::BallistaFunctionRegistry;
 use ballista_core::utils::default_session_builder;
 use datafusion::common::Result;
@@ -71,6 +72,8 @@ pub async fn client(scheduler: &str, config: SessionConfig, models: &Arc<Models>
     // Stages are settled when the query starts: a retried one must be the same.
     // Partitions that a task makes of its own have no number among all of the query's.
     let config = config.with_ballista_adaptive_query_planner(false).with_round_robin_repartition(false);
+    // The scheduler is asked how a query stands: only then does the client know its number while it runs, and can cancel it.
+    let config = config.set_bool(BALLISTA_CLIENT_PULL, true);
     let state = of_ballista(config)?.build();
     let context = tables::by_place(SessionContext::remote_with_state(scheduler, state).await?);
     // The client's own functions replace all others, so ours come last.

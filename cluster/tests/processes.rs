@@ -132,6 +132,38 @@ fn a_job_survives_an_executor_that_is_killed_and_one_that_stands_still() {
 }
 
 #[test]
+fn a_query_that_is_interrupted_stops_on_the_cluster_and_leaves_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let table = parquet(place.path(), ROWS, 500, false);
+    let model = model();
+    let words: &[&str] = &["--model", &model];
+    let cluster = Cluster::start(place.path(), &[words, words]);
+    let out = place.path().join("out");
+    let job = Process::start(
+        &mut cluster.run(&embed(&table, &out), ["--model", &model]),
+        place.path().join("job.log"),
+    );
+    until("the job to be under way", || parts_written(place.path()) >= 2);
+    job.signal("-INT");
+    let (well, said) = job.wait();
+    assert!(!well && said.contains("stopped on request"), "{said}");
+    assert!(cluster.scheduler.said().contains("Job cancelled"), "{said}\n{}", cluster.said());
+    // A job that went on would write its next parts, in a folder made anew.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let left: Vec<String> = entries(place.path())
+        .into_iter()
+        .filter(|name| name.contains("unfinished") || name == "out")
+        .collect();
+    assert!(left.is_empty(), "{left:?}\n{}", cluster.said());
+    // Its executors are free for the next one.
+    let small = tempfile::tempdir().unwrap();
+    let table = parquet(small.path(), 600, 50, false);
+    let run = cluster.run(&embed(&table, &out), ["--model", &model]).output().unwrap();
+    assert!(run.status.success(), "{}\n{}", String::from_utf8_lossy(&run.stderr), cluster.said());
+    assert!(vectors(&out) == expected(600, false));
+}
+
+#[test]
 fn a_scheduler_that_is_killed_ends_the_job_and_executors_find_the_next_one() {
     let place = tempfile::tempdir().unwrap();
     let table = parquet(place.path(), ROWS, 500, false);

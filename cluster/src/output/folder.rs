@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use datafusion::parquet::file::reader::{FileReader, SerializedFileReader};
@@ -98,6 +99,21 @@ impl Folder {
         Ok(())
     }
 
+    /// Removes what was written beside the place. Whether there was anything.
+    pub fn abandon(&self) -> bool {
+        match fs::remove_dir_all(&self.staging) {
+            Ok(()) => true,
+            Err(error) if error.kind() == ErrorKind::NotFound => false,
+            Err(error) => {
+                log::warn!(
+                    "the unfinished result cannot be removed from {}: {error}",
+                    self.staging.display()
+                );
+                true
+            }
+        }
+    }
+
     /// The parts, after removing what a task left that did not end.
     fn files(&self) -> Result<Vec<PathBuf>> {
         let entries = fs::read_dir(&self.staging).map_err(|error| cannot("list", &self.staging, error))?;
@@ -119,11 +135,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if self.staging.exists()
-            && let Err(error) = fs::remove_dir_all(&self.staging)
-        {
-            log::warn!("the unfinished result cannot be removed from {}: {error}", self.staging.display());
-        }
+        self.abandon();
     }
 }
 

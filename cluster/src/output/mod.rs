@@ -3,11 +3,18 @@
 mod folder;
 mod stored;
 
+use std::time::{Duration, Instant};
+
 use datafusion::execution::runtime_env::RuntimeEnv;
 use folder::Folder;
 use frostbert::{Error, Result};
 use stored::Stored;
 use url::Url;
+
+/// How long nothing more may have been written before a cluster's tasks are taken to have ended.
+const AWAY: Duration = Duration::from_secs(1);
+/// How long that is waited for.
+const STRAGGLERS: Duration = Duration::from_secs(15);
 
 /// A result that is being written.
 pub enum Output {
@@ -59,12 +66,23 @@ impl Output {
         }
     }
 
-    /// Removes what was written: the query failed.
-    pub async fn abandon(self) {
-        match self {
-            // Removed when it goes.
-            Output::Folder(_) => {}
-            Output::Stored(stored) => stored.abandon().await,
+    /// Removes what was written: the query failed. Tasks of a cluster were told to end but may still write, which makes the place
+    /// anew: there it has to stay away for a while.
+    pub async fn abandon(self, cluster: bool) {
+        let ends = Instant::now() + STRAGGLERS;
+        let mut away = Instant::now();
+        loop {
+            let found = match &self {
+                Output::Folder(folder) => folder.abandon(),
+                Output::Stored(stored) => stored.abandon().await,
+            };
+            if found {
+                away = Instant::now();
+            }
+            if !cluster || away.elapsed() >= AWAY || Instant::now() >= ends {
+                break;
+            }
+            tokio::time::sleep(AWAY / 10).await;
         }
     }
 }

@@ -152,9 +152,10 @@ impl Stored {
         Ok(())
     }
 
-    /// Removes what was written beside the place.
-    pub async fn abandon(&self) {
+    /// Removes what was written beside the place. Whether there was anything.
+    pub async fn abandon(&self) -> bool {
         let removed = match self.list(&self.staging).await {
+            Ok(found) if found.is_empty() => return false,
             Ok(found) => self.remove(found).await,
             Err(error) => Err(error),
         };
@@ -164,6 +165,7 @@ impl Stored {
                 self.place(&self.staging)
             );
         }
+        true
     }
 
     async fn at_target(&self) -> Result<Vec<ObjectMeta>> {
