@@ -1,8 +1,6 @@
-// out[t] = LayerNorm(words[id[t]] + positions[position[t]] + types[type[t]]), for GPUs.
+// words[id] + types[type] + positions[position]: the rows of embed_layernorm, for gpu/layernorm.wgsl.
 //
-// One workgroup a row. A table larger than a binding may be comes in slices, one dispatch each: a row is computed by the
-// dispatch that holds its word. Sums are f32 trees; the variance is taken around the mean in a second pass. An invocation
-// reads back only what it wrote itself.
+// A table larger than a binding may be comes in slices, one dispatch each: a row is computed by the dispatch that holds its word.
 
 override has_positions: bool = false;
 override has_types: bool = false;
@@ -17,50 +15,31 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> tokens: array<vec4<u32>>; // [rows]: id, token type, position, text
-// Binding 2 is the word table: prelude/table_f32.wgsl or table_f16.wgsl.
-@group(0) @binding(3) var<storage, read> positions: array<f32>;    // [positions, cols]
-@group(0) @binding(4) var<storage, read> types: array<f32>;        // [types, cols]
-@group(0) @binding(5) var<storage, read> scale: array<f32>;        // [cols]
-@group(0) @binding(6) var<storage, read> shift: array<f32>;        // [cols]
-@group(0) @binding(7) var<storage, read_write> out: array<f32>;    // [rows, cols]
+@group(0) @binding(1) var<storage, read> tokens: array<vec4<u32>>;    // [rows]: id, token type, position, text
+// Binding 2 is the word table: prelude/table_vec4_f32.wgsl or table_vec4_f16.wgsl.
+@group(0) @binding(3) var<storage, read> positions: array<vec4<f32>>; // [positions, cols]
+@group(0) @binding(4) var<storage, read> types: array<vec4<f32>>;     // [types, cols]
+@group(0) @binding(5) var<storage, read> scale: array<vec4<f32>>;     // [cols]
+@group(0) @binding(6) var<storage, read> shift: array<vec4<f32>>;     // [cols]
+@group(0) @binding(7) var<storage, read_write> out: array<vec4<f32>>; // [rows, cols]
 
-@compute @workgroup_size(workgroup_size)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let token = tokens[group.x];
-    let word = token.x - params.first; // wraps to a large number for words before the slice
-    if word >= params.words {
-        return;
-    }
-    let cols = params.cols;
-    let base = group.x * cols;
+// A word's row in this slice; a large number for words before it.
+fn row_in_slice(token: vec4<u32>) -> u32 {
+    return token.x - params.first;
+}
 
-    var sum = 0.0;
-    for (var c = lane; c < cols; c += workgroup_size) {
-        var value = word_at(word * cols + c);
-        if has_types {
-            value += types[token.y * cols + c];
-        }
-        if has_positions {
-            value += positions[token.z * cols + c];
-        }
-        out[base + c] = value;
-        sum += value;
-    }
-    let mean = workgroup_sum(sum, lane) / f32(cols);
+fn is_here(row: u32) -> bool {
+    return row_in_slice(tokens[row]) < params.words;
+}
 
-    sum = 0.0;
-    for (var c = lane; c < cols; c += workgroup_size) {
-        let difference = out[base + c] - mean;
-        sum += difference * difference;
+fn read_row(row: u32, vecs: u32, c: u32) -> vec4<f32> {
+    let token = tokens[row];
+    var value = words_at(row_in_slice(token) * vecs + c);
+    if has_types {
+        value += types[token.y * vecs + c];
     }
-    let deviation = sqrt(workgroup_sum(sum, lane) / f32(cols) + params.eps);
-
-    for (var c = lane; c < cols; c += workgroup_size) {
-        var value = (out[base + c] - mean) / deviation * scale[c];
-        if has_shift {
-            value += shift[c];
-        }
-        out[base + c] = value;
+    if has_positions {
+        value += positions[token.z * vecs + c];
     }
+    return value;
 }

@@ -1,6 +1,6 @@
 // out[i] = x[i] / max(|x[i]|, 1e-12), over the first `cols` columns of x, for GPUs.
 //
-// One workgroup a row; the sum of squares is an f32 tree.
+// One workgroup a row; the sum of squares is f32, lane by lane and then of the lanes.
 
 struct Params {
     rows: u32,

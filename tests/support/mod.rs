@@ -126,7 +126,7 @@ fn embed(b: &mut PlanBuilder<'_>, cols: usize, positions: bool, types: bool, bia
 /// Every step, with every option, at ragged sizes.
 pub fn cases() -> Vec<Case> {
     let mut cases = Cases(vec![]);
-    for cols in [1, 5, 63, 64, 65, 384] {
+    for cols in [1, 5, 63, 64, 65, 384, 772, 4100] {
         cases.add(format!("embed_layernorm {cols}"), |b| embed(b, cols, true, true, true));
     }
     for options in 0..8 {
@@ -141,8 +141,20 @@ pub fn cases() -> Vec<Case> {
             out
         });
     }
-    for (cols, residual, bias) in [(1, true, true), (63, true, false), (64, false, true), (129, false, false)]
-    {
+    // Rows that stay in registers: of one vector an invocation, of all four, of more invocations, and those one vector too wide.
+    let norms = [
+        (1, true, true),
+        (63, true, false),
+        (64, false, true),
+        (129, false, false),
+        (260, true, true),
+        (768, true, false),
+        (1024, false, true),
+        (1028, true, true),
+        (4096, true, true),
+        (4100, false, false),
+    ];
+    for (cols, residual, bias) in norms {
         cases.add(format!("add_layernorm {cols} {residual} {bias}"), |b| {
             let x = tokens(b, cols);
             let other = embed(b, cols, true, false, false);

@@ -1,6 +1,7 @@
 //! What of a pass is stored as f16 on adapters with cooperative matrices: values that only products read. Their kernels round to f16
 //! what they read, so that storing it rounded changes no bit and halves what goes through memory.
 
+use super::lower::norm_invocations;
 use super::tiles::{Halves, Tiles};
 use crate::plan::{BufferId, Plan, Rows, Step};
 
@@ -119,7 +120,7 @@ fn writer(plan: &Plan, tiles: &Tiles<'_>, step: &Step) -> Writer {
         }
         Step::EmbedLayerNorm { out, .. } | Step::AddLayerNorm { out, .. } => {
             let spec = plan.buffer(out);
-            let whole = spec.rows == Rows::Tokens && spec.cols.is_multiple_of(4);
+            let whole = spec.rows == Rows::Tokens && norm_invocations(spec.cols).is_some();
             if whole { Writer::Both } else { Writer::Full }
         }
         Step::Rotary { .. } | Step::Pool { .. } => Writer::Adds,

@@ -13,7 +13,7 @@ use super::{
 use crate::error::{Error, Result};
 use crate::model::Activation;
 use crate::model::Pooling;
-use crate::plan::{BufferId, Norm, Plan, RelativeBias, RowIndex, Rows, Step, WeightId};
+use crate::plan::{BufferId, BufferSpec, Norm, Plan, RelativeBias, RowIndex, Rows, Step, WeightId};
 
 /// What a device allows, as far as kernels depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +125,40 @@ struct Shape {
     invocations: Invocations,
     groups: [Groups; 3],
     workgroup_bytes: u32,
+}
+
+/// The kernels of a norm.
+struct NormKernels {
+    /// A workgroup a row, which stays in registers.
+    vec4: &'static Kernel,
+    /// A workgroup a row of any width.
+    scalar: &'static Kernel,
+    /// An invocation a row.
+    software: &'static Kernel,
+}
+
+/// Numbers of a row that an invocation keeps in registers (shaders/gpu/layernorm.wgsl).
+const KEPT: usize = 16;
+/// Invocations of a workgroup that every device has room for.
+const MOST_INVOCATIONS: usize = 256;
+
+/// Invocations of a workgroup that keeps a row of such a width in registers, where there is one.
+pub(super) fn norm_invocations(cols: usize) -> Option<u32> {
+    let invocations = cols.div_ceil(KEPT).next_power_of_two().max(ELEMENTWISE as usize);
+    (cols.is_multiple_of(4) && invocations <= MOST_INVOCATIONS).then_some(invocations as u32)
+}
+
+/// Partial sums of a workgroup's strips (shaders/prelude/workgroup_sum.wgsl).
+const STRIPS: u32 = 8;
+
+fn row_shape(rows: Rows, workgroup_size: u32, rows_each: u32) -> Shape {
+    Shape {
+        count: Count::Rows(rows),
+        invocations: Invocations::Override(workgroup_size),
+        groups: [Groups::Per(rows_each), Groups::Fixed(1), Groups::Fixed(1)],
+        // A sum of each invocation and of each strip.
+        workgroup_bytes: 4 * (workgroup_size + STRIPS),
+    }
 }
 
 fn flag(value: bool) -> f64 {
@@ -266,17 +300,17 @@ impl Lowering<'_> {
             Class::Software => (software, LANES, LANES),
             _ => (gpu, ELEMENTWISE, 1),
         };
-        let groups = [Groups::Per(rows_each), Groups::Fixed(1), Groups::Fixed(1)];
-        (
-            kernel,
-            Shape {
-                count: Count::Rows(rows),
-                invocations: Invocations::Override(workgroup_size),
-                groups,
-                // A sum of each invocation.
-                workgroup_bytes: 4 * workgroup_size,
-            },
-        )
+        (kernel, row_shape(rows, workgroup_size, rows_each))
+    }
+
+    /// The kernel of a norm.
+    fn norm_kernel(&self, spec: BufferSpec, kernels: &NormKernels) -> (&'static Kernel, Shape) {
+        match norm_invocations(spec.cols) {
+            Some(invocations) if self.class != Class::Software => {
+                (kernels.vec4, row_shape(spec.rows, invocations, 1))
+            }
+            _ => self.row_kernel(spec.rows, kernels.scalar, kernels.software),
+        }
     }
 
     /// A whole weight as it is in the checkpoint.
@@ -355,11 +389,19 @@ impl Lowering<'_> {
                 ("words", u(slice.rows)),
                 ("eps", Word::F32(norm.eps)),
             ];
-            let [gpu, software] = match self.weights {
-                WeightType::F32 => [&shaders::EMBED_LAYERNORM, &shaders::EMBED_LAYERNORM_SOFTWARE],
-                WeightType::F16 => [&shaders::EMBED_LAYERNORM_F16, &shaders::EMBED_LAYERNORM_SOFTWARE_F16],
+            let kernels = match self.weights {
+                WeightType::F32 => NormKernels {
+                    vec4: &shaders::EMBED_LAYERNORM,
+                    scalar: &shaders::EMBED_LAYERNORM_SCALAR,
+                    software: &shaders::EMBED_LAYERNORM_SOFTWARE,
+                },
+                WeightType::F16 => NormKernels {
+                    vec4: &shaders::EMBED_LAYERNORM_F16,
+                    scalar: &shaders::EMBED_LAYERNORM_SCALAR_F16,
+                    software: &shaders::EMBED_LAYERNORM_SOFTWARE_F16,
+                },
             };
-            let (mut kernel, shape) = self.row_kernel(spec.rows, gpu, software);
+            let (mut kernel, shape) = self.norm_kernel(spec, &kernels);
             let mut writes = vec![Resource::Buffer(out)];
             if self.stored.of(self.step).output {
                 kernel = &shaders::EMBED_LAYERNORM_TENSOR;
@@ -400,8 +442,12 @@ impl Lowering<'_> {
         let constants =
             vec![("has_residual", flag(residual.is_some())), ("has_shift", flag(norm.bias.is_some()))];
         let params = vec![("rows", u(0)), ("cols", u(spec.cols)), ("eps", Word::F32(norm.eps))];
-        let (mut kernel, shape) =
-            self.row_kernel(spec.rows, &shaders::ADD_LAYERNORM, &shaders::ADD_LAYERNORM_SOFTWARE);
+        let kernels = NormKernels {
+            vec4: &shaders::ADD_LAYERNORM,
+            scalar: &shaders::ADD_LAYERNORM_SCALAR,
+            software: &shaders::ADD_LAYERNORM_SOFTWARE,
+        };
+        let (mut kernel, shape) = self.norm_kernel(spec, &kernels);
         let mut writes = vec![Resource::Buffer(out)];
         if self.stored.of(self.step).output {
             kernel = &shaders::ADD_LAYERNORM_TENSOR;

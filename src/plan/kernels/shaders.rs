@@ -74,9 +74,17 @@ pub static PEAK_COPY: Kernel =
     Kernel { name: "peak", variant: "copy", pieces: &[include_str!("../../../shaders/peak/copy.wgsl")] };
 
 kernels! {
-    EMBED_LAYERNORM = "embed_layernorm" "gpu" ["prelude/workgroup_sum.wgsl", "prelude/table_f32.wgsl", "gpu/embed_layernorm.wgsl"];
+    EMBED_LAYERNORM = "embed_layernorm" "gpu" [
+        "prelude/workgroup_sum.wgsl", "prelude/table_vec4_f32.wgsl", "gpu/embed_layernorm.wgsl", "gpu/layernorm_out.wgsl", "gpu/layernorm.wgsl"
+    ];
+    EMBED_LAYERNORM_SCALAR = "embed_layernorm" "gpu-scalar" [
+        "prelude/workgroup_sum.wgsl", "prelude/table_f32.wgsl", "gpu/embed_layernorm_scalar.wgsl"
+    ];
     EMBED_LAYERNORM_SOFTWARE = "embed_layernorm" "software" ["prelude/table_f32.wgsl", "software/embed_layernorm.wgsl"];
-    ADD_LAYERNORM = "add_layernorm" "gpu" ["prelude/workgroup_sum.wgsl", "gpu/add_layernorm.wgsl"];
+    ADD_LAYERNORM = "add_layernorm" "gpu" [
+        "prelude/workgroup_sum.wgsl", "gpu/add_layernorm.wgsl", "gpu/layernorm_out.wgsl", "gpu/layernorm.wgsl"
+    ];
+    ADD_LAYERNORM_SCALAR = "add_layernorm" "gpu-scalar" ["prelude/workgroup_sum.wgsl", "gpu/add_layernorm_scalar.wgsl"];
     ADD_LAYERNORM_SOFTWARE = "add_layernorm" "software" ["software/add_layernorm.wgsl"];
     NORMALIZE_ROWS = "normalize_rows" "gpu" ["prelude/workgroup_sum.wgsl", "gpu/normalize_rows.wgsl"];
     NORMALIZE_ROWS_SOFTWARE = "normalize_rows" "software" ["software/normalize_rows.wgsl"];
@@ -156,7 +164,12 @@ kernels! {
     GATHER_ROWS = "gather_rows" "any" ["common/gather_rows.wgsl"];
     POOL = "pool" "any" ["common/pool.wgsl"];
     MEAN_BLOCKS = "mean_blocks" "any" ["common/mean_blocks.wgsl"];
-    EMBED_LAYERNORM_F16 = "embed_layernorm" "gpu-f16" ["prelude/workgroup_sum.wgsl", "prelude/table_f16.wgsl", "gpu/embed_layernorm.wgsl"];
+    EMBED_LAYERNORM_F16 = "embed_layernorm" "gpu-f16" [
+        "prelude/workgroup_sum.wgsl", "prelude/table_vec4_f16.wgsl", "gpu/embed_layernorm.wgsl", "gpu/layernorm_out.wgsl", "gpu/layernorm.wgsl"
+    ];
+    EMBED_LAYERNORM_SCALAR_F16 = "embed_layernorm" "gpu-scalar-f16" [
+        "prelude/workgroup_sum.wgsl", "prelude/table_f16.wgsl", "gpu/embed_layernorm_scalar.wgsl"
+    ];
     EMBED_LAYERNORM_SOFTWARE_F16 = "embed_layernorm" "software-f16" ["prelude/table_f16.wgsl", "software/embed_layernorm.wgsl"];
     MATMUL_LARGE_F16 = "matmul" "gpu-large-f16" [
         "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
@@ -199,10 +212,10 @@ kernels! {
         "software/matmul.wgsl"
     ];
     ADD_LAYERNORM_TENSOR = "add_layernorm" "tensor" [
-        "prelude/half.wgsl", "prelude/workgroup_sum.wgsl", "tensor/layernorm.wgsl", "tensor/add_layernorm.wgsl"
+        "prelude/half.wgsl", "prelude/workgroup_sum.wgsl", "gpu/add_layernorm.wgsl", "tensor/add_layernorm.wgsl", "gpu/layernorm.wgsl"
     ];
     EMBED_LAYERNORM_TENSOR = "embed_layernorm" "tensor" [
-        "prelude/half.wgsl", "prelude/workgroup_sum.wgsl", "tensor/layernorm.wgsl", "tensor/embed_layernorm.wgsl"
+        "prelude/half.wgsl", "prelude/workgroup_sum.wgsl", "gpu/embed_layernorm.wgsl", "tensor/embed_layernorm.wgsl", "gpu/layernorm.wgsl"
     ];
     MATMUL_TENSOR_16_MEDIUM = "matmul" "tensor-16-medium" [
         "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "tensor/operand_f32.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
