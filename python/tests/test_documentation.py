@@ -28,6 +28,17 @@ def test_docstrings(module: str, names: dict[str, object]) -> None:
     assert tried > 0 and failed == 0
 
 
+@pytest.mark.parametrize("name", ["Encoder", "FrostbertVectorizer", "HeadClassifier", "HeadRegressor", "TextClassifier"])
+def test_every_parameter_is_described(name: str) -> None:
+    import inspect
+    import re
+
+    import frostbert
+
+    described = re.findall(r":param (\w+):", getattr(frostbert, name).__doc__)
+    assert sorted(described) == sorted(inspect.signature(getattr(frostbert, name)).parameters)
+
+
 def test_the_tour(names: dict[str, object]) -> None:
     failed, tried = doctest.testfile(str(ROOT / "docs/python.md"), module_relative=False, globs=names)
     assert tried > 10 and failed == 0

@@ -1,5 +1,6 @@
 //! What all routes share: who asks, what they sent, how long it took, and how it failed.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::BoxError;
 use axum::body::{Body, Bytes};
-use axum::extract::Request;
+use axum::extract::{FromRequestParts, Path, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use frostbert::{Error, Result};
@@ -90,7 +91,7 @@ pub(crate) struct Call {
     is_json: bool,
     /// The last part of a path that ends in a name.
     pub(crate) name: String,
-    client: String,
+    pub(crate) client: String,
     pub(crate) id: String,
     stats: Arc<Stats>,
 }
@@ -298,15 +299,18 @@ async fn answer(
         let kind = value.split(';').next().unwrap_or_default().trim();
         kind.eq_ignore_ascii_case("application/json") || kind.to_ascii_lowercase().ends_with("+json")
     });
-    let name = request.uri().path().rsplit('/').find(|part| !part.is_empty()).unwrap_or_default();
-    // `/admin/models/NAME/load`
-    let name = if route.path.ends_with('}') {
-        name.to_owned()
+    let (mut parts, body) = request.into_parts();
+    // Decoded: a name may have any letters.
+    let name = if route.path.contains('{') {
+        // By its own name, since a router that this one is mounted in may have parameters too.
+        let given = Path::<HashMap<String, String>>::from_request_parts(&mut parts, &()).await;
+        let given = given.map_err(|_| ApiError::new(Kind::NotFound, "the name in the path is not UTF-8"))?;
+        given.get("name").cloned().unwrap_or_default()
     } else {
-        request.uri().path().rsplit('/').nth(1).unwrap_or_default().to_owned()
+        String::new()
     };
     let limit = if route.method == "GET" { 64 << 10 } else { state.registry.config.payload_limit };
-    let read = state.read(request.into_body(), limit);
+    let read = state.read(body, limit);
     let (body, _budget) = tokio::time::timeout(state.registry.config.read_timeout, read)
         .await
         .map_err(|_| ApiError::new(Kind::Timeout, "the request took too long to arrive"))??;

@@ -7,11 +7,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use frostbert::head::Head;
 use frostbert::model::HeadKind;
-use frostbert::{Checkpoint, Classifier, EmbedOptions, Encoder, Error, Result};
+use frostbert::{Checkpoint, Classifier, EmbedOptions, Encoder, Error, Result, Text};
 
 use crate::blocking::blocking;
 use crate::config::{Config, HeadSpec, ModelSpec};
 use crate::error::{ApiError, ApiResult, Kind};
+use crate::job::Job;
 use crate::metrics::Metrics;
 use crate::queue::{Limits, Queue};
 use crate::worker::{Current, Worker, current};
@@ -34,9 +35,19 @@ pub(crate) struct Loaded {
     pub(crate) bytes: u64,
     pub(crate) batch_tokens: usize,
     pub(crate) since: u64,
+    lost: Arc<AtomicBool>,
 }
 
 impl Loaded {
+    /// Whether its device computes. One that was lost is asked for a vector, which opens it anew where that is possible.
+    pub(crate) async fn computes(&self, client: &str) -> bool {
+        if !self.lost.load(Ordering::Relaxed) {
+            return true;
+        }
+        let job = Job::Embed(EmbedOptions::default());
+        self.queue.submit(client, job, vec![Text::from("ready")]).await.is_ok()
+    }
+
     pub(crate) fn encoder(&self) -> Arc<Encoder> {
         current(&self.encoder)
     }
@@ -227,6 +238,7 @@ impl Registry {
         let limits = Limits { texts: self.config.max_queued_texts, wait: self.config.queue_timeout };
         let queue = Arc::new(Queue::new(limits, max_tokens));
         let encoder: Current = Arc::new(RwLock::new(Arc::new(encoder)));
+        let lost = Arc::new(AtomicBool::new(false));
         let worker = Worker {
             queue: queue.clone(),
             encoder: encoder.clone(),
@@ -234,13 +246,14 @@ impl Registry {
             batch_tokens,
             metrics: self.metrics.clone(),
             reopened: None,
+            lost: lost.clone(),
         };
         std::thread::Builder::new()
             .name(format!("encoder {}", spec.name))
             .spawn(move || worker.run())
             .map_err(|error| Error::io("cannot start a thread for the encoder").with_source(error))?;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
-        let loaded = Arc::new(Loaded { encoder, queue, bytes, batch_tokens, since });
+        let loaded = Arc::new(Loaded { encoder, queue, bytes, batch_tokens, since, lost });
         *model.loaded.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(loaded.clone());
         model.put_away.store(false, Ordering::Relaxed);
         tracing::info!("{} is loaded from {} on {device}", spec.name, spec.location);

@@ -1,6 +1,7 @@
 //! One encoder and the thread that runs batches on it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,8 @@ pub(crate) struct Worker {
     pub(crate) batch_tokens: usize,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) reopened: Option<Instant>,
+    /// The device failed and could not be opened anew: nothing was computed since.
+    pub(crate) lost: Arc<AtomicBool>,
 }
 
 impl Worker {
@@ -78,6 +81,7 @@ impl Worker {
             Err(Failure::Error(error)) => {
                 tracing::error!("the device failed: {error:#}");
                 self.metrics.device_failures.inc();
+                self.lost.store(true, Ordering::Relaxed);
                 if self.reopened.is_some_and(|at| at.elapsed() < REOPEN_EVERY) {
                     return Err(ApiError::of(&error));
                 }
@@ -120,6 +124,7 @@ impl Worker {
             return Err(Failure::Error(frostbert::Error::device(message)));
         }
         self.metrics.batch(expected, report.real_tokens, started.elapsed());
+        self.lost.store(false, Ordering::Relaxed);
         Ok(rows)
     }
 }
@@ -151,6 +156,7 @@ mod tests {
     use http_body_util::BodyExt;
     use tower::ServiceExt;
 
+    use super::REOPEN_EVERY;
     use crate::config::{Config, ModelSpec};
     use crate::{App, app};
 
@@ -161,6 +167,11 @@ mod tests {
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    async fn health(router: &axum::Router) -> u16 {
+        let request = Request::get("/health").body(Body::empty()).unwrap();
+        router.clone().oneshot(request).await.unwrap().status().as_u16()
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -178,8 +189,15 @@ mod tests {
         assert_eq!(embed(&router).await, before);
         assert_eq!(app.state.metrics.device_failures.get(), 1);
         // One that is lost again at once is no use: requests fail and say so, and the server goes on.
+        assert_eq!(health(&router).await, 200);
         loaded.encoder().lose_device();
         assert_eq!(embed(&router).await.0, 424);
         assert_eq!(app.state.metrics.device_failures.get(), 2);
+        // Health asks the device then, and so finds out when it is back.
+        assert_eq!(health(&router).await, 503);
+        assert_eq!(app.state.metrics.device_failures.get(), 3);
+        tokio::time::sleep(REOPEN_EVERY).await;
+        assert_eq!(health(&router).await, 200);
+        assert_eq!(embed(&router).await, before);
     }
 }

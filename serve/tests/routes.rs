@@ -572,6 +572,21 @@ async fn errors_have_their_status_and_shape() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn names_in_paths_may_have_any_letters() {
+    let mut config = config(&["sentence-mean"]);
+    config.models[0].name = "modèle déjà vu".into();
+    let router = App::open(config).unwrap().router();
+    let whole = post(&router, "/embed", json!({ "inputs": "the fox" })).await;
+    let path = "/models/mod%C3%A8le%20d%C3%A9j%C3%A0%20vu";
+    let named = post(&router, path, json!({ "inputs": "the fox" })).await;
+    assert_eq!(named.json(), whole.json());
+    let nested = axum::Router::new().nest("/teams/{team}", router);
+    let named = post(&nested, &format!("/teams/a{path}"), json!({ "inputs": "the fox" })).await;
+    assert_eq!(named.json(), whole.json());
+    assert_eq!(post(&nested, "/teams/a/models/other", json!({ "inputs": "the fox" })).await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_are_asked_for_and_browsers_may_send_them() {
     let guarded = Config {
         api_keys: vec!["s3cret".into()],
@@ -591,6 +606,7 @@ async fn keys_are_asked_for_and_browsers_may_send_them() {
     assert_eq!(send(&router, with("/admin/models/sentence-mean/load", "s3cret")).await.status, 401);
     assert_eq!(send(&router, with("/admin/models/sentence-mean/load", "boss")).await.status, 200);
     assert_eq!(send(&router, with("/admin/models/..%2Fetc/load", "boss")).await.status, 404);
+    assert_eq!(send(&router, with("/admin/models/%ff/load", "boss")).await.status, 404);
     for path in ["/", "/docs", "/health", "/metrics"] {
         assert_eq!(get(&router, path).await.status, 200, "{path}");
     }

@@ -7,7 +7,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import _native
 from ._texts import as_iterable, as_list
@@ -23,6 +23,8 @@ __all__ = ["Encoder"]
 
 Progress = Callable[[str, int, int], None]
 _PRECISIONS = ("float32", "float16", "int8", "uint8", "binary", "ubinary")
+#: Threads of the CPU engine: more than any machine has, and few enough that each gets its stack.
+_MOST_THREADS = 1024
 #: Texts of a stream that are embedded at a time.
 _STREAM_TEXTS = 4096
 
@@ -38,9 +40,15 @@ class Encoder:
     :param pooling: ``cls``, ``mean``, ``max``, ...; several side by side; None: as the checkpoint says.
     :param layer_mix: ``concat`` or ``mean``.
     :param max_tokens: the longest sequence; None: the checkpoint's.
-    :param truncate: what happens to longer texts: ``warn``, ``cut``, ``error``, ``window``.
+    :param truncate: what happens to longer texts: ``warn`` (cut, and say so), ``cut``, ``error``, ``window`` (read in windows, of
+        which one vector is made).
+    :param window_overlap: tokens that neighbouring windows share; None: 64, of short sequences a quarter.
+    :param truncate_dim: keep only the first so many columns (Matryoshka models).
     :param cache: keep embeddings on disk (the command line's cache) and take them from there.
+    :param batch_tokens: tokens of a packed batch; None: what suits the device. It changes memory and speed, never a bit.
+    :param threads: threads of the CPU engine; None: one a core.
     :param offline: never touch the network.
+    :param tune: measure which tile suits each matrix of this model on this GPU, and keep that for the next time.
 
     Threads may share an encoder. A forked process opens the device anew when it first uses it; pickles hold the options alone.
 
@@ -72,6 +80,8 @@ class Encoder:
     ) -> None:
         if not isinstance(model, (str, os.PathLike)):
             raise TypeError(f"model: expected a folder or a hub id, found {type(model).__name__}")
+        if (_count("threads", threads) or 0) > _MOST_THREADS:
+            raise InputError(f"threads: expected at most {_MOST_THREADS}, found {threads}; leave it out for one a core")
         self._opening = {
             "model": _located(model),
             "device": _text("device", device),
@@ -185,6 +195,42 @@ class Encoder:
         """The old name of :meth:`get_embedding_dimension`."""
         return self.get_embedding_dimension()
 
+    @overload
+    def encode(
+        self,
+        inputs: Any,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+        output_value: Literal["sentence_embedding"] = "sentence_embedding",
+        precision: str = "float32",
+        convert_to_numpy: Literal[True] = True,
+        convert_to_tensor: Literal[False] = False,
+        device: str | None = None,
+        normalize_embeddings: bool = False,
+        truncate_dim: int | None = None,
+        pool: None = None,
+        chunk_size: None = None,
+    ) -> NDArray[Any]: ...
+    @overload
+    def encode(
+        self,
+        inputs: Any,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+        output_value: Literal["sentence_embedding", "token_embeddings"] = "sentence_embedding",
+        precision: str = "float32",
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        device: str | None = None,
+        normalize_embeddings: bool = False,
+        truncate_dim: int | None = None,
+        pool: None = None,
+        chunk_size: None = None,
+    ) -> Any: ...
     def encode(
         self,
         inputs: Any,

@@ -68,8 +68,20 @@ def _encoder(model: Any, **options: Any) -> Encoder:
 class FrostbertVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Texts to embeddings. Takes a list, a NumPy array, or a column of pandas, polars or pyarrow.
 
-    ``model`` is a folder, a hub id, or an :class:`Encoder` (whose options then count). With ``cache`` embeddings are kept on disk,
-    so that neither cross-validation nor the next run embeds a text twice.
+    :param model: a checkpoint folder, a model of the Hugging Face hub, or an :class:`Encoder`, whose own options then count.
+    :param device: ``auto``, ``cpu``, ``gpu``, ``software``, a number or part of a name.
+    :param dtype: what weights are kept as: ``auto``, ``f32``, ``f16``.
+    :param layers: which layers are pooled: ``last``, ``all``, a number, ``-2``, a list.
+    :param pooling: ``cls``, ``mean``, ``max``, ...; several side by side; None: as the checkpoint says.
+    :param layer_mix: several layers side by side (``concat``), or their ``mean``.
+    :param normalize: scale to unit length.
+    :param prompt: put before every text.
+    :param prompt_name: the checkpoint's prompt of this name, put before every text.
+    :param truncate: what happens to texts that are too long: ``warn``, ``cut``, ``error``, ``window``.
+    :param max_tokens: the longest sequence; None: the checkpoint's.
+    :param truncate_dim: keep only the first so many columns (Matryoshka models).
+    :param cache: keep embeddings on disk, so that neither cross-validation nor the next run embeds a text twice.
+    :param offline: never touch the network.
 
     >>> rows = FrostbertVectorizer(MODEL, layers=[4, 6]).fit_transform(["A text", "and another."])
     >>> rows.shape
@@ -303,9 +315,21 @@ def _weighted(X: np.ndarray, y: np.ndarray, sample_weight: Any) -> tuple[np.ndar
 class HeadClassifier(ClassifierMixin, _Head):
     """The project's heads over any matrix: logistic regression to its optimum, elastic net, MLP, nearest centroid, neighbours.
 
-    :param kind: ``linear``, ``elastic``, ``mlp``, ``centroid``, ``neighbours``, or ``auto`` (whichever cross-validates best).
+    :param kind: ``linear`` (to its optimum), ``elastic``, ``mlp``, ``centroid``, ``neighbours``, or ``auto`` (whichever cross-validates best).
     :param C: inverse strength of the penalty, as in scikit-learn; ``auto``: by cross-validation.
+    :param class_weight: ``balanced``: every class counts as much as any other, or weights by class.
+    :param standardize: learn on columns of mean 0 and deviation 1; what is kept takes the columns as they are.
     :param calibrate: ``temperature`` or ``vector``, on out-of-fold predictions.
+    :param l1_ratio: share of the absolute values in the penalty of ``elastic``.
+    :param n_neighbors: rows that ``neighbours`` asks.
+    :param mlp: how ``kind="mlp"`` learns: ``hidden`` (columns of each hidden layer), ``activation``, ``dropout``, ``learning_rate``,
+        ``weight_decay``, ``batch`` (rows of a step), ``epochs``, ``warmup`` (share of the steps), ``clip`` (longest gradient),
+        ``validation`` (share of the rows on which the loss is watched), ``patience`` (epochs without a lower one).
+    :param select_by: what ``auto`` goes by: ``log-loss`` or ``accuracy``.
+    :param folds: parts of the cross-validation.
+    :param repeats: how often it is repeated with other parts.
+    :param tol: the largest distance of the coefficients to their optimum.
+    :param random_state: decides folds, and where an MLP starts: a number, a RandomState, or None for 0.
 
     >>> HeadClassifier(C="auto", folds=3).fit(ROWS, LABELS).predict(ROWS[:2]).shape
     (2,)
@@ -373,6 +397,21 @@ class HeadClassifier(ClassifierMixin, _Head):
 class HeadRegressor(RegressorMixin, _Head):
     """Ridge regression to its optimum, elastic net, MLP or neighbours over any matrix; ``C`` is ``1 / alpha``.
 
+    :param kind: ``linear`` (to its optimum), ``elastic``, ``mlp``, ``neighbours``, or ``auto`` (whichever cross-validates best).
+    :param C: inverse strength of the penalty, as in scikit-learn; ``auto``: by cross-validation.
+    :param standardize: learn on columns of mean 0 and deviation 1; what is kept takes the columns as they are.
+    :param calibrate: for classes only: None.
+    :param l1_ratio: share of the absolute values in the penalty of ``elastic``.
+    :param n_neighbors: rows that ``neighbours`` asks.
+    :param mlp: how ``kind="mlp"`` learns: ``hidden`` (columns of each hidden layer), ``activation``, ``dropout``, ``learning_rate``,
+        ``weight_decay``, ``batch`` (rows of a step), ``epochs``, ``warmup`` (share of the steps), ``clip`` (longest gradient),
+        ``validation`` (share of the rows on which the loss is watched), ``patience`` (epochs without a lower one).
+    :param select_by: what ``auto`` goes by: ``log-loss`` or ``accuracy``.
+    :param folds: parts of the cross-validation.
+    :param repeats: how often it is repeated with other parts.
+    :param tol: the largest distance of the coefficients to their optimum.
+    :param random_state: decides folds, and where an MLP starts: a number, a RandomState, or None for 0.
+
     >>> HeadRegressor(C=10.0).fit(ROWS, [len(text) for text in TEXTS]).predict(ROWS[:1]).shape
     (1,)
     """
@@ -412,6 +451,33 @@ class TextClassifier(ClassifierMixin, _Settings):
 
     Labels are classes (one a text), or any number a text: a list of lists, or an indicator matrix with ``label_names``.
 
+    :param model: a checkpoint folder, a model of the Hugging Face hub, or an :class:`Encoder`, whose own options then count.
+    :param device: ``auto``, ``cpu``, ``gpu``, ``software``, a number or part of a name.
+    :param dtype: what weights are kept as: ``auto``, ``f32``, ``f16``.
+    :param layers: which layers are pooled: ``last``, ``all``, a number, ``-2``, a list; ``auto``: by cross-validation.
+    :param pooling: ``cls``, ``mean``, ``max``, ...; several side by side; None: as the checkpoint says.
+    :param layer_mix: several layers side by side (``concat``), or their ``mean``.
+    :param normalize: scale to unit length; None: as the checkpoint says.
+    :param truncate: what happens to texts that are too long: ``warn``, ``cut``, ``error``, ``window``.
+    :param max_tokens: the longest sequence; None: the checkpoint's.
+    :param kind: ``linear`` (to its optimum), ``elastic``, ``mlp``, ``centroid``, ``neighbours``, or ``auto`` (whichever cross-validates best).
+    :param C: inverse strength of the penalty, as in scikit-learn; ``auto``: by cross-validation.
+    :param class_weight: ``balanced``: every class counts as much as any other.
+    :param standardize: learn on columns of mean 0 and deviation 1; what is kept takes the columns as they are.
+    :param calibrate: ``temperature`` or ``vector``, on out-of-fold predictions.
+    :param l1_ratio: share of the absolute values in the penalty of ``elastic``.
+    :param n_neighbors: rows that ``neighbours`` asks.
+    :param mlp: how ``kind="mlp"`` learns: ``hidden`` (columns of each hidden layer), ``activation``, ``dropout``, ``learning_rate``,
+        ``weight_decay``, ``batch`` (rows of a step), ``epochs``, ``warmup`` (share of the steps), ``clip`` (longest gradient),
+        ``validation`` (share of the rows on which the loss is watched), ``patience`` (epochs without a lower one).
+    :param select_by: what ``auto`` goes by: ``log-loss`` or ``accuracy``.
+    :param folds: parts of the cross-validation.
+    :param repeats: how often it is repeated with other parts.
+    :param tol: the largest distance of the coefficients to their optimum.
+    :param random_state: decides folds, and where an MLP starts: a number, a RandomState, or None for 0.
+    :param test_fraction: share of the texts that is held out and measured on.
+    :param details: baselines, layers, explained mistakes and likely label errors for the report: it takes longer.
+    :param label_names: names of an indicator matrix's columns.
     :param describe: start from words: what the texts of each class are like, ``{"good": "A film I liked.", "bad": ["A dull film.", ...]}``.
         Labels may then be missing (None), or all of them (``y=None``): ``frostbert train --describe``.
     :param keep_sample: keep at most so many of the embeddings in the head, so that :meth:`answers` says how strange a text is, and
@@ -420,6 +486,9 @@ class TextClassifier(ClassifierMixin, _Settings):
     :param conformal: sets of classes that hold the right one at this rate: ``frostbert train --conformal``.
     :param hierarchy: labels are paths with this character between their parts: ``frostbert train --hierarchy``. :meth:`predict` gives
         whole paths, :meth:`answers` the part that is sure enough.
+    :param cache: keep embeddings on disk, so that neither another setting nor the next run embeds a text twice.
+    :param offline: never touch the network.
+    :param show_progress_bar: by tqdm, where there is one; None: no.
 
     >>> classifier = TextClassifier(MODEL, folds=3).fit(TEXTS, LABELS)
     >>> classifier.predict(["An unexpected joy."]).shape

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::app::{Call, json};
-use crate::error::ApiResult;
+use crate::error::{ApiError, ApiResult, Kind};
 use crate::openapi;
 
 /// Pages bring all they need: nothing is loaded from elsewhere.
@@ -35,10 +35,18 @@ pub(super) async fn openapi(_: Call) -> ApiResult<Response> {
 }
 
 pub(super) async fn health(call: Call) -> ApiResult<Response> {
-    if call.state.is_ready() {
-        return Ok(StatusCode::OK.into_response());
+    if !call.state.is_ready() {
+        return Err(ApiError::new(Kind::Unhealthy, "the server is not ready, or is stopping"));
     }
-    Err(crate::error::ApiError::new(crate::error::Kind::Unhealthy, "the server is not ready, or is stopping"))
+    for model in &call.state.registry.models {
+        if let Some(loaded) = model.get()
+            && !loaded.computes(&call.client).await
+        {
+            let message = format!("the device of {} was lost and cannot be opened anew", model.spec.name);
+            return Err(ApiError::new(Kind::Unhealthy, message));
+        }
+    }
+    Ok(StatusCode::OK.into_response())
 }
 
 pub(super) async fn metrics(call: Call) -> ApiResult<Response> {
