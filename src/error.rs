@@ -96,7 +96,7 @@ impl Error {
 
     /// Says which of the texts is at fault: the message then begins with `row ROW: `.
     #[must_use]
-    pub(crate) fn at_row(mut self, row: usize) -> Self {
+    pub fn at_row(mut self, row: usize) -> Self {
         self.inner.row = Some(row);
         self
     }

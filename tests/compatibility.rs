@@ -397,6 +397,22 @@ fn truncate_dim_keeps_the_first_columns_of_the_finished_vector() {
     assert!((asked.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-5);
     let all = EmbedOptions { dimensions: Some(16), ..EmbedOptions::default() };
     assert_eq!(eight.embed(["the film was fine"], &all).unwrap().values[..8], found);
+    // Unit length, where that is asked for, is that of the columns that are kept.
+    let unit = EmbedOptions { normalize: Some(true), ..EmbedOptions::default() };
+    assert_eq!(eight.dim(&unit).unwrap(), 8);
+    assert_eq!(eight.embed(["the film was fine"], &unit).unwrap().values, asked);
+    // And another number of columns may be asked for, of the finished vector too.
+    for (columns, width) in [(4, 4), (12, 12), (99, 16)] {
+        let cut = EmbedOptions { truncate_dim: Some(columns), ..EmbedOptions::default() };
+        assert_eq!(eight.dim(&cut).unwrap(), width);
+        let cut = eight.embed(["the film was fine"], &cut).unwrap().values;
+        assert_eq!((cut.len(), &cut[..4]), (width, &found[..4]));
+    }
+    // What a head remembers of either gives the same again.
+    for options in [EmbedOptions::default(), unit] {
+        let recipe = eight.recipe(&options).unwrap();
+        assert_eq!(eight.recipe(&recipe.options()).unwrap(), recipe);
+    }
     for (value, width) in [(json!(99), 16), (Value::Null, 16), (json!(1), 1)] {
         let mut files = files.clone();
         edit(&mut files, "config_sentence_transformers.json", |config| config["truncate_dim"] = value);

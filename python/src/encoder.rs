@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use frostbert::cache::{BestEffort, Cache};
 use frostbert::quantize::{Ranges, ubinary};
+use frostbert::text::Truncate;
 use frostbert::workflow::verify as golden;
 use frostbert::{Aggregation, Classifier, EmbedOptions, Encoder, Error, Result, Text, TokenRequest};
 use numpy::ndarray::{Array1, Array2, Array3};
@@ -180,7 +181,16 @@ impl NativeEncoder {
         let watch = Watch::new(progress);
         let (found, warnings) = work(py, Some(&watch), || {
             let options = match head {
-                Some(head) => Classifier::options_for(&encoder, &head.head)?,
+                // How a head's texts are embedded is the head's; what happens to those that are too long is the caller's.
+                Some(head) => {
+                    let asked = embed_options(options, &encoder)?.truncate;
+                    let mut options = Classifier::options_for(&encoder, &head.head)?;
+                    if options.truncate == Truncate::Warn && matches!(asked, Truncate::Cut | Truncate::Error)
+                    {
+                        options.truncate = asked;
+                    }
+                    options
+                }
                 None => embed_options(options, &encoder)?,
             };
             let cache = CollectedCache::open(cache);

@@ -135,13 +135,21 @@ impl NativeHead {
         self.of_rows(py, &rows, Head::logits)
     }
 
-    /// Coefficients `[outputs, columns]` and intercepts of a linear head.
+    /// Coefficients `[outputs, columns]` and intercepts of a linear head, calibrated.
     #[allow(clippy::type_complexity, reason = "two arrays")]
     fn coefficients<'py>(
         &self,
         py: Python<'py>,
     ) -> PyResult<Option<(Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>)>> {
-        let Some((coefficients, intercepts)) = self.head.coefficients() else { return Ok(None) };
+        let Some((mut coefficients, mut intercepts)) = self.head.coefficients() else { return Ok(None) };
+        // Calibration scales and shifts each output: with it they give what `logits` gives, as scikit-learn's do.
+        let calibration = self.head.calibration();
+        let affine = calibration.scale.iter().zip(&calibration.bias);
+        let outputs = coefficients.chunks_exact_mut(self.head.dimension().max(1)).zip(&mut intercepts);
+        for ((row, intercept), (scale, bias)) in outputs.zip(affine) {
+            row.iter_mut().for_each(|value| *value *= scale);
+            *intercept = *intercept * scale + bias;
+        }
         let coefficients = table(py, intercepts.len(), self.head.dimension(), coefficients)?;
         Ok(Some((coefficients, Array1::from(intercepts).into_pyarray(py))))
     }

@@ -12,11 +12,12 @@ use std::sync::Arc;
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Record {
-    pooling: Option<Vec<Pooling>>,
+    pooling: Option<Vec<String>>,
     layers: Option<String>,
     layer_mix: LayerMix,
     normalize: Option<bool>,
     dimensions: Option<usize>,
+    truncate_dim: Option<usize>,
     prompt: Option<String>,
     prompt_name: Option<String>,
     no_prompt: bool,
@@ -28,6 +29,14 @@ struct Record {
 
 /// Tokens that windows share, unless told otherwise; of short sequences a quarter.
 const WINDOW_OVERLAP: usize = 64;
+
+fn pooling(name: &str) -> Result<Pooling> {
+    Pooling::from_name(name).ok_or_else(|| {
+        Error::input(format!(
+            "pooling: no such way to pool: {name:?}; known are cls, mean, max, mean_sqrt_len_tokens, weightedmean, lasttoken and pooler"
+        ))
+    })
+}
 
 /// Reads the record, for an encoder.
 pub(crate) fn embed_options(json: &str, encoder: &Encoder) -> Result<EmbedOptions> {
@@ -53,11 +62,16 @@ pub(crate) fn embed_options(json: &str, encoder: &Encoder) -> Result<EmbedOption
         value => Ok(value),
     };
     Ok(EmbedOptions {
-        pooling: record.pooling.filter(|pooling| !pooling.is_empty()),
+        pooling: record
+            .pooling
+            .filter(|names| !names.is_empty())
+            .map(|names| names.iter().map(|name| pooling(name)).collect::<Result<Vec<_>>>())
+            .transpose()?,
         layers: record.layers.map_or(Ok(Layers::Last), |layers| layers.parse())?,
         mix: record.layer_mix,
         normalize: record.normalize,
         dimensions: above_zero("truncate_dim", record.dimensions)?,
+        truncate_dim: above_zero("truncate_dim", record.truncate_dim)?,
         prompt: match (record.no_prompt, record.prompt_name, record.prompt) {
             (true, ..) => Prompt::None,
             (_, _, Some(text)) => Prompt::Text(text),

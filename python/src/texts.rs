@@ -55,6 +55,19 @@ pub(crate) fn targets(given: &Bound<'_, PyTuple>) -> PyResult<Targets> {
     Ok(match kind.as_str() {
         "classes" => Targets::classes(&rows.extract::<Vec<String>>()?),
         "labels" => Targets::multi_label(&rows.extract::<Vec<Vec<String>>>()?),
+        // Places among names, of each row.
+        "marked" => {
+            let names: Vec<String> = given.get_item(2)?.extract()?;
+            let rows = rows.extract::<Vec<Vec<usize>>>()?;
+            let mut marks = vec![false; rows.len() * names.len()];
+            for (at, row) in rows.iter().enumerate() {
+                for &place in row {
+                    let mark = marks.get_mut(at * names.len() + place).filter(|_| place < names.len());
+                    *mark.ok_or_else(|| PyValueError::new_err("a label is none of the names"))? = true;
+                }
+            }
+            Targets::MultiLabel { marks, names }
+        }
         "values" => Targets::values(rows.extract()?, given.get_item(2)?.extract::<String>()?),
         "encoded" => Targets::Classes { labels: rows.extract()?, names: given.get_item(2)?.extract()? },
         other => return Err(PyValueError::new_err(format!("no such kind of targets: {other:?}"))),

@@ -120,3 +120,30 @@ def test_setfit(model: str, reviews) -> None:
     setfit = SetFitModel(model_body=body, model_head=LogisticRegression())
     setfit.fit(texts[::5], labels[::5], num_epochs=1)
     assert len(setfit.predict(TEXTS)) == 3
+
+
+def test_llama_index_tells_options_apart_and_reads_itself_again(model: str) -> None:
+    pytest.importorskip("llama_index.core")
+    from frostbert.llama_index import FrostbertEmbedding
+
+    cls = FrostbertEmbedding(model, device="cpu", pooling="cls", layers=[2], num_workers=2)
+    mean = FrostbertEmbedding(model, device="cpu")
+    assert cls.to_dict() != mean.to_dict() and cls.num_workers == 2
+    again = FrostbertEmbedding.from_dict(cls.to_dict())
+    assert again.to_dict() == cls.to_dict()
+    assert again.get_text_embedding("a") == cls.get_text_embedding("a") != mean.get_text_embedding("a")
+
+
+def test_fastembeds_words(model: str) -> None:
+    from frostbert.fastembed import TextEmbedding
+
+    te = TextEmbedding(model, device="cpu", cache_dir=None, threads=1)
+    for call in (te.embed, te.passage_embed, te.query_embed):
+        assert len(list(call("hello"))) == 1
+        taken = iter(str(number) for number in range(100))
+        next(call(taken, batch_size=2))
+        assert next(taken) == "2"  # The rest is read when it is wanted.
+    assert len(list(te.embed(["a", "b"], parallel=0))) == 2
+    for options in ({"cache_dir": "/tmp"}, {"providers": ["CUDAExecutionProvider"]}):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            TextEmbedding(model, **options)

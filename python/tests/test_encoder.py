@@ -422,3 +422,18 @@ def test_a_relative_folder_stays_the_same_one(model: str, tmp_path: pathlib.Path
     monkeypatch.chdir(pathlib.Path.home())
     assert encoder.encode(["read after another folder became the current one"]).shape == (1, 384)
     assert encoder.verify()
+
+
+def test_a_checkpoints_own_truncate_dim() -> None:
+    folder = pathlib.Path(__file__).resolve().parents[2] / "tests/fixtures/cases/truncate_dim/model"
+    encoder = frostbert.Encoder(folder, device="cpu")
+    own = encoder.encode(["the film was fine"])
+    assert own.shape == (1, 8) and np.linalg.norm(own) < 0.99
+    unit = encoder.encode(["the film was fine"], normalize_embeddings=True)
+    assert np.allclose(unit, own / np.linalg.norm(own), atol=1e-6)
+    assert encoder.encode("the film was fine", truncate_dim=12).shape == (12,)
+    assert np.array_equal(encoder.encode("the film was fine", truncate_dim=12)[:8], own[0])
+    wide = frostbert.Encoder(folder, device="cpu", truncate_dim=12)
+    assert wide.get_embedding_dimension() == wide.encode("a").shape[0] == 12
+    assert np.allclose(np.linalg.norm(wide.encode("a", normalize_embeddings=True)), 1, atol=1e-6)
+    assert encoder.encode("a", device="cpu").shape == (8,)

@@ -11,7 +11,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -213,7 +213,12 @@ def test_labels_of_every_kind(model: str, reviews) -> None:
     assert set(sum(many.predict(texts), [])) <= {"long", "good"} and many.predict_proba(texts).shape == (len(texts), 2)
     marks = np.array([[len(text) > 100, label == "1"] for text, label in zip(texts, labels, strict=True)], int)
     indicator = fit(marks, label_names=["long", "good"])
-    assert np.array_equal(indicator.predict_proba(texts), many.predict_proba(texts))
+    assert np.array_equal(indicator.predict_proba(texts), many.predict_proba(texts)[:, ::-1])
+    assert list(indicator.classes_) == ["long", "good"] and list(many.classes_) == ["good", "long"]
+    assert many.score(texts, many.predict(texts)) == indicator.score(texts, indicator.predict(texts)) == 1.0
+    assert many.score(texts[:1], [["elsewhere"]]) == 0.0
+    # One label a row tells nothing of the others, and all are measured.
+    assert many.evaluate(texts[:1], [["good"]])["rows"] == indicator.evaluate(texts[:1], marks[:1])["rows"] == 1
     for wrong in (None, labels[:-1], [None] * len(labels), [float("nan")] * len(labels), ["a"] * len(labels),
                   [0.5] * len(labels), [1, "1"] * (len(labels) // 2), marks + 1):
         with pytest.raises(ValueError):
@@ -309,3 +314,117 @@ def test_texts_that_come_once(model: str) -> None:
     texts = ["a text", "and another."]
     rows = FrostbertVectorizer(model, device="cpu").fit_transform(text for text in texts)
     assert np.array_equal(rows, FrostbertVectorizer(model, device="cpu").fit_transform(texts))
+
+
+def test_columns_of_several_labels_are_those_of_y(model: str, reviews) -> None:
+    import pandas
+    from scipy.sparse import csr_array
+    from sklearn.metrics import roc_auc_score
+    texts, labels = (rows[::4] for rows in reviews)
+    liked = np.array([label == "1" for label in labels], int)
+    y = pandas.DataFrame({"z": liked, "a": 1 - liked, "never": 0 * liked})
+    classifier = lambda: TextClassifier(model, device="cpu", folds=2, C=1.0, details=False)
+    found = classifier().fit(texts, y)
+    assert list(found.classes_) == ["z", "a", "never"]
+    p = found.predict_proba(texts)
+    assert p.shape == (len(texts), 3) and not p[:, 2].any() and not found.predict(texts)[:, 2].any()
+    assert roc_auc_score(y[["z", "a"]], p[:, :2]) > 0.9
+    assert np.array_equal(found.decision_function(texts)[:, :2] > 0, p[:, :2] > 0.5)
+    assert cross_val_score(classifier(), np.array(texts), y[["z", "a"]], cv=KFold(2, shuffle=True, random_state=0), scoring="roc_auc").min() > 0.6
+    sparse = csr_array(y.to_numpy())
+    assert np.array_equal(classifier().fit(texts, sparse).predict(texts), classifier().fit(texts, y.to_numpy()).predict(texts))
+    with pytest.raises(ValueError, match="names of their own"):
+        classifier().fit(texts, pandas.DataFrame(y.to_numpy(), columns=["a", "a", "b"]))
+
+
+def test_labels_in_lists(model: str, reviews) -> None:
+    texts, labels = (rows[::4] for rows in reviews)
+    classifier = lambda: TextClassifier(model, device="cpu", folds=2, C=1.0, details=False)
+    sets = [[7] * (len(text) > 100) + [int(label)] for text, label in zip(texts, labels, strict=True)]
+    numbers = classifier().fit(texts, sets)
+    assert set(sum(numbers.predict(texts), [])) <= {0, 1, 7} and numbers.classes_.dtype.kind == "i"
+    assert numbers.evaluate(texts, sets)["rows"] == len(texts)
+    for wrong in ([[None, "a"]], [["a", float("nan")]], [["a", 1]], [["a\0"]]):
+        with pytest.raises(frostbert.InputError, match="row 0"):
+            classifier().fit(texts[:1] * len(texts), wrong * len(texts))
+    with pytest.raises(frostbert.InputError, match="any number of labels"):
+        numbers.evaluate(texts[:1], [7])
+    # A word is a label, whatever it is.
+    assert list(classifier().fit(texts, ["NaT" if label == "1" else "<NA>" for label in labels]).classes_) == ["<NA>", "NaT"]
+
+
+def test_data_frames_keep_their_rows(model: str) -> None:
+    import pandas
+    from sklearn.preprocessing import StandardScaler
+
+    encoder = frostbert.Encoder(model, device="cpu")
+    frame = pandas.DataFrame({"t": ["a", "b", "c"], "n": [1.0, 2.0, 3.0]}, index=[17, 6, 13])
+    vectorizer = FrostbertVectorizer(encoder).set_output(transform="pandas")
+    assert list(vectorizer.fit_transform(frame["t"]).index) == list(vectorizer.transform(frame["t"]).index) == [17, 6, 13]
+    both = ColumnTransformer([("t", FrostbertVectorizer(encoder), "t"), ("n", StandardScaler(), ["n"])])
+    assert both.set_output(transform="pandas").fit_transform(frame).shape == (3, 385)
+    other = FrostbertVectorizer(model, device="cpu", truncate_dim=5).set_output(transform="pandas")
+    assert other.transform(["a"]).shape == (1, 5)
+    assert other.set_params(truncate_dim=7).transform(["a"]).shape == (1, 7)
+
+
+def test_an_encoders_own_options_count_and_others_are_refused(model: str, reviews, tmp_path: pathlib.Path) -> None:
+    texts, labels = (rows[::4] for rows in reviews)
+    encoder = frostbert.Encoder(model, device="cpu", truncate="error")
+    for options in ({"layers": [2]}, {"pooling": "cls"}, {"max_tokens": 9}, {"device": "gpu"}):
+        with pytest.raises(frostbert.InputError, match=next(iter(options))):
+            FrostbertVectorizer(encoder, **options).transform(["a"])
+        with pytest.raises(frostbert.InputError, match=next(iter(options))):
+            TextClassifier(encoder, **options).fit(texts, labels)
+    fitted = TextClassifier(encoder, folds=2, C=1.0, details=False).fit(texts, labels)
+    long = "word " * 1000
+    with pytest.raises(frostbert.InputError, match="tokens"):
+        fitted.predict([long])
+    fitted.save(tmp_path / "head.safetensors")
+    load = lambda **options: TextClassifier.load(tmp_path / "head.safetensors", device="cpu", **options)
+    with pytest.raises(frostbert.InputError, match="tokens"):
+        load(truncate="error").predict([long])
+    with pytest.warns(frostbert.TruncationWarning):
+        warned = load().predict_proba([long])
+    assert np.array_equal(load(truncate="cut").predict_proba([long]), warned)
+    for options in ({"layers": [2]}, {"max_tokens": 9}, {"normalize": True}, {"truncate": "window"}):
+        with pytest.raises(frostbert.InputError, match="head's file"):
+            load(**options)
+
+
+def test_coefficients_are_those_of_the_answers() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 5)).astype(np.float32)
+    for y in (X[:, 0] + rng.normal(size=90) > 0, (X[:, 0] * 2).round().clip(-1, 1)):
+        for calibrate in (None, "temperature", "vector"):
+            head = HeadClassifier(calibrate=calibrate, folds=3).fit(X, y)
+            expected = X @ head.coef_.T + head.intercept_
+            found = head.decision_function(X)
+            # Of several classes one row of logits is as good as the same row shifted.
+            shift = 0 if found.ndim == 1 else (found - expected).mean(1, keepdims=True)
+            assert np.allclose(expected.reshape(found.shape) + shift, found, atol=1e-5)
+    for calibrate in (None, "temperature", "vector"):
+        head = HeadRegressor(calibrate=calibrate, C=0.01, folds=3).fit(X, X[:, 0])
+        assert np.allclose(X @ head.coef_ + head.intercept_, head.predict(X), atol=1e-5)
+
+
+def test_options_that_are_none_are_said_in_pythons_words() -> None:
+    X, y = np.eye(6, dtype=np.float32), [0, 1] * 3
+    for options in ({"C": np.inf}, {"tol": np.nan}, {"kind": "elastic", "l1_ratio": np.nan}):
+        with pytest.raises(frostbert.InputError, match="finite"):
+            HeadClassifier(**options).fit(X, y)
+    assert HeadClassifier("mlp", mlp={"hidden": 4, "batch": np.int64(2), "epochs": 1}).fit(X, y).predict(X).shape == (6,)
+    for mlp in ({"hidden": "many"}, {"hidden": [10**9]}, {"hidden": [20_000]}, {"epochs": 0}, {"dropout": np.inf}):
+        with pytest.raises(frostbert.InputError, match="MLP|mlp"):
+            HeadClassifier("mlp", mlp=mlp).fit(X, y)
+
+
+def test_a_pickle_finds_its_folder_again(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import shutil
+
+    golden = pathlib.Path(__file__).resolve().parents[2] / "tests/fixtures/goldens/sentence-mean"
+    shutil.copytree(golden, tmp_path / "here")
+    monkeypatch.chdir(tmp_path)
+    kept = pickle.dumps(FrostbertVectorizer("here", device="cpu"))
+    monkeypatch.chdir("/")
+    assert len(pickle.loads(kept).transform(["the fox"])) == 1

@@ -187,8 +187,14 @@ fn checked_origin(given: &str) -> Result<String> {
     let whole = origin.parse::<axum::http::Uri>().is_ok_and(|uri| {
         uri.scheme().is_some() && uri.authority().is_some() && uri.path() == "/" && uri.query().is_none()
     });
-    if origin == "*" || whole {
+    if origin == "*" {
         return Ok(origin.to_owned());
+    }
+    if whole {
+        // Browsers write hosts small and leave a scheme's own port out.
+        let origin = origin.to_ascii_lowercase();
+        let port = if origin.starts_with("https:") { ":443" } else { ":80" };
+        return Ok(origin.strip_suffix(port).unwrap_or(&origin).to_owned());
     }
     Err(Error::input(format!(
         "--cors-allow-origin takes * or an origin such as https://example.org, found {given:?}"
@@ -213,6 +219,37 @@ pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs())
 }
 
+/// A request in progress. Counts it as failed where its client leaves before there is an answer: then its future is dropped.
+struct Unanswered<'a> {
+    state: &'a State,
+    id: &'a str,
+    route: &'static Route,
+    stats: &'a Stats,
+    started: Instant,
+    counts: bool,
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if !self.counts {
+            return;
+        }
+        self.state.metrics.request(self.stats.texts.load(Ordering::Relaxed) as usize);
+        self.state.metrics.abandoned();
+        tracing::info!(
+            target: "access",
+            id = self.id,
+            method = self.route.method,
+            path = self.route.path,
+            // As nginx logs it: the client closed the connection.
+            status = 499,
+            texts = self.stats.texts.load(Ordering::Relaxed),
+            tokens = self.stats.tokens.load(Ordering::Relaxed),
+            milliseconds = self.started.elapsed().as_secs_f64() * 1e3,
+        );
+    }
+}
+
 pub(crate) async fn dispatch(state: Arc<State>, route: &'static Route, request: Request) -> Response {
     let started = Instant::now();
     let given = request.headers().get("x-request-id").and_then(|id| id.to_str().ok());
@@ -227,11 +264,14 @@ pub(crate) async fn dispatch(state: Arc<State>, route: &'static Route, request: 
         .then_some(state.telemetry.as_ref())
         .flatten()
         .map(|telemetry| (telemetry, telemetry.parent(request.headers()), SystemTime::now()));
-    let outcome = answer(&state, route, request, &id, &stats).await;
-    let took = started.elapsed();
-    let texts = stats.texts.load(Ordering::Relaxed);
     // The page asks for its figures every second, and clients for names.
     let counts = route.access == Access::Key && route.method == "POST";
+    let mut unanswered = Unanswered { state: &state, id: &id, route, stats: &stats, started, counts };
+    let outcome = answer(&state, route, request, &id, &stats).await;
+    unanswered.counts = false;
+    drop(unanswered);
+    let took = started.elapsed();
+    let texts = stats.texts.load(Ordering::Relaxed);
     if counts {
         state.metrics.request(texts as usize);
     }
@@ -309,6 +349,13 @@ async fn answer(
     } else {
         String::new()
     };
+    let coding = parts.headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
+    if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+        return Err(ApiError::new(
+            Kind::MediaType,
+            "the request's body is compressed, which is not read here; send it without Content-Encoding",
+        ));
+    }
     let limit = if route.method == "GET" { 64 << 10 } else { state.registry.config.payload_limit };
     let read = state.read(body, limit);
     let (body, _budget) = tokio::time::timeout(state.registry.config.read_timeout, read)
@@ -469,6 +516,20 @@ impl Call {
         Ok(done)
     }
 
+    /// Computes texts of this request once more, for something else: they are counted already.
+    pub(crate) async fn compute_again(
+        &self,
+        loaded: &Loaded,
+        job: Job,
+        texts: Vec<frostbert::Text>,
+    ) -> ApiResult<Done> {
+        let done = loaded.queue.submit(&self.client, job, texts).await?;
+        self.stats.waited.fetch_add(done.waited.as_micros() as u64, Ordering::Relaxed);
+        self.stats.computed.fetch_add(done.computed.as_micros() as u64, Ordering::Relaxed);
+        self.state.metrics.computed(done.waited, done.computed);
+        Ok(done)
+    }
+
     /// Counts texts that were cut.
     pub(crate) fn count_truncated(&self, texts: u64) {
         self.stats.truncated.fetch_add(texts, Ordering::Relaxed);
@@ -515,4 +576,25 @@ pub(crate) async fn json<T: Serialize + Send + 'static>(value: T, texts: usize) 
     };
     let body = body.map_err(|_| failed())?;
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::checked_origin;
+
+    #[test]
+    fn origins_are_written_as_browsers_send_them() {
+        for (given, sent) in [
+            ("https://Example.org/", "https://example.org"),
+            ("https://a.org:443", "https://a.org"),
+            ("http://a.org:80", "http://a.org"),
+            ("http://a.org:443", "http://a.org:443"),
+            ("http://localhost:3000", "http://localhost:3000"),
+            ("*", "*"),
+        ] {
+            assert_eq!(checked_origin(given).unwrap(), sent);
+        }
+        assert!(checked_origin("example.org").is_err());
+    }
 }

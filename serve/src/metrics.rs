@@ -142,6 +142,11 @@ impl Metrics {
         self.failures.with_label_values(&[&kind.tei().to_lowercase()]).inc();
     }
 
+    /// A client left before it was answered.
+    pub(crate) fn abandoned(&self) {
+        self.failures.with_label_values(&["abandoned"]).inc();
+    }
+
     pub(crate) fn computed(&self, waited: Duration, computed: Duration) {
         self.queue_duration.observe(waited.as_secs_f64());
         self.inference_duration.observe(computed.as_secs_f64());

@@ -134,6 +134,8 @@ const BYTES_A_TOKEN: usize = 4;
 
 impl Queue {
     pub(crate) fn new(limits: Limits, max_tokens: usize) -> Self {
+        // A longer wait is none that anybody sees the end of, and times do not reach as far.
+        let limits = Limits { wait: limits.wait.min(Duration::from_secs(365 * 24 * 3600)), ..limits };
         Queue { limits, longest: max_tokens, state: Mutex::default(), wake: Condvar::new() }
     }
 

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use frostbert::head::Head;
 use frostbert::model::HeadKind;
-use frostbert::{Checkpoint, Classifier, EmbedOptions, Encoder, Error, Result, Text};
+use frostbert::{Checkpoint, Classifier, EmbedOptions, Encoder, Error, Prompt, Result, Text};
 
 use crate::blocking::blocking;
 use crate::config::{Config, HeadSpec, ModelSpec};
@@ -225,6 +225,16 @@ impl Registry {
             self.make_room(weights_bytes(&Checkpoint::open(&spec.location)?), limit, model)?;
         }
         let encoder = build()?;
+        if let Some(prompt) = &self.config.default_prompt_name {
+            let options = EmbedOptions { prompt: Prompt::Named(prompt.clone()), ..EmbedOptions::default() };
+            encoder.encode(["ready"], &options).map_err(|error| {
+                Error::input(format!(
+                    "--default-prompt-name goes with every model that is served; leave it out, and name prompts in requests: {}",
+                    spec.name
+                ))
+                .with_source(error)
+            })?;
+        }
         self_check(&encoder).map_err(|error| error.context(format!("checking {}", spec.name)))?;
         let bytes = weights_bytes(encoder.checkpoint());
         // What came from the hub is known by now only.

@@ -49,7 +49,7 @@ impl Worker {
         let job = first.work.job.clone();
         let texts = texts_of(&batch.parts);
         let started = Instant::now();
-        match self.attempt(&job, texts) {
+        match self.attempt(&job, texts, first.first) {
             Ok(rows) => give(&batch.parts, rows, started.elapsed()),
             Err(error) if batch.parts.len() == 1 => batch.parts[0].work.fail(error),
             // One request's text must not fail its neighbours.
@@ -57,7 +57,7 @@ impl Worker {
                 for part in &batch.parts {
                     let started = Instant::now();
                     let alone = std::slice::from_ref(part);
-                    match self.attempt(&job, texts_of(alone)) {
+                    match self.attempt(&job, texts_of(alone), part.first) {
                         Ok(rows) => give(alone, rows, started.elapsed()),
                         Err(error) => part.work.fail(error),
                     }
@@ -66,8 +66,13 @@ impl Worker {
         }
     }
 
-    /// Runs texts; where the device fails, opens it anew and tries once more.
-    fn attempt(&mut self, job: &Job, texts: Vec<Text>) -> Result<Vec<Row>, ApiError> {
+    /// Runs texts, which are a request's from `first` on; where the device fails, opens it anew and tries once more.
+    fn attempt(&mut self, job: &Job, texts: Vec<Text>, first: usize) -> Result<Vec<Row>, ApiError> {
+        // A request may be computed in parts, and knows its texts by their places in all of it.
+        let of_request = |error: frostbert::Error| match error.row() {
+            Some(row) => ApiError::of(&error.at_row(first + row)),
+            None => ApiError::of(&error),
+        };
         let again = texts.clone();
         match self.run_once(job, texts) {
             Ok(rows) => return Ok(rows),
@@ -77,7 +82,7 @@ impl Worker {
                     "computing the texts failed; this is a defect of the server",
                 ));
             }
-            Err(Failure::Error(error)) if !error.is_device() => return Err(ApiError::of(&error)),
+            Err(Failure::Error(error)) if !error.is_device() => return Err(of_request(error)),
             Err(Failure::Error(error)) => {
                 tracing::error!("the device failed: {error:#}");
                 self.metrics.device_failures.inc();
@@ -100,7 +105,7 @@ impl Worker {
             }
         }
         self.run_once(job, again).map_err(|failure| match failure {
-            Failure::Error(error) => ApiError::of(&error),
+            Failure::Error(error) => of_request(error),
             Failure::Panic => {
                 ApiError::new(Kind::Internal, "computing the texts failed; this is a defect of the server")
             }

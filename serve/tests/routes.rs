@@ -587,6 +587,106 @@ async fn names_in_paths_may_have_any_letters() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_would_not_fit_into_memory_is_refused() {
+    let router = app(&["bert-sequence-single-label", "bert-pretraining"]).router();
+    let query = "fox ".repeat(25_000);
+    let pairs = json!({ "query": query, "texts": vec!["a"; 2000] });
+    let cohere =
+        json!({ "query": query, "documents": vec!["a"; 2000], "model": "bert-sequence-single-label" });
+    for (path, body) in [("/rerank", &pairs), ("/", &pairs), ("/v1/rerank", &cohere), ("/v2/rerank", &cohere)]
+    {
+        let answer = post(&router, path, body.clone()).await;
+        assert_eq!(answer.status, 413, "{path}: {}", String::from_utf8_lossy(&answer.body));
+    }
+    let masks =
+        json!({ "inputs": vec!["[MASK] ".repeat(20); 10], "top_k": 1000, "model": "bert-pretraining" });
+    assert_eq!(post(&router, "/fill_mask", masks).await.status, 413);
+    let masks = json!({ "inputs": vec!["[MASK] ".repeat(20); 10], "top_k": 5, "model": "bert-pretraining" });
+    assert_eq!(post(&router, "/fill_mask", masks).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hugging_faces_tasks_do_what_they_are_told_or_say_that_they_do_not() {
+    let router = app(&["sentence-mean", "bert-sequence-single-label", "bert-pretraining"]).router();
+    let ask = |body: Value| post(&router, "/", body);
+    // `model` names what answers.
+    assert_eq!(rows(&ask(json!({ "inputs": ["the fox"] })).await.json()).len(), 1);
+    let labels = ask(json!({ "inputs": "the fox", "model": "bert-sequence-single-label" })).await.json();
+    assert!(labels[0][0]["label"].is_string(), "{labels}");
+    assert_eq!(ask(json!({ "inputs": "the fox", "model": "nope" })).await.status, 404);
+    assert_eq!(ask(json!({ "inputs": "the fox", "model": 7 })).await.status, 422);
+    let path = "/models/bert-sequence-single-label";
+    let long = "fox ".repeat(400);
+    let refused = post(&router, path, json!({ "inputs": long, "truncate": false })).await;
+    assert_eq!(refused.status, 422);
+    // Scores as they are asked for.
+    let with =
+        |parameters: Value| post(&router, path, json!({ "inputs": "the fox", "parameters": parameters }));
+    let plain = with(Value::Null).await.json();
+    let raw = with(json!({ "function_to_apply": "none" })).await.json();
+    let soft = with(json!({ "function_to_apply": "softmax" })).await.json();
+    let own = with(json!({ "function_to_apply": "sigmoid", "top_k": 1 })).await.json();
+    let scores = |answer: &Value| -> Vec<f64> {
+        answer[0].as_array().unwrap().iter().map(|entry| entry["score"].as_f64().unwrap()).collect()
+    };
+    assert_eq!(plain[0][0]["label"], raw[0][0]["label"]);
+    let exps: Vec<f64> = scores(&raw).into_iter().map(f64::exp).collect();
+    let sum: f64 = exps.iter().sum();
+    assert!(exps.iter().zip(scores(&soft)).all(|(exp, soft)| (exp / sum - soft).abs() < 1e-6), "{soft}");
+    assert_eq!(scores(&own).len(), 1);
+    assert!((scores(&own)[0] - 1.0 / (1.0 + (-scores(&raw)[0]).exp())).abs() < 1e-6);
+    for wrong in [json!({ "candidate_labels": ["a", "b"] }), json!({ "top_k": "2" }), json!({ "topk": 2 })] {
+        assert_eq!(with(wrong.clone()).await.status, 422, "{wrong}");
+    }
+    // Masks: these words alone, and a list for a list.
+    let fill = |body: Value| post(&router, "/models/bert-pretraining", body);
+    let targets = json!({ "targets": ["fox", "river"] });
+    let words = fill(json!({ "inputs": "the [MASK] runs", "parameters": targets })).await.json();
+    let words: Vec<&str> =
+        words.as_array().unwrap().iter().map(|word| word["token_str"].as_str().unwrap()).collect();
+    assert!(words.len() == 2 && words.contains(&"fox") && words.contains(&"river"), "{words:?}");
+    let several =
+        fill(json!({ "inputs": ["the [MASK] runs", "a [MASK]"], "parameters": { "top_k": 3 } })).await;
+    assert_eq!(
+        several.json().as_array().unwrap().iter().map(|list| list.as_array().unwrap().len()).sum::<usize>(),
+        6
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_text_at_fault_is_named_by_its_place_in_the_request() {
+    let router = App::open(Config { batch_tokens: Some(64), ..config(&["sentence-mean"]) }).unwrap().router();
+    let mut texts = vec!["the fox".to_owned(); 300];
+    texts[250] = "fox ".repeat(400);
+    let refused = post(&router, "/embed", json!({ "inputs": texts, "truncate": false })).await;
+    let said = refused.json()["error"].as_str().unwrap().to_owned();
+    assert!(refused.status == 422 && said.contains("row 250"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_are_checked_and_counts_are_right() {
+    let prompted = Config { default_prompt_name: Some("nope".into()), ..config(&["sentence-mean"]) };
+    let said = App::open(prompted).err().unwrap().to_string();
+    assert!(said.contains("--default-prompt-name"), "{said}");
+    let patient = Config { queue_timeout: Duration::MAX, ..config(&["sentence-mean"]) };
+    let router = App::open(patient).unwrap().router();
+    assert_eq!(post(&router, "/embed", json!({ "inputs": "the fox" })).await.status, 200);
+    assert_eq!(get(&router, "/v1/models/sentence-mean").await.json()["id"], "sentence-mean");
+    assert_eq!(get(&router, "/v1/models/other").await.status, 404);
+    let mut packed = request("/embed", &json!({ "inputs": "a" }));
+    packed.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+    assert_eq!(send(&router, packed).await.status, 415);
+    // Whoever leaves is counted.
+    let texts: Vec<String> = (0..2000).map(text).collect();
+    let gone =
+        tokio::time::timeout(Duration::from_millis(30), post(&router, "/embed", json!({ "inputs": texts })));
+    assert!(gone.await.is_err());
+    let figures = String::from_utf8(get(&router, "/metrics").await.body).unwrap();
+    assert!(figures.contains("te_request_failure{err=\"abandoned\"} 1"), "{figures}");
+    assert!(figures.contains("te_request_count{method=\"batch\"} 1"), "{figures}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_are_asked_for_and_browsers_may_send_them() {
     let guarded = Config {
         api_keys: vec!["s3cret".into()],
@@ -765,6 +865,10 @@ async fn heads_answer_as_the_library_and_are_replaced_without_dropping_a_request
     };
     assert_eq!((counted("one"), counted("two")), (3, 2), "{metrics}");
     assert!(metrics.contains("te_predict_count 5") && metrics.contains("te_predict_success 5"), "{metrics}");
+    // A text that is explained is computed twice and counted once.
+    let long = json!({ "model": "one", "inputs": "fox ".repeat(2000), "explain": true });
+    let long = post(&router, "/v1/classify", long).await;
+    assert_eq!((long.status.as_u16(), &long.headers["x-truncated"]), (200, &"1".parse().unwrap()));
     let unsure =
         post(&router, "/v1/classify", json!({ "model": "one", "inputs": "the fox runs", "abstain": 1.0 }))
             .await

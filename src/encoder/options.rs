@@ -146,6 +146,9 @@ pub struct EmbedOptions {
     pub normalize: Option<bool>,
     /// Keep only the first so many columns (Matryoshka models), before normalising.
     pub dimensions: Option<usize>,
+    /// Keep only the first so many columns of the finished embedding, as it is; none: as the checkpoint says (`truncate_dim`). Where `normalize` is
+    /// asked for, what the checkpoint keeps is scaled after the cut.
+    pub truncate_dim: Option<usize>,
     /// Text put before every input.
     pub prompt: Prompt,
     /// Whether the prompt's tokens are pooled with the text's; none: as the checkpoint says, yes where it says nothing.
@@ -192,6 +195,7 @@ impl std::fmt::Debug for EmbedOptions {
             .field("mix", &self.mix)
             .field("normalize", &self.normalize)
             .field("dimensions", &self.dimensions)
+            .field("truncate_dim", &self.truncate_dim)
             .field("prompt", &self.prompt)
             .field("include_prompt", &self.include_prompt)
             .field("truncate", &self.truncate)

@@ -54,6 +54,7 @@ impl EmbeddingRecipe {
             mix: self.mix,
             normalize: Some(self.normalize),
             dimensions: self.dimensions,
+            truncate_dim: self.truncate_dim,
             prompt: self.prompt.clone().map_or(Prompt::None, Prompt::Text),
             include_prompt: Some(!self.prompt_left_out),
             truncate: match self.window_overlap {

@@ -22,12 +22,19 @@ impl Encoder {
         Ok(dimensions.unwrap_or(usize::MAX).min(embedding_width(&plan)))
     }
 
-    /// Columns that the checkpoint keeps of its own finished embedding, where the options name no number themselves.
+    /// Columns that are kept of the finished embedding.
     pub(crate) fn truncate_dim(&self, options: &EmbedOptions, request: &EmbeddingRequest) -> Option<usize> {
+        if request.dimensions.is_some() {
+            return None;
+        }
         let trained = self.checkpoint.embedding_request();
         let as_trained = request.pooling == trained.pooling && request.layers == trained.layers;
-        let kept = self.checkpoint.modules().and_then(|modules| modules.truncate_dim);
-        kept.filter(|_| as_trained && options.dimensions.is_none())
+        options.truncate_dim.or_else(|| self.kept().filter(|_| as_trained))
+    }
+
+    /// Columns that the checkpoint keeps of its own finished embedding.
+    fn kept(&self) -> Option<usize> {
+        self.checkpoint.modules().and_then(|modules| modules.truncate_dim)
     }
 
     pub(crate) fn embedding_request(&self, options: &EmbedOptions) -> Result<EmbeddingRequest> {
@@ -45,7 +52,11 @@ impl Encoder {
             layer_weights: trained.layer_weights.filter(|_| as_trained && mix == LayerMix::Mean),
             // Modules behind the pooling were trained on the checkpoint's own pooling of the last layer; behind another they mean nothing.
             modules: if as_trained { trained.modules } else { Vec::new() },
-            dimensions: options.dimensions,
+            // Who asks for unit length gets it: the columns that the checkpoint keeps are scaled, not cut off a row of unit length.
+            dimensions: options.dimensions.or_else(|| {
+                let asked = options.normalize == Some(true) && options.truncate_dim.is_none();
+                self.kept().filter(|_| as_trained && asked)
+            }),
             normalize: options.normalize.unwrap_or(trained.normalize),
             layers,
             pooling,

@@ -237,11 +237,14 @@ impl Default for MlpOptions {
 }
 
 impl MlpOptions {
+    /// The widest hidden layer: two of them take 4 GB with their gradients and moments.
+    const MOST_COLUMNS: usize = 16_384;
+
     pub(crate) fn check(&self) -> Result<()> {
         let share = |value: f64| (0.0..1.0).contains(&value);
         let above = |value: f64| value > 0.0 && value.is_finite();
-        let problem = if self.hidden.contains(&0) {
-            "hidden layers of one or more columns"
+        let problem = if self.hidden.iter().any(|columns| !(1..=Self::MOST_COLUMNS).contains(columns)) {
+            "hidden layers of 1 to 16384 columns"
         } else if !share(self.dropout) || !share(self.validation) {
             "a dropout and a validation share of at least 0 and below 1"
         } else if !(0.0..=1.0).contains(&self.warmup) {

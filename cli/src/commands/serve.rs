@@ -1,6 +1,6 @@
 //! `frostbert serve`
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub struct Args {
     #[command(flatten)]
     engine: EngineArgs,
     /// Address to listen at; 0.0.0.0 lets other machines in
-    #[arg(long, visible_alias = "hostname", env = "FROSTBERT_HOST", default_value = "127.0.0.1")]
+    #[arg(long, visible_alias = "hostname", env = "FROSTBERT_HOST", default_value = "127.0.0.1", value_parser = host)]
     host: IpAddr,
     /// Port; 0 takes a free one, which is printed
     #[arg(long, env = "FROSTBERT_PORT", default_value_t = 3000)]
@@ -86,6 +86,16 @@ pub struct Args {
     /// Do not log each request
     #[arg(long)]
     no_access_log: bool,
+}
+
+/// An address, or the name that every machine has for itself.
+fn host(given: &str) -> std::result::Result<IpAddr, String> {
+    if given == "localhost" {
+        return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    given
+        .parse()
+        .map_err(|_| "expected an address such as 127.0.0.1, 0.0.0.0 or ::1, or localhost".to_owned())
 }
 
 pub fn run(args: &Args) -> Result<()> {

@@ -70,7 +70,7 @@ __all__ = [
 
 
 # What stands on scikit-learn is there where that is: `from frostbert import *` and help() look at every name.
-if importlib.util.find_spec("sklearn") is None:
+if not TYPE_CHECKING and importlib.util.find_spec("sklearn") is None:
     __all__.remove("FrostbertVectorizer")
     __all__.remove("HeadClassifier")
     __all__.remove("HeadRegressor")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 import warnings
@@ -188,7 +189,7 @@ class Encoder:
         >>> Encoder(MODEL).get_embedding_dimension()
         384
         """
-        whole = self._engine().dim(json.dumps(self._options))
+        whole = self._engine().dim(json.dumps(self._options | {"truncate_dim": self._truncate_dim}))
         return min(whole, self._truncate_dim or whole)
 
     def get_sentence_embedding_dimension(self) -> int:
@@ -282,6 +283,9 @@ class Encoder:
         if normalize_embeddings:
             # Cut first and scaled then, as the command line's --dimensions does.
             options |= {"normalize": True, "dimensions": columns}
+        elif columns is not None and columns > self.info["checkpoint"]["dimensions"]:
+            # More than the checkpoint itself keeps.
+            options["truncate_dim"] = columns
         values = self._embed(texts, options, show_progress_bar)
         if columns is not None and columns < values.shape[1]:
             values = np.ascontiguousarray(values[:, :columns])
@@ -512,8 +516,16 @@ class Encoder:
         """The options that count where nothing is pooled."""
         return json.dumps({name: self._options[name] for name in ("max_tokens", "truncate", "window_overlap")})
 
+    def _told(self) -> dict[str, Any]:
+        """The constructor's arguments but the model, as far as they are not its defaults."""
+        told = {**self._opening, **self._options, "truncate_dim": self._truncate_dim, "cache": self._cache}
+        defaults = {"device": "auto", "dtype": "auto", "layers": "last", "layer_mix": "concat", "truncate": "warn"}
+        return {
+            name: value for name, value in told.items() if name != "model" and value not in (None, False) and defaults.get(name) != value
+        }
+
     def _only_here(self, device: str | None, pool: Any, chunk_size: Any) -> None:
-        if device is not None and device != self._opening["device"]:
+        if device is not None and device not in (self._opening["device"], self.device["class"], self.device["name"]):
             raise InputError(
                 f"device: this encoder is on {self._opening['device']!r}, found {device!r}; open another Encoder for that device"
             )
@@ -651,9 +663,12 @@ def _number(what: str, value: Any) -> float:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{what}: expected a number, found {value!r}")
     try:
-        return float(value)
+        number = float(value)
     except OverflowError:
         raise InputError(f"{what}: {value} is out of range") from None
+    if not math.isfinite(number):
+        raise InputError(f"{what}: expected a finite number, found {number}")
+    return number
 
 
 def _count(what: str, value: Any, least: int = 1) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +15,9 @@ __all__ = ["FrostbertDocumentEmbedder", "FrostbertTextEmbedder"]
 
 
 class _Embedder:
-    def __init__(self, model: str, normalize: bool = True, **options: Any) -> None:
-        self.model = model
+    def __init__(self, model: str | os.PathLike[str], normalize: bool = True, **options: Any) -> None:
+        # As pipelines' files hold it.
+        self.model = os.fspath(model)
         self.normalize = _flag("normalize", normalize)
         self.options = options
         self._encoder: Encoder | None = None
@@ -51,7 +53,7 @@ def _saved(data: Any) -> dict[str, Any]:
 class FrostbertTextEmbedder(_Embedder):
     """A text (a query) to its embedding. Options are those of :class:`frostbert.Encoder`."""
 
-    def __init__(self, model: str, normalize: bool = True, **options: Any) -> None:
+    def __init__(self, model: str | os.PathLike[str], normalize: bool = True, **options: Any) -> None:
         _Embedder.__init__(self, model, normalize, **options)
 
     @classmethod
@@ -71,7 +73,7 @@ class FrostbertTextEmbedder(_Embedder):
 class FrostbertDocumentEmbedder(_Embedder):
     """Documents to documents with embeddings. Options are those of :class:`frostbert.Encoder`."""
 
-    def __init__(self, model: str, normalize: bool = True, **options: Any) -> None:
+    def __init__(self, model: str | os.PathLike[str], normalize: bool = True, **options: Any) -> None:
         _Embedder.__init__(self, model, normalize, **options)
 
     @classmethod

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from .encoder import Encoder, opened
 
@@ -17,12 +17,28 @@ class FrostbertEmbedding(BaseEmbedding):
     """Texts and queries with the checkpoint's own prompts. Options are those of :class:`frostbert.Encoder`."""
 
     normalize: bool = True
+    #: What the encoder was told: it tells embeddings of different options apart where LlamaIndex caches them.
+    options: dict[str, Any] = Field(default_factory=dict)
     _encoder: Encoder = PrivateAttr()
 
-    def __init__(self, model: str | Encoder, normalize: bool = True, embed_batch_size: int = 256, **options: Any) -> None:
-        encoder = opened(model, options)
-        fields: dict[str, Any] = {"model_name": encoder.model, "normalize": normalize, "embed_batch_size": embed_batch_size}
-        super().__init__(**fields)
+    def __init__(
+        self,
+        model: str | Encoder | None = None,
+        normalize: bool = True,
+        embed_batch_size: int = 256,
+        *,
+        model_name: str | None = None,
+        options: dict[str, Any] | None = None,
+        **more: Any,
+    ) -> None:
+        # `model_name` and `options` as `to_dict` writes them; what the base class knows is the base class's.
+        fields = {name: more.pop(name) for name in [*more] if name in BaseEmbedding.model_fields}
+        if (model is None) == (model_name is None):
+            raise TypeError("model: expected a folder, a hub id or a frostbert.Encoder, once")
+        given: Any = model if model is not None else model_name
+        encoder = opened(given, {**(options or {}), **more})
+        fields |= {"model_name": encoder.model, "normalize": normalize, "embed_batch_size": embed_batch_size}
+        super().__init__(**fields, options=encoder._told())
         self._encoder = encoder
 
     @classmethod

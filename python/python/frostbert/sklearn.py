@@ -10,7 +10,9 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
+import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -50,8 +52,21 @@ def _opened(options: str) -> Encoder:
     return Encoder(**json.loads(options))
 
 
+#: What an encoder is told unless told otherwise.
+_ENCODER_DEFAULTS = {
+    name: parameter.default
+    for name, parameter in inspect.signature(Encoder).parameters.items()
+    if name not in ("model", "cache", "offline")
+}
+
+
 def _encoder(model: Any, **options: Any) -> Encoder:
     if isinstance(model, Encoder):
+        changed = [name for name, default in _ENCODER_DEFAULTS.items() if name in options and options[name] is not default and options[name] != default]
+        if changed:
+            raise InputError(
+                f"{', '.join(changed)}: model is an Encoder, whose own options count; give these to it, or give its folder as model"
+            )
         return model
     if not isinstance(model, (str, os.PathLike)):
         raise TypeError(f"model: expected a folder, a hub id or a frostbert.Encoder, found {type(model).__name__}")
@@ -133,30 +148,33 @@ class FrostbertVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     def fit(self, X: Any, y: Any = None) -> FrostbertVectorizer:
         """Opens the encoder: there is nothing to learn."""
         _texts(X)
-        self._n_features_out = self.encoder.get_embedding_dimension()
+        self.encoder  # noqa: B018
         return self
 
     def transform(self, X: Any) -> np.ndarray:
         """An array ``[texts, columns]``."""
+        return self._vectors(_texts(X))
+
+    def _vectors(self, texts: list[Any]) -> np.ndarray:
         return self.encoder.encode(
-            _texts(X), prompt=self.prompt, prompt_name=self.prompt_name, normalize_embeddings=self.normalize
+            texts, prompt=self.prompt, prompt_name=self.prompt_name, normalize_embeddings=self.normalize
         )
 
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> np.ndarray:
         """:meth:`transform`."""
         if fit_params:
             raise TypeError(f"fit_transform takes no {', '.join(sorted(fit_params))}: there is nothing to learn")
-        texts = _texts(X)
-        return self.fit(texts).transform(texts)
+        return self._vectors(_texts(X))
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """``frostbertvectorizer0``, ``frostbertvectorizer1``, ..."""
-        if not hasattr(self, "_n_features_out"):
-            self._n_features_out = self.encoder.get_embedding_dimension()
-        return super().get_feature_names_out(input_features)
+    @property
+    def _n_features_out(self) -> int:
+        return self.encoder.get_embedding_dimension()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return _movable(super().__getstate__())
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -166,6 +184,14 @@ class FrostbertVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         tags.requires_fit = False
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _movable(state: Any) -> dict[str, Any]:
+    """A pickle is read wherever: a relative folder would be another one there."""
+    state = dict(state)
+    if isinstance(state.get("model"), (str, os.PathLike)):
+        state["model"] = _located(state["model"])
+    return state
 
 
 def _texts(X: Any) -> list[Any]:
@@ -199,7 +225,7 @@ class _Settings(BaseEstimator):
         kinds: dict[str, Any] = {
             "linear": "linear",
             "elastic": {"elastic-net": {"l1_ratio": _number("l1_ratio", self.l1_ratio)}},
-            "mlp": {"mlp": dict(self.mlp or {})},
+            "mlp": {"mlp": _mlp_options(self.mlp or {})},
             "centroid": "nearest-centroid",
             "neighbours": {"neighbours": {"k": _whole("n_neighbors", self.n_neighbors)}},
             "auto": "auto",
@@ -301,6 +327,24 @@ class _Head(_Settings):
         self.head_.save(os.fspath(path))
 
 
+def _mlp_options(given: dict[str, Any]) -> dict[str, Any]:
+    """As JSON has them: NumPy's numbers as Python's, one hidden layer as a list of one."""
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
+    hidden = plain.get("hidden")
+    if hidden is not None:
+        layers = [hidden] if isinstance(hidden, int) else hidden
+        if isinstance(layers, (str, bytes)) or not hasattr(layers, "__iter__"):
+            raise InputError(f"mlp: hidden: expected the columns of each hidden layer, such as [128], found {hidden!r}")
+        plain["hidden"] = [_whole("mlp: hidden", layer) for layer in layers]
+    for name in ("batch", "epochs", "patience"):
+        if name in plain:
+            plain[name] = _whole(f"mlp: {name}", plain[name], least=0)
+    for name in ("dropout", "learning_rate", "weight_decay", "warmup", "clip", "validation"):
+        if name in plain:
+            plain[name] = _number(f"mlp: {name}", plain[name])
+    return plain
+
+
 def _weighted(X: np.ndarray, y: np.ndarray, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Rows of weight zero are left out: that is what the weight means."""
     if sample_weight is None:
@@ -400,7 +444,7 @@ class HeadRegressor(RegressorMixin, _Head):
     :param kind: ``linear`` (to its optimum), ``elastic``, ``mlp``, ``neighbours``, or ``auto`` (whichever cross-validates best).
     :param C: inverse strength of the penalty, as in scikit-learn; ``auto``: by cross-validation.
     :param standardize: learn on columns of mean 0 and deviation 1; what is kept takes the columns as they are.
-    :param calibrate: for classes only: None.
+    :param calibrate: ``temperature`` scales predictions, ``vector`` scales and shifts them, by the least squared error out of fold.
     :param l1_ratio: share of the absolute values in the penalty of ``elastic``.
     :param n_neighbors: rows that ``neighbours`` asks.
     :param mlp: how ``kind="mlp"`` learns: ``hidden`` (columns of each hidden layer), ``activation``, ``dropout``, ``learning_rate``,
@@ -432,17 +476,58 @@ class HeadRegressor(RegressorMixin, _Head):
 
 
 def _missing(label: Any) -> bool:
+    if isinstance(label, str):
+        return False
     return label is None or (isinstance(label, (float, np.floating)) and bool(np.isnan(label))) or str(label) in ("<NA>", "NaT")
+
+
+def _name(label: Any, row: int, known: dict[str, Any]) -> str:
+    """A label as files name it; `known` keeps which label each name stands for."""
+    if _missing(label):
+        raise InputError(f"y: row {row} has no label ({label!r}); fill it, or leave the row out")
+    if isinstance(label, (float, np.floating)) and not float(label).is_integer():
+        raise InputError(
+            f"y: expected classes, found {label!r} in row {row}; for numbers use FrostbertVectorizer with HeadRegressor"
+        )
+    label = label.item() if isinstance(label, np.generic) else label
+    if type(label) is not type(first := next(iter(known.values()), label)):
+        raise InputError(f"y: {first!r} and {label!r} (row {row}) are of different types; use labels of one type")
+    name = str(label)
+    if name.endswith("\0"):
+        raise InputError(f"y: the label {name!r} (row {row}) ends in NUL, which NumPy's strings cannot hold; take it off")
+    known.setdefault(name, label)
+    return name
 
 
 def _parted(texts: list[Any], y: Any) -> tuple[list[Any], list[Any], list[Any]]:
     """Texts that have a label, their labels, and the other texts."""
+    sides = getattr(y, "shape", None)
+    if isinstance(sides, tuple) and len(sides) == 2 and sides[1] != 1:
+        raise InputError("describe: classes are described, one a text; an indicator matrix does not go with that")
     labels = [None] * len(texts) if y is None else as_list(y, "y")
     if len(labels) != len(texts):
         raise InputError(f"y: expected a label, or None, for each of {len(texts)} texts, found {len(labels)}")
     known = [at for at, label in enumerate(labels) if not _missing(label)]
     unlabelled = [text for text, label in zip(texts, labels, strict=True) if _missing(label)]
-    return [texts[at] for at in known], [labels[at] for at in known], unlabelled
+    found: list[Any] = [labels[at] for at in known]
+    # pandas keeps whole numbers as fractions where some are missing.
+    whole = [int(label) for label in found if isinstance(label, float) and label.is_integer()]
+    if unlabelled and len(whole) == len(found):
+        found = [*whole]
+    return [texts[at] for at in known], found, unlabelled
+
+
+def _group_numbers(groups: Any, texts: int) -> list[int]:
+    given = as_list(groups, "groups")
+    if len(given) != texts:
+        raise InputError(f"groups: expected one for each of {texts} texts, found {len(given)}")
+    row = next((row for row, group in enumerate(given) if _missing(group)), None)
+    if row is not None:
+        raise InputError(f"groups: row {row} has none ({given[row]!r}); give each text one")
+    try:
+        return np.unique(given, return_inverse=True)[1].tolist()
+    except TypeError:
+        raise InputError("groups: expected names or numbers of one type") from None
 
 
 class TextClassifier(ClassifierMixin, _Settings):
@@ -617,9 +702,7 @@ class TextClassifier(ClassifierMixin, _Settings):
             "conformal": _optional("conformal", self.conformal),
             "hierarchy": self._separator(),
         }
-        numbers = None if groups is None else np.unique(as_list(groups, "groups"), return_inverse=True)[1].tolist()
-        if numbers is not None and len(numbers) != len(texts):
-            raise InputError(f"groups: expected one for each of {len(texts)} texts, found {len(numbers)}")
+        numbers = None if groups is None else _group_numbers(groups, len(texts))
         from .encoder import _bar
 
         with _bar(self.show_progress_bar, len(texts)) as bar:
@@ -633,8 +716,7 @@ class TextClassifier(ClassifierMixin, _Settings):
         self.record_ = json.loads(self._trained.record())
         encoder._warn_cut(self.record_["embedding"].get("truncated") or 0, len(texts), stacklevel=3)
         self._encoder_used = encoder
-        self._learn_names(classes)
-        self._indicator = indicator
+        self._learn_names(classes, indicator)
         self.n_features_in_ = 1
         return self
 
@@ -668,11 +750,13 @@ class TextClassifier(ClassifierMixin, _Settings):
         table = isinstance(sides, tuple) and len(sides) == 2
         indicator: list[str] | None = None
         if table and sides[1] != 1:
-            marks = np.asarray(y)
+            marks = np.asarray(y.toarray() if hasattr(y, "toarray") else y)
             given = self.label_names if self.label_names is not None else getattr(y, "columns", range(marks.shape[1]))
             names = [str(name) for name in given]
             if len(names) != marks.shape[1] or not np.isin(marks, [0, 1]).all():
                 raise InputError("y: an indicator matrix holds 0 and 1, and has a column for each of label_names")
+            if len(set(names)) < len(names):
+                raise InputError(f"y: columns of an indicator matrix need names of their own, found {', '.join(names)}")
             labels = as_list([[names[at] for at in np.flatnonzero(row)] for row in marks])
             kind, indicator = "labels", names
         elif table:
@@ -685,69 +769,96 @@ class TextClassifier(ClassifierMixin, _Settings):
         if kind == "labels":
             if not all(isinstance(row, (list, tuple, set, frozenset)) for row in labels):
                 raise InputError("y: expected a list of labels for each text, found some rows without")
-            return ("labels", [sorted(str(label) for label in row) for row in labels]), {}, indicator
-        known: dict[str, Any] = {}
-        names = []
-        for row, label in enumerate(labels):
-            if _missing(label):
-                raise InputError(f"y: row {row} has no label ({label!r}); fill it, or leave the row out")
-            if isinstance(label, (float, np.floating)) and not float(label).is_integer():
-                raise InputError(
-                    f"y: expected classes, found {label!r} in row {row}; for numbers use FrostbertVectorizer with HeadRegressor"
-                )
-            label = label.item() if isinstance(label, np.generic) else label
-            if type(label) is not type(first := next(iter(known.values()), label)):
-                raise InputError(f"y: {first!r} and {label!r} (row {row}) are of different types; use labels of one type")
-            name = str(label)
-            known.setdefault(name, label)
-            names.append(name)
-        return ("classes", names), known, indicator
+            known: dict[str, Any] = {}
+            rows_of_names = [sorted({_name(label, row, known) for label in given}) for row, given in enumerate(labels)]
+            return ("labels", rows_of_names), known, indicator
+        known = {}
+        return ("classes", [_name(label, row, known) for row, label in enumerate(labels)]), known, indicator
 
-    def _learn_names(self, known: dict[str, Any]) -> None:
+    def _learn_names(self, known: dict[str, Any], indicator: list[str] | None) -> None:
         facts = json.loads(self.head_.info())
         self.C_ = facts["record"]["c"]
         self._problem = facts["problem"]
         names: list[str] = facts["names"]
+        self._names, self._indicator = names, indicator
+        # Of each class its column among the head's outputs; None for a label that no row had.
+        self._columns: list[int | None]
         if self._problem == "single-label":
             self.classes_ = np.unique(np.array([known.get(name, name) for name in names]))
             self._columns = [names.index(str(label)) for label in self.classes_.tolist()]
+        elif indicator is not None:
+            self.classes_ = np.array(indicator)
+            self._columns = [names.index(name) if name in names else None for name in indicator]
         else:
-            self.classes_, self._columns = np.array(names), list(range(len(names)))
-        self._names = names
+            self.classes_, self._columns = np.array([known.get(name, name) for name in names]), [*range(len(names))]
+
+    def _arranged(self, values: np.ndarray, missing: float) -> np.ndarray:
+        """The head's outputs in the order of ``classes_``."""
+        found = np.full((len(values), len(self._columns)), missing, values.dtype)
+        for at, column in enumerate(self._columns):
+            if column is not None:
+                found[:, at] = values[:, column]
+        return found
 
     def _rows(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "head_")
-        return self._encoder_used._embed(_texts(X), {}, self.show_progress_bar, self.head_, _flag("cache", self.cache))
+        encoder = self._encoder_used
+        return encoder._embed(
+            _texts(X), {"truncate": encoder._options["truncate"]}, self.show_progress_bar, self.head_, _flag("cache", self.cache)
+        )
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities ``[texts, classes]``, in the order of ``classes_``."""
+        """Probabilities ``[texts, classes]``, in the order of ``classes_``; of an indicator matrix those of its columns."""
         rows = self._rows(X)
-        return self.head_.predict_proba(rows)[:, self._columns]
+        return self._arranged(self.head_.predict_proba(rows), 0.0)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Calibrated logits: of two classes the second one's, ``[texts]``; else ``[texts, classes]``."""
         rows = self._rows(X)
-        logits = self.head_.logits(rows)[:, self._columns]
+        logits = self._arranged(self.head_.logits(rows), math.log(np.finfo(float).tiny))
         return logits[:, 1] - logits[:, 0] if self._problem == "single-label" and len(self.classes_) == 2 else logits
 
     def predict(self, X: Any) -> Any:
         """The likeliest class of each text; of several labels, those above their threshold, as they were given to :meth:`fit`: a list for each
         text, or an indicator matrix.
         """
-        probabilities = self.predict_proba(X)
+        rows = self._rows(X)
+        probabilities = self.head_.predict_proba(rows)
         if self._problem == "single-label":
-            return self.classes_[probabilities.argmax(axis=1)]
+            return self.classes_[self._arranged(probabilities, 0.0).argmax(axis=1)]
         if self._problem == "regression":
             return probabilities[:, 0]
         over = probabilities > np.array(json.loads(self.head_.info())["thresholds"])
         if self._indicator is None:
-            return [[self._names[at] for at in np.flatnonzero(row)] for row in over]
+            names = self.classes_.tolist()
+            return [[names[at] for at in np.flatnonzero(row)] for row in over]
         # A column of which no row had any is none of the head's.
-        marks = np.zeros((len(over), len(self._indicator)), np.int64)
-        for at, name in enumerate(self._indicator):
-            if name in self._names:
-                marks[:, at] = over[:, self._names.index(name)]
-        return marks
+        return self._arranged(over.astype(np.int64), 0)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Share of texts that are answered right: of several labels, all of them. Of a regression R²."""
+        from sklearn.metrics import accuracy_score, r2_score
+
+        predicted = self.predict(X)
+        if self._problem == "regression":
+            return float(r2_score(as_list(y, "y"), predicted, sample_weight=sample_weight))
+        if self._problem == "single-label":
+            return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        found = predicted if isinstance(predicted, list) else self._labels_of(predicted)
+        given = self._label_sets(y, len(found))
+        right = [{str(label) for label in row} == set(names) for row, names in zip(found, given, strict=True)]
+        return float(np.average(right, weights=sample_weight))
+
+    def _labels_of(self, marks: np.ndarray) -> list[list[str]]:
+        names = [str(name) for name in self.classes_]
+        return [[names[at] for at in np.flatnonzero(row)] for row in marks]
+
+    def _label_sets(self, y: Any, rows: int) -> list[list[str]]:
+        """The names of each row's labels."""
+        targets, _, _ = self._targets(y, rows)
+        if targets[0] != "labels":
+            raise InputError("y: this head gives any number of labels; expected a list of labels for each text, or an indicator matrix")
+        return targets[1]
 
     def answers(
         self,
@@ -778,13 +889,26 @@ class TextClassifier(ClassifierMixin, _Settings):
         """Measures on labelled texts: accuracy, F1, log loss, calibration error, ..."""
         check_is_fitted(self, "head_")
         texts = _texts(X)
-        targets, _, _ = self._targets(y, len(texts))
-        if targets[0] == "classes":
-            places = {name: at for at, name in enumerate(self._names)}
-            strange = next((name for name in targets[1] if name not in places), None)
-            if strange is not None:
-                raise InputError(f"the label {strange!r} is not one that the head was trained on; it knows {', '.join(self._names)}")
-            targets = ("encoded", [places[name] for name in targets[1]], self._names)
+        places = {name: at for at, name in enumerate(self._names)}
+
+        def place(name: str) -> int:
+            if name not in places:
+                raise InputError(f"the label {name!r} is not one that the head was trained on; it knows {', '.join(self._names)}")
+            return places[name]
+
+        targets: Any
+        if self._problem == "regression":
+            values = [_number(f"y: row {row}", value) for row, value in enumerate(as_list(y, "y"))]
+            if len(values) != len(texts):
+                raise InputError(f"y: expected a number for each of {len(texts)} texts, found {len(values)}")
+            targets = ("values", values, self._names[0])
+        elif self._problem == "multi-label":
+            targets = ("marked", [[place(name) for name in row] for row in self._label_sets(y, len(texts))], self._names)
+        else:
+            given, _, _ = self._targets(y, len(texts))
+            if given[0] != "classes":
+                raise InputError("y: this head gives one class a text, found lists of labels")
+            targets = ("encoded", [place(name) for name in given[1]], self._names)
         return json.loads(self.head_.evaluate(self._rows(texts), targets))
 
     def explain(self, texts: Any) -> Any:
@@ -844,19 +968,23 @@ class TextClassifier(ClassifierMixin, _Settings):
         where = model if model is not None else facts["record"]["model_location"]
         if where is None:
             raise InputError(f"{os.fspath(path)} does not say where its encoder is; name it with model")
+        settled: list[str] = [name for name in ("layers", "pooling", "layer_mix", "normalize", "max_tokens") if name in options]
+        if options.get("truncate") == "window":
+            settled.append("truncate='window'")
+        if settled:
+            raise InputError(f"{', '.join(settled)}: how texts are embedded stands in the head's file; leave it out, or train again")
         loaded = cls(where, **options)
         loaded.head_ = head
         loaded._saved = os.fspath(path)
         loaded._encoder_used = loaded.encoder
-        loaded._learn_names({})
-        loaded._indicator = None
+        loaded._learn_names({}, None)
         loaded.n_features_in_ = 1
         # Says now if the encoder is another than the head's.
         loaded._encoder_used._embed([""], {}, False, head, False)
         return loaded
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
+        state = _movable(super().__getstate__())
         state.pop("_trained", None)
         return state
 

@@ -8,6 +8,7 @@ use frostbert::model::{HeadKind, ProblemType};
 use frostbert::{
     Aggregation, Classification, Classifier, EmbedOptions, Embeddings, Explanation, Prediction, Prompt, Text,
 };
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -18,6 +19,7 @@ use crate::app::{Call, json};
 use crate::error::{ApiError, ApiResult, Kind};
 use crate::job::{Job, Row};
 use crate::metrics::What;
+use crate::queue::Done;
 use crate::registry::{Loaded, Model, ServedHead, Target};
 
 /// A label and its score.
@@ -231,7 +233,7 @@ async fn predict_named(call: &Call, name: Option<&str>) -> ApiResult<Response> {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text or a list of texts")]
 enum OneOrMore {
     One(String),
     More(Vec<String>),
@@ -443,7 +445,7 @@ async fn explanations(
         return Ok(Vec::new());
     }
     let job = Job::Explain(classifier.options().clone(), Arc::new(classifier.head().clone()));
-    let done = call.compute(loaded, job, texts.to_vec()).await?;
+    let done = call.compute_again(loaded, job, texts.to_vec()).await?;
     let explained = |row: Row| match row {
         Row::Explained(explanation) => Some(explanation),
         _ => None,
@@ -532,14 +534,48 @@ pub(super) async fn fill_mask(call: Call) -> ApiResult<Response> {
     }
     let texts = request.inputs.into_texts()?;
     let count = texts.len();
-    let options = Reading::default().without_prompt(&call);
-    let done = call.compute(&loaded, Job::FillMask(options, top, request.targets), texts).await?;
+    let done = fill(&call, &loaded, top, request.targets, texts).await?;
     let filled = |row: Row| match row {
         Row::Masks(filled) => json!(filled),
         _ => Value::Null,
     };
     let results: Vec<Value> = done.rows.into_iter().map(filled).collect();
     json(json!({ "model": model.spec.name, "results": results }), count).await
+}
+
+/// Words for masks that an answer holds at most: each is a record with its token's text.
+const MOST_WORDS: usize = 100_000;
+
+async fn fill(
+    call: &Call,
+    loaded: &Loaded,
+    top: usize,
+    targets: Vec<String>,
+    texts: Vec<Text>,
+) -> ApiResult<Done> {
+    let mask = mask_of(loaded);
+    let masks: usize = texts.iter().map(|text| text.first.matches(mask.as_str()).count()).sum();
+    let each = if targets.is_empty() { top } else { targets.len() };
+    let words = masks.saturating_mul(each);
+    if words > MOST_WORDS {
+        return Err(ApiError::new(
+            Kind::TooLarge,
+            format!(
+                "{masks} masks with {each} words each are {words} words, more than the {MOST_WORDS} that an answer holds; ask for \
+                 fewer of them, or send fewer texts"
+            ),
+        ));
+    }
+    let options = Reading::default().without_prompt(call);
+    call.compute(loaded, Job::FillMask(options, top, targets), texts).await
+}
+
+/// The mask as it stands in texts; one that no text holds where the model has none.
+fn mask_of(loaded: &Loaded) -> String {
+    let encoder = loaded.encoder();
+    let tokenizer = encoder.tokenizer();
+    let mask = tokenizer.mask_id().ok().and_then(|id| tokenizer.id_to_token(id));
+    mask.filter(|mask| !mask.is_empty()).unwrap_or_else(|| "\u{0}[MASK]\u{0}".to_owned())
 }
 
 /// As Hugging Face's clients ask: a POST to the address itself.
@@ -554,6 +590,12 @@ pub(super) async fn hub_named(call: Call) -> ApiResult<Response> {
 
 async fn hub_task(call: Call, name: Option<&str>) -> ApiResult<Response> {
     let body: Value = call.json()?;
+    let named = match &body["model"] {
+        Value::Null => None,
+        Value::String(name) => Some(name.as_str()),
+        _ => return Err(ApiError::validation("model must be a name")),
+    };
+    let name = name.or(named);
     if body["query"].is_string() && body["texts"].is_array() {
         return super::rerank::tei_named(&call, name).await;
     }
@@ -561,49 +603,98 @@ async fn hub_task(call: Call, name: Option<&str>) -> ApiResult<Response> {
         return tei::similarity_named(&call, name).await;
     }
     let model = match call.find(name)? {
-        Target::Head(_) => return hub_classify(&call, name).await,
+        Target::Head(_) => return hub_classify(&call, name, &body).await,
         Target::Model(model) => model,
     };
     let loaded = call.state.registry.loaded(&model).await?;
     if loaded.has(HeadKind::Sequence) {
-        hub_classify(&call, name).await
+        hub_classify(&call, name, &body).await
     } else if loaded.has(HeadKind::Token) {
         hub_tag(&call, &loaded, &body).await
-    } else if loaded.has(HeadKind::MaskedLm)
-        && body["inputs"].as_str().is_some_and(|text| has_mask(&loaded, text))
-    {
+    } else if loaded.has(HeadKind::MaskedLm) && has_mask(&loaded, &body["inputs"]) {
         hub_fill_mask(&call, &loaded, &body).await
     } else {
         tei::embed_named(&call, name).await
     }
 }
 
+/// What a task of Hugging Face's pipelines is told. What is not known is refused: an answer to another question would be wrong.
+fn parameters<T: Default + DeserializeOwned>(body: &Value) -> ApiResult<T> {
+    let given = &body["parameters"];
+    if given.is_null() {
+        return Ok(T::default());
+    }
+    if given["candidate_labels"] != Value::Null {
+        return Err(ApiError::validation(
+            "zero-shot classification needs a model for it, which is not served here; train a head from descriptions of its classes \
+             (frostbert train --describe), and serve that",
+        ));
+    }
+    serde_json::from_value(given.clone())
+        .map_err(|error| ApiError::validation(format!("parameters: {error}")))
+}
+
+/// How logits become scores.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Function {
+    Softmax,
+    Sigmoid,
+    None,
+}
+
+impl Function {
+    fn apply(self, row: &mut [Scored]) {
+        let most = row.iter().map(|scored| scored.score).fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = row.iter().map(|scored| (scored.score - most).exp()).sum();
+        for scored in row {
+            match self {
+                Function::Softmax => scored.score = (scored.score - most).exp() / sum,
+                Function::Sigmoid => scored.score = 1.0 / (1.0 + (-scored.score).exp()),
+                Function::None => {}
+            }
+        }
+    }
+}
+
 /// A list with the answer for each text; pipelines of transformers take a list as several texts.
-async fn hub_classify(call: &Call, name: Option<&str>) -> ApiResult<Response> {
+async fn hub_classify(call: &Call, name: Option<&str>, body: &Value) -> ApiResult<Response> {
     #[derive(Deserialize)]
     struct Request {
         inputs: OneOrMore,
-        #[serde(default)]
-        parameters: Parameters,
+        raw_scores: Option<bool>,
+        #[serde(flatten)]
+        reading: Reading,
     }
     #[derive(Default, Deserialize)]
+    #[serde(deny_unknown_fields, default)]
     struct Parameters {
         top_k: Option<usize>,
+        function_to_apply: Option<Function>,
     }
     let request: Request = call.json()?;
+    let Parameters { top_k, function_to_apply } = parameters(body)?;
+    let raw = request.raw_scores.unwrap_or(false) || function_to_apply.is_some();
     let texts = request.inputs.into_texts()?;
-    let (_, mut rows) = scored(call, name, texts, false, &Reading::default()).await?;
-    if let Some(top) = request.parameters.top_k {
-        rows.iter_mut().for_each(|row| row.truncate(top));
+    let (_, mut rows) = scored(call, name, texts, raw, &request.reading).await?;
+    for row in &mut rows {
+        if let Some(function) = function_to_apply {
+            function.apply(row);
+        }
+        row.truncate(top_k.unwrap_or(usize::MAX));
     }
     let count = rows.len();
     json(rows, count).await
 }
 
-fn has_mask(loaded: &Loaded, text: &str) -> bool {
-    let encoder = loaded.encoder();
-    let mask = encoder.tokenizer().mask_id().ok().and_then(|id| encoder.tokenizer().id_to_token(id));
-    mask.is_some_and(|mask| text.contains(&mask))
+/// Whether texts are asked about masks: all of them hold one.
+fn has_mask(loaded: &Loaded, inputs: &Value) -> bool {
+    let mask = mask_of(loaded);
+    let holds = |text: &Value| text.as_str().is_some_and(|text| text.contains(&mask));
+    match inputs {
+        Value::Array(texts) => !texts.is_empty() && texts.iter().all(holds),
+        text => holds(text),
+    }
 }
 
 fn hub_text(body: &Value) -> ApiResult<Vec<Text>> {
@@ -616,10 +707,16 @@ fn hub_text(body: &Value) -> ApiResult<Vec<Text>> {
 }
 
 async fn hub_tag(call: &Call, loaded: &Loaded, body: &Value) -> ApiResult<Response> {
+    #[derive(Default, Deserialize)]
+    #[serde(deny_unknown_fields, default)]
+    struct Parameters {
+        aggregation_strategy: Option<String>,
+        ignore_labels: Vec<String>,
+    }
+    let Parameters { aggregation_strategy, ignore_labels } = parameters(body)?;
     let texts = hub_text(body)?;
     let whole = texts[0].first.clone();
-    let strategy = body["parameters"]["aggregation_strategy"].as_str();
-    let aggregation: Aggregation = match strategy {
+    let aggregation: Aggregation = match aggregation_strategy {
         Some(name) => name.parse().map_err(|error| ApiError::of(&error))?,
         None => Aggregation::default(),
     };
@@ -630,7 +727,8 @@ async fn hub_tag(call: &Call, loaded: &Loaded, body: &Value) -> ApiResult<Respon
     let characters = |byte: usize| whole.get(..byte).map_or(0, |before| before.chars().count());
     for row in done.rows {
         if let Row::Tagged(tagged) = row {
-            found.extend(tagged.entities.into_iter().map(|entity| {
+            let wanted = tagged.entities.into_iter().filter(|entity| !ignore_labels.contains(&entity.label));
+            found.extend(wanted.map(|entity| {
                 let kind = if aggregation == Aggregation::None { "entity" } else { "entity_group" };
                 json!({
                     kind: entity.label,
@@ -646,38 +744,50 @@ async fn hub_tag(call: &Call, loaded: &Loaded, body: &Value) -> ApiResult<Respon
 }
 
 async fn hub_fill_mask(call: &Call, loaded: &Loaded, body: &Value) -> ApiResult<Response> {
-    let texts = hub_text(body)?;
-    let whole = texts[0].first.clone();
-    let top = body["parameters"]["top_k"].as_u64().unwrap_or(5).clamp(1, 1000) as usize;
-    let options = EmbedOptions { prompt: Prompt::None, ..Reading::default().options(call) };
-    let done = call.compute(loaded, Job::FillMask(options, top, Vec::new()), texts).await?;
-    let encoder = loaded.encoder();
-    let mask = encoder
-        .tokenizer()
-        .mask_id()
-        .ok()
-        .and_then(|id| encoder.tokenizer().id_to_token(id))
-        .unwrap_or_default();
-    let mut filled = Vec::new();
-    for row in done.rows {
+    #[derive(Default, Deserialize)]
+    #[serde(deny_unknown_fields, default)]
+    struct Parameters {
+        top_k: Option<usize>,
+        targets: Option<OneOrMore>,
+    }
+    let Parameters { top_k, targets } = parameters(body)?;
+    let top = top_k.unwrap_or(5).clamp(1, 1000);
+    let targets = match targets {
+        Some(OneOrMore::One(word)) => vec![word],
+        Some(OneOrMore::More(words)) => words,
+        None => Vec::new(),
+    };
+    let several = body["inputs"].is_array();
+    let inputs: OneOrMore = serde_json::from_value(body["inputs"].clone())
+        .map_err(|error| ApiError::validation(format!("inputs: {error}")))?;
+    let texts = inputs.into_texts()?;
+    let done = fill(call, loaded, top, targets, texts.clone()).await?;
+    let (encoder, mask) = (loaded.encoder(), mask_of(loaded));
+    let mut answers = Vec::new();
+    for (row, text) in done.rows.into_iter().zip(&texts) {
         let Row::Masks(masks) = row else { continue };
         let [candidates] = masks.masks.as_slice() else {
             return Err(ApiError::validation(
                 "inputs must have one mask here; POST /fill_mask takes several",
             ));
         };
-        for candidate in candidates {
+        let filled = candidates.iter().map(|candidate| {
             let word =
                 encoder.tokenizer().decode(&[candidate.id]).unwrap_or_else(|_| candidate.token.clone());
-            filled.push(json!({
+            json!({
                 "score": candidate.score,
                 "token": candidate.id,
                 "token_str": word,
-                "sequence": whole.replacen(&mask, &word, 1),
-            }));
-        }
+                "sequence": text.first.replacen(&mask, &word, 1),
+            })
+        });
+        answers.push(Value::Array(filled.collect()));
     }
-    json(filled, 1).await
+    let count = answers.len();
+    match (several, answers.pop()) {
+        (false, Some(answer)) => json(answer, 1).await,
+        (_, last) => json(answers.into_iter().chain(last).collect::<Vec<Value>>(), count).await,
+    }
 }
 
 /// The vectors among a job's rows, as one set.

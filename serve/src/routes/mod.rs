@@ -46,13 +46,14 @@ routes! {
     Key "POST" "/embeddings" OpenAi openai::embeddings, "As /v1/embeddings", r#"{"input":"A fine film."}"#;
     Key "POST" "/v1/embeddings" OpenAi openai::embeddings, "A vector a text, as OpenAI's API", r#"{"input":"A fine film.","encoding_format":"float"}"#;
     Key "GET" "/v1/models" OpenAi openai::models, "Names of models and heads", "";
+    Key "GET" "/v1/models/{name}" OpenAi openai::model, "One of them", "";
     Key "POST" "/v1/rerank" Rerank rerank::jina, "Documents by relevance, as Jina's and Cohere's first API", r#"{"query":"Who wrote it?","documents":["A poet did.","It rains."],"top_n":1}"#;
     Key "POST" "/v2/rerank" Rerank rerank::cohere, "Documents by relevance, as Cohere's second API", r#"{"query":"Who wrote it?","documents":["A poet did.","It rains."],"top_n":1}"#;
     Key "POST" "/classify" Tei classify::infinity, "Labels and scores, as infinity's API", r#"{"input":["A fine film."]}"#;
     Key "POST" "/v1/classify" Tei classify::ours, "Answers of heads: labels, calibrated probabilities, abstention, each token's share", r#"{"inputs":["A fine film."],"abstain":0.6}"#;
     Key "POST" "/tag" Tei classify::tag, "Names and other spans (models with a token classifier)", r#"{"inputs":"Ada lives in Paris.","aggregation":"simple"}"#;
     Key "POST" "/fill_mask" Tei classify::fill_mask, "Words for masks (models with an MLM head)", r#"{"inputs":"A [MASK] film.","top_k":3}"#;
-    Key "POST" "/" Tei classify::hub, "As Hugging Face's inference API: what the first model does", r#"{"inputs":"A fine film."}"#;
+    Key "POST" "/" Tei classify::hub, "As Hugging Face's inference API: what the first model, or that of `model`, does", r#"{"inputs":"A fine film."}"#;
     Key "POST" "/models/{name}" Tei classify::hub_named, "The same of a model or head by name", r#"{"inputs":"A fine film."}"#;
     Admin "POST" "/admin/models/{name}/load" Tei admin::load, "Loads a model, or replaces it by what its files hold now", "";
     Admin "POST" "/admin/models/{name}/unload" Tei admin::unload, "Unloads a model when its requests are answered", "";

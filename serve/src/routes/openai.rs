@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use frostbert::{EmbedOptions, Text};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::inputs::{Inputs, Reading, check_dimensions};
 use super::tei::rows;
@@ -97,8 +97,16 @@ pub(super) async fn models(call: Call) -> ApiResult<Response> {
     let registry = &call.state.registry;
     let names = registry.models.iter().map(|model| &model.spec.name);
     let names = names.chain(registry.heads.iter().map(|head| &head.spec.name));
-    let data: Vec<_> = names
-        .map(|name| json!({ "id": name, "object": "model", "created": call.state.started(), "owned_by": "frostbert" }))
-        .collect();
+    let data: Vec<_> = names.map(|name| entry(&call, name)).collect();
     json(json!({ "object": "list", "data": data }), 1).await
+}
+
+pub(super) async fn model(call: Call) -> ApiResult<Response> {
+    // Says so where there is none of this name.
+    call.find(Some(&call.name))?;
+    json(entry(&call, &call.name), 1).await
+}
+
+fn entry(call: &Call, name: &str) -> Value {
+    json!({ "id": name, "object": "model", "created": call.state.started(), "owned_by": "frostbert" })
 }

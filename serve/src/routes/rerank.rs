@@ -16,6 +16,9 @@ use crate::job::{Job, Row};
 use crate::metrics::What;
 use crate::registry::Loaded;
 
+/// Bytes of a query times the documents beside it.
+const MOST_QUERY_BYTES: usize = 64 << 20;
+
 /// A document's relevance.
 struct Ranked {
     index: usize,
@@ -44,6 +47,19 @@ async fn rank(
     }
     if documents.is_empty() {
         return Err(ApiError::new(Kind::Empty, "there are no documents to rank; send at least one"));
+    }
+    // Each pair holds the query.
+    let bytes = query.len().saturating_mul(documents.len());
+    if bytes > MOST_QUERY_BYTES {
+        return Err(ApiError::new(
+            Kind::TooLarge,
+            format!(
+                "a query of {} bytes beside {} documents is {bytes} bytes, more than the {MOST_QUERY_BYTES} that are read at once; \
+                 shorten the query, or send fewer documents",
+                query.len(),
+                documents.len()
+            ),
+        ));
     }
     call.state.metrics.asked(What::Rerank, documents.len());
     let pairs = documents.iter().map(|document| Text::from((query, document.as_str()))).collect();
@@ -109,7 +125,7 @@ pub(super) async fn tei_named(call: &Call, name: Option<&str>) -> ApiResult<Resp
 
 /// A document: its text, or an object with it.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected each document as a text, or as an object with a field `text`")]
 enum Document {
     Text(String),
     Object { text: String },

@@ -276,7 +276,7 @@ struct DecodeRequest {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a list of token ids, or a list of such lists")]
 enum Ids {
     One(Vec<u32>),
     More(Vec<Vec<u32>>),

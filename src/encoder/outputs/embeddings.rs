@@ -85,7 +85,7 @@ impl Encoder {
             dim: self.dim(options)?,
             combine: Combine::of(&embedding.pooling),
             normalize: in_windows && embedding.normalize,
-            cut_last: options.dimensions.is_none(),
+            cut_last: embedding.dimensions.is_none(),
             store: store.clone(),
             sink,
         };

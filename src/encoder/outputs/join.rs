@@ -48,15 +48,15 @@ pub(super) fn join(windows: &[&Encoding], overlap: usize) -> Result<Joined> {
         }
     }
     let whole = starts.last().unwrap_or(&0) + texts.last().map_or(0, Vec::len);
+    // Windows start and end one after the other, so that those with a token are neighbours.
+    let ends: Vec<usize> = starts.iter().zip(&texts).map(|(start, text)| start + text.len()).collect();
     let place = |at: usize| {
-        let holds = |window: &usize| (starts[*window]..starts[*window] + texts[*window].len()).contains(&at);
+        let holding = ends.partition_point(|end| *end <= at)..starts.partition_point(|start| *start <= at);
         let context = |window: usize| {
             let (before, len) = (at - starts[window], texts[window].len());
             before.min(len - 1 - before)
         };
-        let best = (0..windows.len())
-            .filter(holds)
-            .reduce(|best, window| if context(window) > context(best) { window } else { best });
+        let best = holding.reduce(|best, window| if context(window) > context(best) { window } else { best });
         best.map(|window| (window, texts[window][at - starts[window]]))
             .ok_or_else(|| lost_rows("a token is in no window"))
     };

@@ -77,16 +77,16 @@ impl AnswerOptions {
     /// Whether a head can follow them.
     ///
     /// # Errors
-    /// The input: what is no share, `abstain` for a regression, and for `novel` a head that keeps no sample, or cannot tell what is strange by this score.
+    /// The input: what is no share, `abstain` for a head that decides on no single class, and for `novel` a head that keeps no sample, or cannot tell what is strange by this score.
     pub fn check(&self, head: &Head) -> Result<()> {
         for (name, share) in [("abstain", self.abstain), ("novel", self.novel)] {
             if let Some(share) = share.filter(|share| !(0.0..=1.0).contains(share)) {
                 return Err(Error::input(format!("{name}: expected a share from 0 to 1, found {share}")));
             }
         }
-        if self.abstain.is_some() && head.problem() == Problem::Regression {
+        if self.abstain.is_some() && head.problem() != Problem::SingleLabel {
             return Err(Error::input(
-                "abstain: this head gives numbers (a regression), which have no probability; leave it out",
+                "abstain: a head that gives numbers or any number of labels leaves nothing undecided; leave it out",
             ));
         }
         match (self.novel, head.sample()) {
