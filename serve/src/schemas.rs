@@ -208,12 +208,28 @@ pub(crate) fn request(path: &str) -> Option<Value> {
             ],
         ),
         "/" | "/models/{name}" => {
-            let parameters = map(json!({}));
+            let parameters = described(
+                any(&[map(json!({})), json!({ "type": "null" })]),
+                "of classifiers top_k and function_to_apply, of tagging aggregation_strategy and ignore_labels, of masks top_k and targets",
+            );
             let pair = record(&[("source_sentence", string()), ("sentences", list(string()))]);
             let inputs = any(&[string(), list(string()), pair]);
-            let own = [("inputs", inputs), ("parameters", parameters), ("texts", list(string()))];
-            let optional =
-                with_reading(&["inputs", "parameters", "normalize", "dimensions", "query", "texts"]);
+            let own = [
+                ("inputs", inputs),
+                ("parameters", parameters),
+                ("texts", list(string())),
+                ("return_text", null_or(boolean())),
+            ];
+            let optional = with_reading(&[
+                "inputs",
+                "parameters",
+                "normalize",
+                "dimensions",
+                "query",
+                "texts",
+                "raw_scores",
+                "return_text",
+            ]);
             request_object(&[], &optional, &own)
         }
         _ => return None,
@@ -277,18 +293,8 @@ pub(crate) fn response(method: &str, path: &str) -> Option<(&'static str, Value)
             ("model", string()),
             ("usage", usage()),
         ]),
-        "/v1/models" => record(&[
-            ("object", word("list")),
-            (
-                "data",
-                list(record(&[
-                    ("id", string()),
-                    ("object", word("model")),
-                    ("created", integer()),
-                    ("owned_by", string()),
-                ])),
-            ),
-        ]),
+        "/v1/models" => record(&[("object", word("list")), ("data", list(served()))]),
+        "/v1/models/{name}" => served(),
         "/v1/rerank" => record(&[
             ("id", string()),
             ("model", string()),
@@ -366,6 +372,11 @@ pub(crate) fn response(method: &str, path: &str) -> Option<(&'static str, Value)
         _ => return None,
     };
     Some(("application/json", schema))
+}
+
+/// A model or head, as OpenAI's API lists it.
+fn served() -> Value {
+    record(&[("id", string()), ("object", word("model")), ("created", integer()), ("owned_by", string())])
 }
 
 fn results(each: Value) -> Value {
