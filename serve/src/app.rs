@@ -231,7 +231,8 @@ struct Unanswered<'a> {
 
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
-        if !self.counts {
+        // A panic is counted where it is caught.
+        if !self.counts || std::thread::panicking() {
             return;
         }
         self.state.metrics.request(self.stats.texts.load(Ordering::Relaxed) as usize);

@@ -1,8 +1,7 @@
 //! What of a pass is stored as f16 on adapters with cooperative matrices: values that only products read. Their kernels round to f16
 //! what they read, so that storing it rounded changes no bit and halves what goes through memory.
 
-use super::lower::norm_invocations;
-use super::tiles::{Halves, Tiles};
+use super::tiles::{Halves, Tiles, norm_invocations};
 use crate::plan::{BufferId, Plan, Rows, Step};
 
 /// How a step reads its operand and what it writes: by step.

@@ -5,7 +5,7 @@ use super::halves::Stored;
 use super::shaders;
 use super::shaders::Kernel;
 use super::tiles;
-use super::tiles::{AttentionKernel, Invocations, LANES, Tiles, Tuning};
+use super::tiles::{AttentionKernel, ELEMENTWISE, Invocations, LANES, Tiles, Tuning, norm_invocations};
 use super::{
     Access, Class, Cooperative, Count, Dispatch, Groups, Resource, WeightLayout, WeightSlice, WeightType,
     Word,
@@ -105,9 +105,6 @@ fn pooling_index(pooling: Pooling) -> f64 {
     }
 }
 
-/// Invocations of a workgroup in kernels that have one invocation per element, and in those that reduce rows on GPUs.
-const ELEMENTWISE: u32 = 64;
-
 struct Lowering<'a> {
     plan: &'a Plan,
     class: Class,
@@ -135,17 +132,6 @@ struct NormKernels {
     scalar: &'static Kernel,
     /// An invocation a row.
     software: &'static Kernel,
-}
-
-/// Numbers of a row that an invocation keeps in registers (shaders/gpu/layernorm.wgsl).
-const KEPT: usize = 16;
-/// Invocations of a workgroup that every device has room for.
-const MOST_INVOCATIONS: usize = 256;
-
-/// Invocations of a workgroup that keeps a row of such a width in registers, where there is one.
-pub(super) fn norm_invocations(cols: usize) -> Option<u32> {
-    let invocations = cols.div_ceil(KEPT).next_power_of_two().max(ELEMENTWISE as usize);
-    (cols.is_multiple_of(4) && invocations <= MOST_INVOCATIONS).then_some(invocations as u32)
 }
 
 /// Partial sums of a workgroup's strips (shaders/prelude/workgroup_sum.wgsl).

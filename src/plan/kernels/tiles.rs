@@ -11,6 +11,20 @@ use std::collections::BTreeMap;
 /// Invocations of a workgroup in kernels for CPUs: the lanes of software Vulkan.
 pub(super) const LANES: u32 = 8;
 
+/// Invocations of a workgroup in kernels that have one invocation per element, and at least so many in those that reduce rows on GPUs.
+pub(super) const ELEMENTWISE: u32 = 64;
+
+/// Numbers of a row that an invocation keeps in registers (shaders/gpu/layernorm.wgsl).
+const KEPT: usize = 16;
+/// Invocations of a workgroup that every device has room for.
+const MOST_INVOCATIONS: usize = 256;
+
+/// Invocations of a workgroup that keeps a row of such a width in registers, where there is one.
+pub(super) fn norm_invocations(cols: usize) -> Option<u32> {
+    let invocations = cols.div_ceil(KEPT).next_power_of_two().max(ELEMENTWISE as usize);
+    (cols.is_multiple_of(4) && invocations <= MOST_INVOCATIONS).then_some(invocations as u32)
+}
+
 /// What a workgroup of a matmul kernel covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
