@@ -38,7 +38,8 @@ class FrostbertEmbedding(BaseEmbedding):
         given: Any = model if model is not None else model_name
         encoder = opened(given, {**(options or {}), **more})
         fields |= {"model_name": encoder.model, "normalize": normalize, "embed_batch_size": embed_batch_size}
-        super().__init__(**fields, options=encoder._told())
+        fields["options"] = encoder._told()
+        super().__init__(**fields)
         self._encoder = encoder
 
     @classmethod

@@ -781,14 +781,13 @@ class TextClassifier(ClassifierMixin, _Settings):
         self._problem = facts["problem"]
         names: list[str] = facts["names"]
         self._names, self._indicator = names, indicator
-        # Of each class its column among the head's outputs; None for a label that no row had.
-        self._columns: list[int | None]
+        # Of each class its column among the head's outputs; -1 for a label that no row had.
         if self._problem == "single-label":
             self.classes_ = np.unique(np.array([known.get(name, name) for name in names]))
             self._columns = [names.index(str(label)) for label in self.classes_.tolist()]
         elif indicator is not None:
             self.classes_ = np.array(indicator)
-            self._columns = [names.index(name) if name in names else None for name in indicator]
+            self._columns = [names.index(name) if name in names else -1 for name in indicator]
         else:
             self.classes_, self._columns = np.array([known.get(name, name) for name in names]), [*range(len(names))]
 
@@ -796,7 +795,7 @@ class TextClassifier(ClassifierMixin, _Settings):
         """The head's outputs in the order of ``classes_``."""
         found = np.full((len(values), len(self._columns)), missing, values.dtype)
         for at, column in enumerate(self._columns):
-            if column is not None:
+            if column >= 0:
                 found[:, at] = values[:, column]
         return found
 
