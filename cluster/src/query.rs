@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ballista_core::JobId;
 use ballista_core::execution_plans::DistributedQueryExec;
-use ballista_core::serde::protobuf::CancelJobParams;
 use ballista_core::serde::protobuf::scheduler_grpc_client::SchedulerGrpcClient;
+use ballista_core::serde::protobuf::{CancelJobParams, GetJobStatusParams, GetJobStatusResult};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
@@ -26,6 +26,9 @@ const TO_STOP: Duration = Duration::from_secs(30);
 const TO_BE_NUMBERED: Duration = Duration::from_secs(2);
 /// Where a scheduler listens unless told otherwise.
 const DEFAULT_PORT: u16 = 50050;
+/// How often a scheduler is asked whether it still knows a query, and how often in a row it does not until that is believed.
+const LOOK: Duration = Duration::from_secs(1);
+const FORGOTTEN: usize = 3;
 const STEP: Duration = Duration::from_millis(50);
 
 /// Runs a query to its end: in this process, or on the cluster of a scheduler.
@@ -58,6 +61,9 @@ pub async fn run(
             Ok(Err(error)) => Err(engine("running the query", &error)),
             Err(error) => Err(Error::io(format!("the engine failed; report this with the query: {error}"))),
         },
+        () = forgotten(scheduler, &handed_in) => Err(Error::io(
+            "the scheduler does not know the query any more: it was started anew; run the query again",
+        )),
         _ = tokio::signal::ctrl_c() => {
             if let Some(scheduler) = scheduler {
                 cancel(scheduler, &handed_in).await;
@@ -77,6 +83,31 @@ pub async fn run(
     result
 }
 
+/// Ends when a scheduler has forgotten a query: one that was started anew answers, and the engine's client would ask it for ever.
+async fn forgotten(scheduler: Option<&str>, handed_in: &OnceLock<Arc<dyn ExecutionPlan>>) {
+    let mut missing = 0;
+    while missing < FORGOTTEN {
+        tokio::time::sleep(LOOK).await;
+        let (Some(scheduler), Some(id)) = (scheduler, handed_in.get().and_then(job_id)) else { continue };
+        let Some(place) = place(scheduler) else { continue };
+        // What cannot be reached is the client's own error.
+        let Ok(mut client) = SchedulerGrpcClient::connect(place).await else { continue };
+        let asked = client.get_job_status(GetJobStatusParams { job_id: id.to_string() }).await;
+        let known =
+            |status: &GetJobStatusResult| status.status.as_ref().is_some_and(|job| job.status.is_some());
+        match asked {
+            Ok(answer) if !known(answer.get_ref()) => missing += 1,
+            _ => missing = 0,
+        }
+    }
+}
+
+/// Where a scheduler answers: the session took this place too, with the engine's own port where none is named.
+fn place(scheduler: &str) -> Option<String> {
+    let place = Url::parse(scheduler).ok()?;
+    Some(format!("http://{}:{}", place.host()?, place.port().unwrap_or(DEFAULT_PORT)))
+}
+
 /// Tells a scheduler that nobody waits for a query any more.
 async fn cancel(scheduler: &str, handed_in: &OnceLock<Arc<dyn ExecutionPlan>>) {
     let mut waited = Duration::ZERO;
@@ -91,11 +122,8 @@ async fn cancel(scheduler: &str, handed_in: &OnceLock<Arc<dyn ExecutionPlan>>) {
     let warn = |error: &dyn Display| {
         log::warn!("the cluster could not be told to stop job {id}, and goes on with it: {error}");
     };
-    // The session took this place too, with the engine's own port where none is named.
-    let place = Url::parse(scheduler).ok();
-    let Some(host) = place.as_ref().and_then(Url::host) else { return };
-    let port = place.as_ref().and_then(Url::port).unwrap_or(DEFAULT_PORT);
-    let mut client = match SchedulerGrpcClient::connect(format!("http://{host}:{port}")).await {
+    let Some(place) = place(scheduler) else { return };
+    let mut client = match SchedulerGrpcClient::connect(place).await {
         Ok(client) => client,
         Err(error) => return warn(&error),
     };
