@@ -85,13 +85,14 @@ pub async fn run(
 
 /// Ends when a scheduler has forgotten a query: one that was started anew answers, and the engine's client would ask it for ever.
 async fn forgotten(scheduler: Option<&str>, handed_in: &OnceLock<Arc<dyn ExecutionPlan>>) {
+    // In this process there is nobody to forget it.
+    let Some(place) = scheduler.and_then(place) else { return std::future::pending().await };
     let mut missing = 0;
     while missing < FORGOTTEN {
         tokio::time::sleep(LOOK).await;
-        let (Some(scheduler), Some(id)) = (scheduler, handed_in.get().and_then(job_id)) else { continue };
-        let Some(place) = place(scheduler) else { continue };
+        let Some(id) = handed_in.get().and_then(job_id) else { continue };
         // What cannot be reached is the client's own error.
-        let Ok(mut client) = SchedulerGrpcClient::connect(place).await else { continue };
+        let Ok(mut client) = SchedulerGrpcClient::connect(place.clone()).await else { continue };
         let asked = client.get_job_status(GetJobStatusParams { job_id: id.to_string() }).await;
         let known =
             |status: &GetJobStatusResult| status.status.as_ref().is_some_and(|job| job.status.is_some());

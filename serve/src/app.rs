@@ -505,15 +505,12 @@ impl Call {
         let stats = &self.stats;
         stats.texts.fetch_add(texts.len() as u64, Ordering::Relaxed);
         stats.characters.fetch_add(texts.iter().map(of).sum::<usize>() as u64, Ordering::Relaxed);
-        let done = loaded.queue.submit(&self.client, job, texts).await?;
+        let done = self.compute_again(loaded, job, texts).await?;
         let most = loaded.encoder().checkpoint().max_tokens();
         let tokens: usize = done.rows.iter().map(|row| row.tokens().min(most)).sum();
         let truncated = done.rows.iter().filter(|row| row.truncated()).count() as u64;
         stats.tokens.fetch_add(tokens as u64, Ordering::Relaxed);
         self.count_truncated(truncated);
-        stats.waited.fetch_add(done.waited.as_micros() as u64, Ordering::Relaxed);
-        stats.computed.fetch_add(done.computed.as_micros() as u64, Ordering::Relaxed);
-        self.state.metrics.computed(done.waited, done.computed);
         Ok(done)
     }
 

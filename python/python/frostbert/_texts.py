@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 #: What makes a list of a column: of pyarrow; of NumPy and pandas; of polars.
@@ -46,6 +47,17 @@ def as_iterable(texts: Any, what: str) -> Iterable[Any]:
     if known or not isinstance(texts, Iterable) or isinstance(texts, (str, bytes, bytearray, Mapping, set, frozenset)):
         return as_list(texts, what)
     return texts
+
+
+def chunks(texts: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """So many texts at a time, read when they are wanted; the last list may be shorter.
+
+    >>> [*chunks("abc", 2)]
+    [['a', 'b'], ['c']]
+    """
+    left = iter(texts)
+    while chunk := [*islice(left, size)]:
+        yield chunk
 
 
 def _one_column(table: Any, shape: tuple[Any, ...], what: str) -> Any:

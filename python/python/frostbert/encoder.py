@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import _native
-from ._texts import as_iterable, as_list
+from ._texts import as_iterable, as_list, chunks
 from .errors import InputError, TruncationWarning
 
 if TYPE_CHECKING:
@@ -335,21 +336,13 @@ class Encoder:
         5
         """
         size = _count("chunk_texts", chunk_texts) or _STREAM_TEXTS
-        texts = iter(as_iterable(inputs, "inputs"))
+        texts = as_iterable(inputs, "inputs")
         self._prompted(prompt_name, prompt)
         _flag("normalize_embeddings", normalize_embeddings)
 
-        def chunks() -> Iterator[NDArray[np.float32]]:
-            chunk: list[str] = []
-            for text in texts:
-                chunk.append(text)
-                if len(chunk) == size:
-                    yield self.encode(chunk, prompt_name, prompt, normalize_embeddings=normalize_embeddings)
-                    chunk = []
-            if chunk:
-                yield self.encode(chunk, prompt_name, prompt, normalize_embeddings=normalize_embeddings)
-
-        return chunks()
+        return (
+            self.encode(chunk, prompt_name, prompt, normalize_embeddings=normalize_embeddings) for chunk in chunks(texts, size)
+        )
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> NDArray[np.float32]:
         """How alike each row of the one is to each row of the other, by :attr:`similarity_fn_name`: ``[rows 1, rows 2]``.
@@ -519,10 +512,7 @@ class Encoder:
     def _told(self) -> dict[str, Any]:
         """The constructor's arguments but the model, as far as they are not its defaults."""
         told = {**self._opening, **self._options, "truncate_dim": self._truncate_dim, "cache": self._cache}
-        defaults = {"device": "auto", "dtype": "auto", "layers": "last", "layer_mix": "concat", "truncate": "warn"}
-        return {
-            name: value for name, value in told.items() if name != "model" and value not in (None, False) and defaults.get(name) != value
-        }
+        return {name: told[name] for name, default in defaults().items() if told[name] != default}
 
     def _only_here(self, device: str | None, pool: Any, chunk_size: Any) -> None:
         if device is not None and device not in (self._opening["device"], self.device["class"], self.device["name"]):
@@ -550,6 +540,15 @@ class Encoder:
         }
         cells = "".join(f"<tr><th style='text-align:left'>{k}</th><td>{html.escape(str(v))}</td></tr>" for k, v in rows.items())
         return f"<table><caption>frostbert.Encoder</caption>{cells}</table>"
+
+
+@functools.cache
+def defaults() -> dict[str, Any]:
+    """What an encoder is told of each option unless told otherwise."""
+    import inspect
+
+    parameters = inspect.signature(Encoder).parameters
+    return {name: parameter.default for name, parameter in parameters.items() if name != "model"}
 
 
 def opened(model: Any, options: Mapping[str, Any]) -> Encoder:

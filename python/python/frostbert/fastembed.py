@@ -8,13 +8,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._texts import as_iterable
+from ._texts import as_iterable, chunks
 from .encoder import Encoder, _count, _whole
 from .errors import InputError
 
@@ -68,10 +67,5 @@ class TextEmbedding:
         self, encode: Callable[[list[Any]], Any], texts: str | Iterable[str], batch_size: int
     ) -> Iterator[NDArray[np.float32]]:
         size = _whole("batch_size", batch_size)
-        given = iter([texts] if isinstance(texts, str) else as_iterable(texts, "documents"))
-
-        def rows() -> Iterator[NDArray[np.float32]]:
-            while chunk := list(islice(given, size)):
-                yield from encode(chunk)
-
-        return rows()
+        given = [texts] if isinstance(texts, str) else as_iterable(texts, "documents")
+        return (row for chunk in chunks(given, size) for row in encode(chunk))

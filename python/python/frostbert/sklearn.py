@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import json
 import math
 import os
@@ -39,7 +38,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, colu
 
 from . import _native
 from ._texts import as_list
-from .encoder import Encoder, _characters, _choice, _count, _flag, _located, _names, _number, _optional, _whole
+from .encoder import Encoder, _characters, _choice, _count, _flag, _located, _names, _number, _optional, _whole, defaults
 from .errors import InputError
 from .explanation import Explanation
 
@@ -52,17 +51,11 @@ def _opened(options: str) -> Encoder:
     return Encoder(**json.loads(options))
 
 
-#: What an encoder is told unless told otherwise.
-_ENCODER_DEFAULTS = {
-    name: parameter.default
-    for name, parameter in inspect.signature(Encoder).parameters.items()
-    if name not in ("model", "cache", "offline")
-}
-
-
 def _encoder(model: Any, **options: Any) -> Encoder:
     if isinstance(model, Encoder):
-        changed = [name for name, default in _ENCODER_DEFAULTS.items() if name in options and options[name] is not default and options[name] != default]
+        # Whether they are kept on disk and downloaded is no matter of what an open encoder computes.
+        settled = {name: default for name, default in defaults().items() if name not in ("cache", "offline")}
+        changed = [name for name, default in settled.items() if name in options and options[name] is not default and options[name] != default]
         if changed:
             raise InputError(
                 f"{', '.join(changed)}: model is an Encoder, whose own options count; give these to it, or give its folder as model"

@@ -554,7 +554,8 @@ async fn fill(
     texts: Vec<Text>,
 ) -> ApiResult<Done> {
     let mask = mask_of(loaded);
-    let masks: usize = texts.iter().map(|text| text.first.matches(mask.as_str()).count()).sum();
+    let count = |mask: String| texts.iter().map(|text| text.first.matches(&mask).count()).sum::<usize>();
+    let masks = mask.map_or(0, count);
     let each = if targets.is_empty() { top } else { targets.len() };
     let words = masks.saturating_mul(each);
     if words > MOST_WORDS {
@@ -570,12 +571,11 @@ async fn fill(
     call.compute(loaded, Job::FillMask(options, top, targets), texts).await
 }
 
-/// The mask as it stands in texts; one that no text holds where the model has none.
-fn mask_of(loaded: &Loaded) -> String {
+/// The mask as it stands in texts.
+fn mask_of(loaded: &Loaded) -> Option<String> {
     let encoder = loaded.encoder();
     let tokenizer = encoder.tokenizer();
-    let mask = tokenizer.mask_id().ok().and_then(|id| tokenizer.id_to_token(id));
-    mask.filter(|mask| !mask.is_empty()).unwrap_or_else(|| "\u{0}[MASK]\u{0}".to_owned())
+    tokenizer.mask_id().ok().and_then(|id| tokenizer.id_to_token(id)).filter(|mask| !mask.is_empty())
 }
 
 /// As Hugging Face's clients ask: a POST to the address itself.
@@ -689,7 +689,7 @@ async fn hub_classify(call: &Call, name: Option<&str>, body: &Value) -> ApiResul
 
 /// Whether texts are asked about masks: all of them hold one.
 fn has_mask(loaded: &Loaded, inputs: &Value) -> bool {
-    let mask = mask_of(loaded);
+    let Some(mask) = mask_of(loaded) else { return false };
     let holds = |text: &Value| text.as_str().is_some_and(|text| text.contains(&mask));
     match inputs {
         Value::Array(texts) => !texts.is_empty() && texts.iter().all(holds),
@@ -762,7 +762,7 @@ async fn hub_fill_mask(call: &Call, loaded: &Loaded, body: &Value) -> ApiResult<
         .map_err(|error| ApiError::validation(format!("inputs: {error}")))?;
     let texts = inputs.into_texts()?;
     let done = fill(call, loaded, top, targets, texts.clone()).await?;
-    let (encoder, mask) = (loaded.encoder(), mask_of(loaded));
+    let (encoder, mask) = (loaded.encoder(), mask_of(loaded).unwrap_or_default());
     let mut answers = Vec::new();
     for (row, text) in done.rows.into_iter().zip(&texts) {
         let Row::Masks(masks) = row else { continue };
