@@ -36,11 +36,6 @@ fn largest_difference(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
     all.fold(0.0, |most, next| if next.is_nan() || next > most { next } else { most })
 }
 
-/// Cooperative matrices take f16 alone.
-fn rounds_products(encoder: &Encoder) -> bool {
-    encoder.device().class == "tensor"
-}
-
 #[test]
 fn f16_weights_keep_their_contract_on_every_device() {
     for golden in ["sentence-mean", "modernbert", "mpnet", "roberta-masked-lm", "electra"] {
@@ -57,7 +52,7 @@ fn f16_weights_keep_their_contract_on_every_device() {
         assert!(lost > 1e-7, "{golden}: {lost:e}: were the weights f16 at all?");
         // The same rounded weights: the devices agree as they do with f32, unless one rounds what it multiplies with them as well.
         let between = largest_difference(&gpu, &cpu);
-        let allowed = if rounds_products(&adapter) { 2e-3 } else { 4e-6 };
+        let allowed = if adapter.device().multiplies_f16() { 2e-3 } else { 4e-6 };
         assert!(between <= allowed, "{golden}: {between:e} between the devices");
     }
 }
@@ -65,21 +60,31 @@ fn f16_weights_keep_their_contract_on_every_device() {
 /// Where there are cooperative matrices x is rounded to f16 too: the same contract.
 #[test]
 fn cooperative_matrices_keep_the_contract_of_f16() {
+    keeps_the_contract_of_f16(Class::Tensor, "cooperative matrices");
+}
+
+/// And where shaders know f16 without them.
+#[test]
+fn f16_in_shaders_keeps_the_contract_of_f16() {
+    keeps_the_contract_of_f16(Class::Half, "f16 in shaders");
+}
+
+fn keeps_the_contract_of_f16(class: Class, feature: &str) {
     for golden in ["sentence-mean", "modernbert", "mpnet", "roberta-masked-lm", "electra"] {
         let builder = Encoder::load(path(golden)).device(support::device()).dtype(Dtype::F16);
-        let tensor = builder.kernels(Class::Tensor).build().unwrap();
-        if tensor.device().class != "tensor" {
-            support::not_tested(&format!("{} has no cooperative matrices", tensor.device().name));
+        let encoder = builder.kernels(class).build().unwrap();
+        if encoder.device().class != class.name() {
+            support::not_tested(&format!("{} has no {feature}", encoder.device().name));
             return;
         }
         let exact = embed(&load(golden, Device::Cpu, Dtype::F32));
-        let found = embed(&tensor);
+        let found = embed(&encoder);
         for (half, exact) in found.iter().zip(&exact) {
             let cosine: f64 = half.iter().zip(exact).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
             assert!(cosine >= 0.9999, "{golden}: cosine {cosine}");
         }
         let lost = largest_difference(&found, &exact);
-        println!("{golden}: {lost:e}");
+        println!("{golden} with {}: {lost:e}", class.name());
         assert!(lost <= 2e-3, "{golden}: {lost:e} lost to f16");
     }
 }
@@ -98,7 +103,7 @@ fn auto_keeps_what_the_checkpoint_stores() {
         let exact = embed(&load(golden, support::device(), Dtype::F32));
         let cpu = embed(&load(golden, Device::Cpu, Dtype::F32));
         assert!(largest_difference(&exact, &cpu) <= 4e-6, "{golden}");
-        let rounded = rounds_products(&auto) && expected == WeightType::F16;
+        let rounded = auto.device().multiplies_f16() && expected == WeightType::F16;
         let allowed = if rounded { 2e-3 } else { 4e-6 };
         assert!(largest_difference(&embed(&auto), &exact) <= allowed, "{golden}");
     }
@@ -107,7 +112,7 @@ fn auto_keeps_what_the_checkpoint_stores() {
 #[test]
 fn f16_weights_take_half_the_memory() {
     let bytes = |dtype| {
-        // The same kernels for both: with cooperative matrices activations are f16 as well.
+        // The same kernels for both: with those that multiply f16 activations are f16 as well.
         let builder = Encoder::load(path("sentence-mean")).device(support::device()).dtype(dtype);
         let encoder = builder.kernels(Class::Gpu).build().unwrap();
         embed(&encoder);

@@ -25,6 +25,10 @@ enum Kernels {
     /// And of eight, where there are such.
     Octets,
     Gpu,
+    /// With f16 in shaders.
+    Half,
+    /// And with subgroups of eight.
+    HalfOctets,
     Tensor,
 }
 
@@ -36,11 +40,12 @@ fn options(kernels: Kernels) -> GpuOptions {
         class: Some(match kernels {
             Kernels::Software | Kernels::Quads | Kernels::Octets => Class::Software,
             Kernels::Gpu => Class::Gpu,
+            Kernels::Half | Kernels::HalfOctets => Class::Half,
             Kernels::Tensor => Class::Tensor,
         }),
         subgroup: Some(match kernels {
             Kernels::Quads => 4,
-            Kernels::Octets => 8,
+            Kernels::Octets | Kernels::HalfOctets => 8,
             _ => 0,
         }),
         poison: true,
@@ -59,7 +64,7 @@ fn open(options: GpuOptions) -> GpuEngine {
 
 /// One engine of each for all tests: opening a device takes longer than most of them.
 fn engine(kernels: Kernels) -> &'static GpuEngine {
-    static ENGINES: [OnceLock<GpuEngine>; 5] = [const { OnceLock::new() }; 5];
+    static ENGINES: [OnceLock<GpuEngine>; 7] = [const { OnceLock::new() }; 7];
     ENGINES[kernels as usize].get_or_init(|| open(options(kernels)))
 }
 
@@ -176,6 +181,50 @@ fn kernels_with_f16_weights_equal_their_twins() {
     }
 }
 
+/// An engine with the kernels for f16 in shaders, with subgroups or without, where the adapter has both.
+fn halves(kernels: Kernels) -> Option<GpuEngine> {
+    let engine = open(GpuOptions { weights: WeightType::F16, ..options(kernels) });
+    let report = engine.report();
+    if !report.features.contains(&"f16") || kernels == Kernels::HalfOctets && report.subgroup < 8 {
+        support::not_tested(&format!("{} has no f16 in shaders, or no subgroups of eight", report.name));
+        return None;
+    }
+    assert_eq!(engine.class(), Class::Half, "the self-check fails on {}", report.driver);
+    Some(engine)
+}
+
+/// What an adapter multiplies as f16 with plain multiply-adds is rounded as cooperative matrices round it.
+#[test]
+fn half_kernels_equal_their_twins_but_for_f16_inputs() {
+    for kernels in [Kernels::Half, Kernels::HalfOctets] {
+        if let Some(engine) = halves(kernels) {
+            compare(kernels, &engine, &HalfWeights, 2e-3);
+        }
+    }
+}
+
+/// Tiles sum in the same order there as well, and are each in step with what they read and write.
+#[test]
+fn half_tiles_equal_their_twins_and_each_other() {
+    for kernels in [Kernels::Half, Kernels::HalfOctets] {
+        let Some(mut engine) = halves(kernels) else { return };
+        let twin = CpuEngine::new(None).unwrap();
+        let batch = batch(&[130, 64, 2, 63, 65]);
+        for case in support::cases().into_iter().filter(|case| case.name.contains("product")) {
+            let expected =
+                twin.run(&twin.prepare(&case.plan, &HalfWeights).unwrap(), &batch).unwrap().buffers;
+            let mut first: Option<Outputs> = None;
+            for tile in [Tile::Small, Tile::Medium, Tile::Large] {
+                engine.set_tuning(support::only(&case.plan, tile));
+                let got = run(&engine, &engine.prepare(&case.plan, &HalfWeights).unwrap(), &batch);
+                let error = difference(&got.buffers[0], &expected[0]);
+                assert!(error <= 2e-3, "{} with {tile:?}: {error:e}", case.name);
+                assert!(first.get_or_insert_with(|| got.clone()) == &got, "{} with {tile:?}", case.name);
+            }
+        }
+    }
+}
+
 /// An engine with the kernels for cooperative matrices, where the adapter has them: lavapipe does since Mesa 26.
 fn tensor() -> Option<GpuEngine> {
     let engine = open(GpuOptions { weights: WeightType::F16, ..options(Kernels::Tensor) });
@@ -199,18 +248,25 @@ fn tensor_kernels_equal_their_twins_but_for_f16_inputs() {
 /// Where the check at start-up finds them wrong, the plain kernels run, and the engine says so. This runs on every adapter: one without
 /// cooperative matrices has plain kernels in their place, which are found wrong as well.
 #[test]
-fn kernels_for_cooperative_matrices_that_are_wrong_are_not_used() {
+fn kernels_for_f16_that_are_wrong_are_not_used() {
     let half = |kernels, spoil_self_check| {
         open(GpuOptions { weights: WeightType::F16, spoil_self_check, ..options(kernels) })
     };
-    let engine = half(Kernels::Tensor, true);
-    assert_eq!(engine.class(), Class::Gpu);
-    assert!(engine.tensor_refused().is_some());
     let plain = half(Kernels::Gpu, false);
-    assert!(plain.tensor_refused().is_none() && half(Kernels::Tensor, false).tensor_refused().is_none());
+    assert!(plain.halves_refused().is_none());
     let (plan, batch) = (bert(), batch(&[130, 64, 2]));
     let outputs = |engine: &GpuEngine| run(engine, &prepare(engine, &plan), &batch);
-    assert!(outputs(&engine) == outputs(&plain));
+    let expected = outputs(&plain);
+    for kernels in [Kernels::Tensor, Kernels::HalfOctets] {
+        if kernels == Kernels::HalfOctets && halves(kernels).is_none() {
+            continue;
+        }
+        let engine = half(kernels, true);
+        assert_eq!(engine.class(), Class::Gpu);
+        assert!(engine.halves_refused().is_some());
+        assert!(half(kernels, false).halves_refused().is_none());
+        assert!(outputs(&engine) == expected);
+    }
 }
 
 /// Tiles of cooperative matrices sum in the same order: which one runs shows in no bit.
@@ -367,6 +423,15 @@ fn a_whole_bert_equals_its_twin() {
 fn batches_do_not_change_a_texts_bits() {
     for kernels in ALL {
         texts_keep_their_bits(engine(kernels));
+    }
+}
+
+#[test]
+fn batches_do_not_change_a_texts_bits_with_f16_in_shaders() {
+    for kernels in [Kernels::Half, Kernels::HalfOctets] {
+        if let Some(engine) = halves(kernels) {
+            texts_keep_their_bits(&engine);
+        }
     }
 }
 
@@ -625,18 +690,19 @@ fn what_overflows_inside_never_comes_out() {
 /// What a layer hands on as f16 has a smaller range than f32: past it, the text is refused as well.
 #[test]
 fn what_overflows_f16_never_comes_out() {
-    let Some(engine) = tensor() else { return };
-    let plan = bert();
-    let batch = batch(&[5, 17, 40]);
-    let spoilt = |value| Spoilt { label: "encoder.layer.0.output.LayerNorm.weight", at: 0, value };
-    let outputs = |value| {
-        // Of its own: living plans share weights, whatever their source.
-        let prepared = engine.prepare(&plan, &spoilt(value)).unwrap();
-        engine.submit(&prepared, &batch).unwrap().outputs()
-    };
-    let error = outputs(1e8).map(drop).unwrap_err();
-    assert!(error.is_model_file() && error.row().is_some(), "{error}");
-    assert!(outputs(1.0).is_ok());
+    for engine in [tensor(), halves(Kernels::Half), halves(Kernels::HalfOctets)].into_iter().flatten() {
+        let plan = bert();
+        let batch = batch(&[5, 17, 40]);
+        let spoilt = |value| Spoilt { label: "encoder.layer.0.output.LayerNorm.weight", at: 0, value };
+        let outputs = |value| {
+            // Of its own: living plans share weights, whatever their source.
+            let prepared = engine.prepare(&plan, &spoilt(value)).unwrap();
+            engine.submit(&prepared, &batch).unwrap().outputs()
+        };
+        let error = outputs(1e8).map(drop).unwrap_err();
+        assert!(error.is_model_file() && error.row().is_some(), "{error}");
+        assert!(outputs(1.0).is_ok());
+    }
 }
 
 /// One text of a batch overflows: the error has its number, and the others come through without it.

@@ -83,13 +83,22 @@ impl Machine {
 }
 
 /// The kinds there are. Sides of cooperative matrices and sizes of subgroups (here, eight of the largest) are what drivers report.
-const MACHINES: [Machine; 11] = [
+const MACHINES: [Machine; 15] = [
     Machine::tensor("NVIDIA", 16, 256, 49_152),
     Machine::tensor("AMD from RDNA 3 on, with subgroups of 64", 16, 512, 65_536),
     Machine::tensor("the same with a driver that gives less", 16, 512, 32_768),
     Machine::tensor("Apple from M1 on", 8, 256, 32_768),
     Machine::tensor("lavapipe from Mesa 26 on, taken for a GPU", 8, 64, 32_768),
-    Machine::plain("GPUs without cooperative matrices: older AMD and Apple, Intel", Class::Gpu, 0, 32_768),
+    Machine::plain(
+        "GPUs with f16 but no cooperative matrices: older AMD and Apple, Intel",
+        Class::Half,
+        8,
+        32_768,
+    ),
+    Machine::plain("the same with subgroups that may be smaller than eight", Class::Half, 0, 32_768),
+    Machine::plain("browsers on GPUs with f16", Class::Half, 0, MAX_WORKGROUP_BYTES),
+    Machine::plain("browsers on GPUs with f16 and subgroups", Class::Half, 8, MAX_WORKGROUP_BYTES),
+    Machine::plain("GPUs with neither", Class::Gpu, 0, 32_768),
     Machine::plain("the least that Vulkan promises", Class::Gpu, 0, 16_384),
     Machine::plain("browsers", Class::Browser, 0, MAX_WORKGROUP_BYTES),
     Machine::plain("software without subgroups", Class::Software, 0, MAX_WORKGROUP_BYTES),
@@ -113,12 +122,11 @@ fn parse(dispatch: &Dispatch) -> naga::Module {
 fn specialised(dispatch: &Dispatch) -> (naga::Module, naga::valid::ModuleInfo) {
     let label = format!("{} {:?}", dispatch.kernel.label(), dispatch.constants);
     let module = parse(dispatch);
-    // unpack2x16float, and quads.
-    let allowed = match (dispatch.kernel.variant.starts_with("tensor"), dispatch.kernel.uses_subgroups()) {
-        (true, _) => TENSOR_CAPABILITIES,
-        (_, true) => Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SUBGROUP,
-        _ => Capabilities::SHADER_FLOAT16_IN_FLOAT32,
-    };
+    // No more than what the engine asks the device for; unpack2x16float is there always.
+    let mut allowed = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    allowed.set(Capabilities::SHADER_FLOAT16, dispatch.kernel.uses_f16());
+    allowed.set(Capabilities::SUBGROUP, dispatch.kernel.uses_subgroups());
+    allowed.set(Capabilities::COOPERATIVE_MATRIX, dispatch.kernel.variant.starts_with("tensor"));
     let info = Validator::new(ValidationFlags::all(), allowed)
         .validate(&module)
         .unwrap_or_else(|error| panic!("{label}: {}", error.emit_to_string(&dispatch.kernel.source())));
@@ -150,6 +158,18 @@ fn machines_run_what_they_have_room_for() {
                 "{kind} on {}",
                 machine.name
             );
+        }
+    }
+    for machine in &MACHINES {
+        let (half, octets) = (machine.class == Class::Half, machine.subgroup >= 8);
+        for kind in ["matmul.half", "attention.half-head", "add_layernorm.half", "attention.half-octets"] {
+            let expected = match kind {
+                "attention.half-head" => half && !octets,
+                "attention.half-octets" => half && octets,
+                "add_layernorm.half" => half || runs(machine, "matmul.tensor"),
+                _ => half,
+            };
+            assert_eq!(runs(machine, kind), expected, "{kind} on {}", machine.name);
         }
     }
     let small = &MACHINES[2];
@@ -340,9 +360,9 @@ fn every_variant_validates_and_translates() {
         assert!(!tensor || workgroup_bytes == dispatch.workgroup_bytes, "{label}: {workgroup_bytes} bytes");
 
         let targets = match dispatch.kernel.variant {
-            // Beside cooperative matrices, but without: f16 came to DX12 with 6.2.
-            "tensor" => {
-                Targets { msl: Some((2, 3)), hlsl: Some(naga::back::hlsl::ShaderModel::V6_2), ..Targets::ALL }
+            // f16 came to DX12 with 6.2, subgroups to Metal with 2.1.
+            variant if variant.starts_with("half") => {
+                Targets { msl: Some((2, 1)), hlsl: Some(naga::back::hlsl::ShaderModel::V6_2), ..Targets::ALL }
             }
             variant if tensor => cooperative_targets(variant),
             _ => Targets::ALL,

@@ -1,7 +1,7 @@
 // out_i = sum over j of softmax(scale q_i k_j + bias[head, j - i]) v_j, within each text, for GPUs.
 //
 // A workgroup of 8 by 8 invocations is one tile of 8 ROWS rows of one text and one head; it meets 32 keys at a time.
-// Queries, then keys, then values lie in workgroup memory; an invocation computes ROWS by four scores, and ROWS rows of
+// Queries, then keys, then values lie in workgroup memory, as f32 or f16 (`Kept`); an invocation computes ROWS by four scores, and ROWS rows of
 // HEAD4 / 8 groups of four columns of the output, which it keeps in registers. The softmax is online: running maximum, sum
 // and output, rescaled when a block of keys raises the maximum. Blocks are counted from the text's start, and each
 // invocation sums its own columns to the end, so a row's bits depend on its text alone. All sums are f32.
@@ -16,15 +16,14 @@ const VECS = HEAD4 / SIDE;
 const STRIDE = HEAD4 + 1u;
 const P_STRIDE = SIDE + 1u;
 
-var<workgroup> queries: array<vec4<f32>, TILE * STRIDE>;
-var<workgroup> keys_or_values: array<vec4<f32>, BLOCK * STRIDE>;
+var<workgroup> queries: array<Kept, TILE * STRIDE>;
+var<workgroup> keys_or_values: array<Kept, BLOCK * STRIDE>;
 var<workgroup> probabilities: array<vec4<f32>, TILE * P_STRIDE>; // by four keys
-var<workgroup> by_lane: array<f32, TILE * SIDE>; // what each of a row's invocations has to say: maxima, at the end sums
 
 // Group `at` of four values of a head in qkv, zeros where the head is narrower than HEAD4.
-fn load_padded(base: u32, at: u32) -> vec4<f32> {
+fn load_padded(base: u32, at: u32) -> Kept {
     if at * 4u >= params.head_dim {
-        return vec4<f32>();
+        return Kept();
     }
     return load4(base, at, params.head_dim);
 }
@@ -74,16 +73,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
         var scores = array<vec4<f32>, ROWS>();
         for (var d = 0u; d < HEAD4; d++) {
-            let k0 = keys_or_values[own_column * STRIDE + d];
-            let k1 = keys_or_values[(own_column + SIDE) * STRIDE + d];
-            let k2 = keys_or_values[(own_column + 2u * SIDE) * STRIDE + d];
-            let k3 = keys_or_values[(own_column + 3u * SIDE) * STRIDE + d];
+            let k0 = vec4<f32>(keys_or_values[own_column * STRIDE + d]);
+            let k1 = vec4<f32>(keys_or_values[(own_column + SIDE) * STRIDE + d]);
+            let k2 = vec4<f32>(keys_or_values[(own_column + 2u * SIDE) * STRIDE + d]);
+            let k3 = vec4<f32>(keys_or_values[(own_column + 3u * SIDE) * STRIDE + d]);
             for (var r = 0u; r < ROWS; r++) {
-                let q = queries[(own_row + r * SIDE) * STRIDE + d];
+                let q = vec4<f32>(queries[(own_row + r * SIDE) * STRIDE + d]);
                 scores[r] += vec4(dot(q, k0), dot(q, k1), dot(q, k2), dot(q, k3));
             }
         }
         let key = start + own_column * 4u;
+        var own_largest = array<f32, ROWS>();
         for (var r = 0u; r < ROWS; r++) {
             let query = tile.x + own_row + r * SIDE;
             scores[r] = vec4(
@@ -93,7 +93,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 score_of(scores[r].w, query, key + 3u, end, head),
             );
             let pair = max(scores[r].xy, scores[r].zw);
-            by_lane[(own_row + r * SIDE) * SIDE + own_column] = max(pair.x, pair.y);
+            own_largest[r] = max(pair.x, pair.y);
+            tell(own_row + r * SIDE, own_column, own_largest[r]);
         }
         workgroupBarrier(); // maxima are there, and keys are no longer read
 
@@ -104,10 +105,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         for (var r = 0u; r < ROWS; r++) {
             let row = own_row + r * SIDE;
-            var new_largest = largest[r];
-            for (var c = 0u; c < SIDE; c++) {
-                new_largest = max(new_largest, by_lane[row * SIDE + c]);
-            }
+            let new_largest = max(largest[r], row_max(row, own_largest[r]));
             let rescale = exp(max(largest[r] - new_largest, -87.0));
             largest[r] = new_largest;
             sum[r] *= rescale;
@@ -132,10 +130,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             }
             for (var v = 0u; v < VECS; v++) {
                 let at = b * 4u * STRIDE + own_column + v * SIDE;
-                let v0 = keys_or_values[at];
-                let v1 = keys_or_values[at + STRIDE];
-                let v2 = keys_or_values[at + 2u * STRIDE];
-                let v3 = keys_or_values[at + 3u * STRIDE];
+                let v0 = vec4<f32>(keys_or_values[at]);
+                let v1 = vec4<f32>(keys_or_values[at + STRIDE]);
+                let v2 = vec4<f32>(keys_or_values[at + 2u * STRIDE]);
+                let v3 = vec4<f32>(keys_or_values[at + 3u * STRIDE]);
                 for (var r = 0u; r < ROWS; r++) {
                     var o = output[r][v];
                     o = fma(vec4(p[r].x), v0, o);
@@ -150,16 +148,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
     workgroupBarrier(); // maxima are no longer read
     for (var r = 0u; r < ROWS; r++) {
-        by_lane[(own_row + r * SIDE) * SIDE + own_column] = sum[r];
+        tell(own_row + r * SIDE, own_column, sum[r]);
     }
     workgroupBarrier();
     for (var r = 0u; r < ROWS; r++) {
         let row = own_row + r * SIDE;
-        var total = 0.0;
-        for (var c = 0u; c < SIDE; c++) {
-            total += by_lane[row * SIDE + c];
-        }
-        total = denominator(total, largest[r]);
+        let total = denominator(row_sum(row, sum[r]), largest[r]);
         if tile.x + row < end {
             for (var v = 0u; v < VECS; v++) {
                 let at = own_column + v * SIDE;

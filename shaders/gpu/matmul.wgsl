@@ -5,11 +5,12 @@
 // with VECS groups of four columns out of there. While it multiplies, the next step's values are on their way in
 // registers. Rows and columns of an invocation lie 16 apart, so that neighbours read neighbouring memory.
 //
-// Accumulates in f32, in the order of k: a row's bits do not depend on its place in a tile.
+// Accumulates in f32, in the order of k: a row's bits do not depend on its place in a tile. Operands are f32 or f16 (`Kept`), of which
+// twice as many fit.
 
 const SIDE = 16u;
 const INVOCATIONS = SIDE * SIDE;
-const DEPTH = 16u;
+const DEPTH = 256u / KEPT_BYTES;
 const DEPTH4 = DEPTH / 4u;
 const TILE_ROWS = SIDE * ROWS;
 const TILE_VECS = SIDE * VECS;
@@ -17,8 +18,8 @@ const TILE_VECS = SIDE * VECS;
 const X_COPIES = TILE_ROWS * DEPTH4 / INVOCATIONS;
 const W_COPIES = TILE_VECS * DEPTH / INVOCATIONS;
 
-var<workgroup> x_tile: array<vec4<f32>, TILE_ROWS * DEPTH4>; // [TILE_ROWS, DEPTH4]
-var<workgroup> w_tile: array<vec4<f32>, DEPTH * TILE_VECS>;  // [DEPTH, TILE_VECS]
+var<workgroup> x_tile: array<Kept, TILE_ROWS * DEPTH4>; // [TILE_ROWS, DEPTH4]
+var<workgroup> w_tile: array<Kept, DEPTH * TILE_VECS>;  // [DEPTH, TILE_VECS]
 
 // Ends an invocation's groups of four columns in one row: one or two of them.
 fn finish_row(row: u32, vec: u32, sums: array<vec4<f32>, VECS>) {
@@ -34,8 +35,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let vec = group.x * TILE_VECS;
     let k = params.k;
 
-    var x_next = array<vec4<f32>, X_COPIES>();
-    var w_next = array<vec4<f32>, W_COPIES>();
+    var x_next = array<Kept, X_COPIES>();
+    var w_next = array<Kept, W_COPIES>();
     var sum = array<array<vec4<f32>, VECS>, ROWS>();
 
     for (var start = 0u; start < k + DEPTH; start += DEPTH) {
@@ -56,7 +57,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 // Rows past the end repeat the last one; nobody stores them.
                 let source = min(row + at / DEPTH4, params.rows - 1u);
                 let depth = start + at % DEPTH4 * 4u;
-                x_next[c] = vec4<f32>();
+                x_next[c] = Kept();
                 if depth < k {
                     x_next[c] = input4(source * k, depth, k);
                 }
@@ -64,7 +65,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             for (var c = 0u; c < W_COPIES; c++) {
                 let at = lane + c * INVOCATIONS;
                 let depth = start + at / TILE_VECS;
-                w_next[c] = vec4<f32>();
+                w_next[c] = Kept();
                 if depth < k {
                     w_next[c] = weight4(depth * params.stride + vec + at % TILE_VECS);
                 }
@@ -75,11 +76,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 var w = array<array<vec4<f32>, VECS>, 4>();
                 for (var j = 0u; j < 4u; j++) {
                     for (var v = 0u; v < VECS; v++) {
-                        w[j][v] = w_tile[(d * 4u + j) * TILE_VECS + v * SIDE + lane % SIDE];
+                        w[j][v] = vec4<f32>(w_tile[(d * 4u + j) * TILE_VECS + v * SIDE + lane % SIDE]);
                     }
                 }
                 for (var r = 0u; r < ROWS; r++) {
-                    let a = x_tile[(lane / SIDE + r * SIDE) * DEPTH4 + d];
+                    let a = vec4<f32>(x_tile[(lane / SIDE + r * SIDE) * DEPTH4 + d]);
                     for (var v = 0u; v < VECS; v++) {
                         var s = sum[r][v];
                         s = fma(vec4(a.x), w[0][v], s);

@@ -48,7 +48,7 @@ fn load_padded(base: u32, at: u32) -> vec4<f16> {
     if at * 4u >= params.head_dim {
         return vec4<f16>();
     }
-    return operand4(base, at);
+    return load4(base, at, params.head_dim);
 }
 
 // Some rows of the queries (part 0), keys (1) or values (2). Rows past the text's end repeat its last one: nobody stores what comes of
@@ -256,7 +256,7 @@ fn main(
     let share_of_one = 1.0 / denominator(total, largest);
     if query < end {
         for (var g = share; g * 4u < head_dim; g += sharers) {
-            store4(query * inner + head * head_dim, g, score_at(row * S_STRIDE + g) * share_of_one);
+            store4(query * inner + head * head_dim, g, head_dim, score_at(row * S_STRIDE + g) * share_of_one);
         }
     }
 }

@@ -13,8 +13,6 @@ override workgroup_size: u32 = 256u; // eight subgroups of the largest size ther
 override width: u32 = 32u;    // of x: k, a multiple of four
 override row_vecs: u32 = 32u; // groups of four columns a row of Wᵀ
 
-@group(0) @binding(2) var<storage, read> weight: array<vec4<f16>>; // Wᵀ, [k, columns / 4]
-
 const SUBGROUPS = 8u;
 const SQUARE_VECS = SIDE * SIDE / 4u;
 const DEPTH = 2u * SIDE;
@@ -66,7 +64,7 @@ fn x_at(start: u32, depth: u32) -> vec4<f16> {
     if width % DEPTH != 0u && depth >= width {
         return vec4<f16>();
     }
-    return operand4(start, depth);
+    return input4(start, depth, width);
 }
 
 // Four values of a row of Wᵀ, likewise.
@@ -74,7 +72,7 @@ fn w_at(depth: u32, vec: u32) -> vec4<f16> {
     if width % DEPTH != 0u && depth >= width {
         return vec4<f16>();
     }
-    return weight[depth * row_vecs + vec];
+    return weight4(depth * row_vecs + vec);
 }
 
 // Ends the accumulators that lie in `sums`: square `i` down and `j` across of each subgroup.

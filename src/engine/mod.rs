@@ -26,10 +26,17 @@ pub struct DeviceReport {
     pub name: String,
     /// `vulkan`, `metal`, `dx12`, `webgpu` or `cpu`.
     pub backend: String,
-    /// Which kernels run: `gpu`, `browser`, `software`, `tensor`, or `cpu`.
+    /// Which kernels run: `gpu`, `browser`, `half`, `tensor`, `software`, or `cpu`.
     pub class: String,
     /// Why this device, where that is not what was asked for: "no GPU was found; using the CPU engine".
     pub note: Option<String>,
+}
+
+impl DeviceReport {
+    /// Whether its kernels round to f16 what they multiply with f16 weights.
+    pub fn multiplies_f16(&self) -> bool {
+        ["half", "tensor"].contains(&self.class.as_str())
+    }
 }
 
 /// What computes.

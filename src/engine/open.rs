@@ -112,8 +112,8 @@ mod gpu {
             ..GpuOptions::default()
         })
         .await?;
-        let refused = engine.tensor_refused().map(|why| {
-            format!("the kernels for cooperative matrices failed their check, so the plain ones run: {why}")
+        let refused = engine.halves_refused().map(|why| {
+            format!("the kernels that multiply f16 failed their check, so the plain ones run: {why}")
         });
         let tuned = if settings.tune { tuned(&mut engine, &plan()?).await? } else { None };
         let notes: Vec<String> = refused.into_iter().chain(tuned).collect();

@@ -22,17 +22,17 @@ use crate::plan::kernels::WeightType;
 pub enum Contract {
     /// Everything is computed in f32 from the checkpoint's own numbers: four times PyTorch's own float32 error.
     F32,
-    /// Weights are rounded to f16, or what is multiplied with them is (by cooperative matrices): each row, as a vector, is at most 1.4 %
+    /// Weights are rounded to f16, or what is multiplied with them is (by adapters that multiply f16): each row, as a vector, is at most 1.4 %
     /// of its length from the expected one, which is a cosine of 0.9999; of sentence embeddings no coordinate differs by more than
     /// 2e-3 either.
     F16,
 }
 
 impl Contract {
-    /// The one that holds for an encoder. f16 weights of a checkpoint that stores them so lose nothing, unless cooperative matrices
-    /// multiply them.
+    /// The one that holds for an encoder. f16 weights of a checkpoint that stores them so lose nothing, unless an adapter rounds what it
+    /// multiplies with them.
     pub fn of(encoder: &Encoder) -> Self {
-        let exact = encoder.checkpoint().weights().matrices_are_f16() && encoder.device().class != "tensor";
+        let exact = encoder.checkpoint().weights().matrices_are_f16() && !encoder.device().multiplies_f16();
         match encoder.weight_type() {
             WeightType::F16 if !exact => Contract::F16,
             _ => Contract::F32,

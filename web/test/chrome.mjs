@@ -18,10 +18,12 @@ export function chromiumPath() {
   return found;
 }
 
-export async function launch({ webgpu = true } = {}) {
+/** `executable` and `env` are those of another Chromium than the machine's. */
+export async function launch({ webgpu = true, executable = chromiumPath(), env = process.env } = {}) {
   const profile = mkdtempSync(join(tmpdir(), "frostbert-chromium-"));
-  const child = spawn(chromiumPath(), [...FLAGS, ...(webgpu ? WEBGPU : ["--disable-gpu"]), `--user-data-dir=${profile}`, "--remote-debugging-port=0", "about:blank"], {
+  const child = spawn(executable, [...FLAGS, ...(webgpu ? WEBGPU : ["--disable-gpu"]), `--user-data-dir=${profile}`, "--remote-debugging-port=0", "about:blank"], {
     stdio: ["ignore", "ignore", "pipe"],
+    env,
   });
   let said = "";
   const address = await new Promise((resolve, reject) => {

@@ -7,7 +7,7 @@ import { launch } from "./chrome.mjs";
 import { goldens, minilm, root, statics } from "./files.mjs";
 import { serve } from "./server.mjs";
 
-/** Starts both before the tests of a file and ends them afterwards. */
+/** Starts both before the tests of a file and ends them afterwards; the options are those of `launch`. */
 export function harness(options = {}) {
   const shared = { server: undefined, chrome: undefined, out: join(root, "web/test/out") };
   before(async () => {
@@ -41,6 +41,23 @@ export function exposeDevices(server) {
       return device;
     };
   }`);
+}
+
+/** Lets tests see the shaders that workers compile. Call it before the worker starts. */
+export function exposeShaders(server) {
+  server.inject(WORKER_SCRIPT, `{
+    self.shaders = [];
+    const create = GPUDevice.prototype.createShaderModule;
+    GPUDevice.prototype.createShaderModule = function (descriptor) {
+      self.shaders.push(descriptor.code);
+      return create.call(this, descriptor);
+    };
+  }`);
+}
+
+/** The exposed shaders of a page's workers. */
+export async function shadersOf(page) {
+  return (await Promise.all(page.workers().map((worker) => worker.evaluate(() => self.shaders ?? [])))).flat();
 }
 
 /** The exposed devices of a page's workers, so that a test can lose one. Workers that open none have none. */

@@ -107,7 +107,7 @@ fn best_device(json: &str) -> Option<&'static str> {
         .filter_map(|rest| rest.trim_start_matches([' ', '\n', ':']).strip_prefix('"')?.split('"').next())
         .collect();
     println!("adapters: {}", if classes.is_empty() { "none".into() } else { classes.join(", ") });
-    if classes.iter().any(|class| matches!(*class, "gpu" | "tensor")) {
+    if classes.iter().any(|class| matches!(*class, "gpu" | "half" | "tensor")) {
         Some("gpu")
     } else if classes.contains(&"software") {
         println!("only a software one: the same shaders, on the CPU, slowly");

@@ -80,7 +80,7 @@ pub fn run() -> Result<()> {
     })?;
     counted(&mut steps, &mut tally, PYTHON, |each| python::test(&not_tested, each))?;
     counted(&mut steps, &mut tally, CLIENTS, |each| serve::test(&not_tested, each))?;
-    browser(&mut steps, &mut tally)?;
+    browser(&mut steps, &mut tally, &not_tested)?;
     counted(&mut steps, &mut tally, CLUSTER, |each| cluster::test_if_wanted(&not_tested, each))?;
     steps.summary("ok");
     if tally.passed == 0 {
@@ -93,12 +93,13 @@ pub fn run() -> Result<()> {
 
 /// `cargo xtask test-browser`: only what runs in a browser.
 pub fn run_browser() -> Result<()> {
-    let (mut steps, mut tally) = (Steps::new(), Tally::default());
+    let (mut steps, mut tally, not_tested) = (Steps::new(), Tally::default(), NotTested::new()?);
     steps.run("install what is missing", || install::rust_target(WASM))?;
     steps.run("fetch the model and data that tests use", fetch::run)?;
-    browser(&mut steps, &mut tally)?;
+    browser(&mut steps, &mut tally, &not_tested)?;
     steps.summary("ok");
     println!("\n{}", tally.line());
+    not_tested.show();
     Ok(())
 }
 
@@ -140,13 +141,13 @@ fn counted(
     })
 }
 
-fn browser(steps: &mut Steps, tally: &mut Tally) -> Result<()> {
+fn browser(steps: &mut Steps, tally: &mut Tally, not_tested: &NotTested) -> Result<()> {
     let web = steps.run("install what the browser side needs", Web::install)?;
     steps.run("lints of the browser's crate", || {
         show(&mut cargo("clippy --package frostbert-web --target wasm32-unknown-unknown -- -D warnings"))
     })?;
     steps.run("build the WebAssembly, the npm package and the page", || web.build())?;
-    counted(steps, tally, "tests in a browser", |each| web.test(each))
+    counted(steps, tally, "tests in a browser", |each| web.test(not_tested, each))
 }
 
 /// The library's features, from its Cargo.toml.

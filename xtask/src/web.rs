@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::not_tested::NotTested;
 use crate::process::{command, output, program, show, succeeds, watch};
 use crate::{Result, fetch, install, root};
 
@@ -91,9 +92,9 @@ impl Web {
     }
 
     /// Every browser test. Some hand heads to the command line and back, so that is built first.
-    pub fn test(&self, each: impl FnMut(&str)) -> Result<()> {
+    pub fn test(&self, not_tested: &NotTested, each: impl FnMut(&str)) -> Result<()> {
         program("frostbert", "files")?;
-        watch(&mut self.run("node", ["web/test/run.mjs", "--no-build"]), each)
+        watch(not_tested.env(&mut self.run("node", ["web/test/run.mjs", "--no-build"])), each)
     }
 }
 

@@ -54,9 +54,9 @@ pub fn run(args: &Args) -> Result<()> {
 /// What the results of its kernels are held to.
 fn contract(class: Class) -> &'static str {
     match class {
-        Class::Tensor => {
+        Class::Tensor | Class::Half => {
             "f32 with f32 weights (four times PyTorch's own error); with f16 weights, those of f16 checkpoints too, f16 (a cosine of 0.9999): \
-             cooperative matrices round what they multiply"
+             its kernels then round what they multiply"
         }
         _ => {
             "f32, with the weights of f16 checkpoints too (four times PyTorch's own error); f16 (a cosine of 0.9999) where --dtype f16 rounds weights"

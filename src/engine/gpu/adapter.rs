@@ -24,7 +24,7 @@ pub struct AdapterReport {
     pub features: Vec<&'static str>,
     /// Cooperative matrices that kernels can use.
     pub cooperative: Option<Cooperative>,
-    /// Of a CPU, 4 or 8: neighbouring invocations that share a subgroup, if kernels can let them. 0 for none.
+    /// 4 or 8: neighbouring invocations that share a subgroup, if kernels can let them. 0 for none.
     pub subgroup: u32,
     /// Sizes it allows.
     pub limits: AdapterLimits,
@@ -100,12 +100,12 @@ fn report(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
     let info = adapter.get_info();
     let features = adapter.features();
     let cooperative = cooperative(adapter, &info);
-    let class = class(&info, cooperative.is_some());
+    let class = class(&info, cooperative.is_some(), features.contains(wgpu::Features::SHADER_F16));
     AdapterReport {
         index,
         class,
         cooperative,
-        subgroup: if class == Class::Software { subgroup(features, &info) } else { 0 },
+        subgroup: subgroup(features, &info),
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
         backend: info.backend.to_string(),
         device_type: match info.device_type {
@@ -159,14 +159,15 @@ fn subgroup(features: wgpu::Features, info: &wgpu::AdapterInfo) -> u32 {
     }
 }
 
-fn class(info: &wgpu::AdapterInfo, cooperative: bool) -> Class {
+fn class(info: &wgpu::AdapterInfo, cooperative: bool, f16: bool) -> Class {
     let text = format!("{} {} {}", info.name, info.driver, info.driver_info).to_lowercase();
     // A browser does not say that its adapter is a CPU, but names it.
     let software = ["llvmpipe", "swiftshader", "basic render"].iter().any(|name| text.contains(name));
-    match cooperative {
+    match (cooperative, f16) {
         _ if software || info.device_type == wgpu::DeviceType::Cpu => Class::Software,
-        true => Class::Tensor,
-        false => platform::GPU_CLASS,
+        (true, _) => Class::Tensor,
+        (false, true) => Class::Half,
+        (false, false) => platform::GPU_CLASS,
     }
 }
 

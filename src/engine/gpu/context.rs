@@ -5,6 +5,7 @@ use super::adapter::{AdapterReport, AdapterSelector};
 use super::fault::{Fault, Scope};
 use super::platform;
 use crate::error::{Error, Result};
+use crate::plan::kernels::Class;
 use std::sync::Arc;
 
 /// An open device.
@@ -16,18 +17,18 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// Opens the adapter that the selector means, with all the buffer sizes it allows; with what kernels for cooperative
-    /// matrices need, if they are wanted and there; and with subgroups for a software adapter's kernels, of the adapter's own size
-    /// unless `subgroup` says which. One thread at a time.
+    /// Opens the adapter that the selector means, with all the buffer sizes it allows; with what kernels that multiply f16 need, cooperative
+    /// matrices before all, if they are wanted and there; and with subgroups for those and for a software adapter's kernels, of the
+    /// adapter's own size unless `subgroup` says which. One thread at a time.
     pub(super) async fn open(
         selector: &AdapterSelector,
-        tensor: bool,
+        halves: bool,
         subgroup: Option<u32>,
     ) -> Result<Self> {
-        platform::alone(Self::open_device(selector, tensor, subgroup)).await
+        platform::alone(Self::open_device(selector, halves, subgroup)).await
     }
 
-    async fn open_device(selector: &AdapterSelector, tensor: bool, subgroup: Option<u32>) -> Result<Self> {
+    async fn open_device(selector: &AdapterSelector, halves: bool, subgroup: Option<u32>) -> Result<Self> {
         let (adapter, mut report) = adapter::select(selector).await?;
         let allowed = adapter.limits();
         let wanted = wgpu::Limits {
@@ -38,21 +39,23 @@ impl Context {
             max_compute_workgroup_size_x: allowed.max_compute_workgroup_size_x,
             ..wgpu::Limits::default()
         };
-        let tensor = tensor && report.cooperative.is_some();
+        let tensor = halves && report.cooperative.is_some();
         let optional = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE;
-        let (cooperative, experimental_features) = if tensor {
+        let (for_halves, experimental_features) = if tensor {
             // SAFETY: what is experimental here is shader code, which tests/shaders.rs validates; and no result is used
             // before a plan has computed the same with and without it (self_check.rs).
             (adapter::COOPERATIVE, unsafe { wgpu::ExperimentalFeatures::enabled() })
         } else {
-            (wgpu::Features::empty(), wgpu::ExperimentalFeatures::disabled())
+            let f16 = if halves { wgpu::Features::SHADER_F16 } else { wgpu::Features::empty() };
+            (adapter.features() & f16, wgpu::ExperimentalFeatures::disabled())
         };
         // Four of a subgroup of eight can play one of four, not the other way.
-        let subgroup = subgroup.map_or(report.subgroup, |asked| asked.min(report.subgroup));
+        let used = if halves || report.class == Class::Software { report.subgroup } else { 0 };
+        let subgroup = subgroup.map_or(used, |asked| asked.min(used));
         let subgroups = if subgroup > 0 { platform::SUBGROUP } else { wgpu::Features::empty() };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("frostbert"),
-            required_features: (adapter.features() & optional) | cooperative | subgroups,
+            required_features: (adapter.features() & optional) | for_halves | subgroups,
             experimental_features,
             required_limits: wanted.or_worse_values_from(&allowed),
             ..Default::default()
@@ -71,6 +74,11 @@ impl Context {
         let sink = fault.clone();
         device.set_device_lost_callback(move |_, reason| sink.device_lost(&reason));
         Ok(Context { device, queue, report, fault })
+    }
+
+    /// Whether shaders may have f16.
+    pub(super) fn has_f16(&self) -> bool {
+        self.device.features().contains(wgpu::Features::SHADER_F16)
     }
 
     /// Catches the errors of this thread's calls on the device until it is closed.

@@ -36,7 +36,7 @@ pub struct GpuOptions {
     /// For tests and measurements: runs the kernels of another class than the adapter's own.
     #[doc(hidden)]
     pub class: Option<Class>,
-    /// For tests: runs a software adapter's kernels for subgroups of so many (0, 4 or 8), at most those for its own.
+    /// For tests: runs kernels for subgroups of so many (0, 4 or 8), at most those for the adapter's own.
     #[doc(hidden)]
     pub subgroup: Option<u32>,
     /// For tests: takes the device to bind no more bytes than this.
@@ -48,7 +48,7 @@ pub struct GpuOptions {
     /// For tests: batches of so many tokens hold a command that the driver refuses.
     #[doc(hidden)]
     pub refused_tokens: Option<usize>,
-    /// For tests: the kernels for cooperative matrices are sure to fail their check at start-up.
+    /// For tests: kernels that multiply f16 are sure to fail their check at start-up.
     #[doc(hidden)]
     pub spoil_self_check: bool,
 }
@@ -71,7 +71,7 @@ pub struct GpuEngine {
     staging: Arc<Staging>,
     /// Plans prepared so far.
     plans: AtomicU64,
-    tensor_refused: Option<String>,
+    halves_refused: Option<String>,
 }
 
 /// A plan whose kernels are compiled and whose weights are on the device.
@@ -135,11 +135,15 @@ impl GpuEngine {
     }
 
     pub(crate) async fn open_async(options: GpuOptions) -> Result<Self> {
-        let wanted =
-            options.weights == WeightType::F16 && matches!(options.class, None | Some(Class::Tensor));
+        let wanted = options.weights == WeightType::F16
+            && matches!(options.class, None | Some(Class::Tensor | Class::Half));
         let mut engine = Self::start(&options, wanted).await?;
-        if wanted && engine.class == Class::Tensor {
-            let refused = match engine.tensor_kernels_agree(options.spoil_self_check).await {
+        if engine.class == Class::Half && !engine.context.has_f16() && wanted {
+            // Asked for where there is none.
+            engine.class = platform::GPU_CLASS;
+        }
+        if wanted && matches!(engine.class, Class::Tensor | Class::Half) {
+            let refused = match engine.halves_agree(options.spoil_self_check).await {
                 Ok(true) => None,
                 Ok(false) => Some("they compute something else than the plain ones".to_owned()),
                 Err(error) => Some(format!("{error:#}")),
@@ -149,19 +153,19 @@ impl GpuEngine {
                 // asked for the others; what is wrong with the adapter itself shows there again.
                 drop(engine);
                 engine = Self::start(&options, false).await?;
-                engine.class = Class::Gpu;
-                engine.tensor_refused = refused;
-            } else if engine.context.report.cooperative.is_none() {
+                engine.class = platform::GPU_CLASS;
+                engine.halves_refused = refused;
+            } else if engine.class == Class::Tensor && engine.context.report.cooperative.is_none() {
                 // Asked for where there are none.
-                engine.class = Class::Gpu;
+                engine.class = platform::GPU_CLASS;
             }
         }
         Ok(engine)
     }
 
-    /// Opens the adapter, with what kernels for cooperative matrices need or without it.
-    async fn start(options: &GpuOptions, tensor: bool) -> Result<Self> {
-        let mut context = Context::open(&options.selector, tensor, options.subgroup).await?;
+    /// Opens the adapter, with what kernels that multiply f16 need or without it.
+    async fn start(options: &GpuOptions, halves: bool) -> Result<Self> {
+        let mut context = Context::open(&options.selector, halves, options.subgroup).await?;
         let limits = &mut context.report.limits;
         limits.max_binding_bytes =
             options.max_binding_bytes.unwrap_or(u64::MAX).min(limits.max_binding_bytes);
@@ -182,7 +186,7 @@ impl GpuEngine {
             arena: Arc::default(),
             staging: Arc::default(),
             plans: AtomicU64::new(0),
-            tensor_refused: None,
+            halves_refused: None,
         })
     }
 
@@ -208,9 +212,9 @@ impl GpuEngine {
         self.class
     }
 
-    /// Why the kernels for cooperative matrices do not run although the adapter has some: what their check at start-up found.
-    pub fn tensor_refused(&self) -> Option<&str> {
-        self.tensor_refused.as_deref()
+    /// Why kernels that multiply f16 do not run although the adapter can: what their check at start-up found.
+    pub fn halves_refused(&self) -> Option<&str> {
+        self.halves_refused.as_deref()
     }
 
     /// The tiles that were measured to be fastest on this device, now or by a process before.

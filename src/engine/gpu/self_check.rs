@@ -1,7 +1,7 @@
-//! Whether the kernels for cooperative matrices compute what the others do, on this device and driver.
+//! Whether the kernels that multiply f16 compute what the others do, on this device and driver.
 //!
-//! They rest on an experimental part of WGSL and on drivers that few have tried, so they are believed only where they have
-//! been seen to be right.
+//! Cooperative matrices are an experimental part of WGSL, f16 and subgroups are optional, and few have tried the drivers' share of
+//! either: so these kernels are believed only where they have been seen to be right.
 
 use super::engine::GpuEngine;
 use super::tune;
@@ -21,25 +21,31 @@ const LENS: [usize; 4] = [200, 3, 77, 128];
 /// Every tile, and every width of heads (32 and 64): tile and number of heads. The matrices are the same, so that no kernel of matmuls is
 /// compiled twice.
 const CHECKED: [(Tile, usize); 2] = [(Tile::Cooperative, 6), (Tile::CooperativeLarge, 3)];
+/// Likewise without cooperative matrices.
+const CHECKED_PLAIN: [(Tile, usize); 3] = [(Tile::Small, 6), (Tile::Medium, 3), (Tile::Large, 3)];
 const HIDDEN: usize = 192;
 /// No multiple of any step through k.
 const INTERMEDIATE: usize = 420;
 const VOCAB: usize = 97;
 
 impl GpuEngine {
-    /// Computes small BERTs with the kernels of [`Class::Tensor`] and with those of [`Class::Gpu`]. With `spoil` the former get other
-    /// weights, so that they are sure to be wrong.
+    /// Computes small BERTs with the kernels of this engine's class, which multiply f16, and with those of [`Class::Gpu`]. With `spoil` the
+    /// former get other weights, so that they are sure to be wrong.
     ///
     /// # Errors
     /// `is_device`: the driver refuses something, of whichever kernels; it may have lost the device.
-    pub(super) async fn tensor_kernels_agree(&self, spoil: bool) -> Result<bool> {
+    pub(super) async fn halves_agree(&self, spoil: bool) -> Result<bool> {
         let mut batch = PackedBatch::new();
         for (number, len) in LENS.into_iter().enumerate() {
             let ids: Vec<u32> = (0..len).map(|at| ((at * 31 + number * 17) % VOCAB) as u32).collect();
             batch.push(&ids, &vec![0; len], 0);
         }
         let weights = RandomWeights { seed: 1 };
-        for (tile, heads) in CHECKED {
+        let checked: &[(Tile, usize)] = match self.class() {
+            Class::Tensor => &CHECKED,
+            _ => &CHECKED_PLAIN,
+        };
+        for (tile, heads) in checked.iter().copied() {
             let mut config = Config::bert(HIDDEN, 2, heads, INTERMEDIATE, VOCAB);
             config.max_positions = 256;
             let request = Request { hidden_states: vec![2], ..Request::default() };
@@ -55,9 +61,9 @@ impl GpuEngine {
             }
             let other = RandomWeights { seed: 2 };
             let source = if spoil { &other } else { &weights };
-            let tensor = self.prepare_with(Class::Tensor, &tuning, &plan, source).await?;
+            let halved = self.prepare_with(self.class(), &tuning, &plan, source).await?;
             for _ in 0..ROUNDS {
-                let got = match self.submit(&tensor, &batch)?.outputs_async().await {
+                let got = match self.submit(&halved, &batch)?.outputs_async().await {
                     // Infinite or NaN is no agreement either.
                     Err(error) if error.is_model_file() => return Ok(false),
                     got => got?,

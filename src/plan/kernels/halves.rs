@@ -1,5 +1,5 @@
-//! What of a pass is stored as f16 on adapters with cooperative matrices: values that only products read. Their kernels round to f16
-//! what they read, so that storing it rounded changes no bit and halves what goes through memory.
+//! What of a pass is stored as f16 on adapters whose products are of f16, with cooperative matrices or without: values that only products
+//! read. Their kernels round to f16 what they read, so that storing it rounded changes no bit and halves what goes through memory.
 
 use super::tiles::{Halves, Tiles, norm_invocations};
 use crate::plan::{BufferId, Plan, Rows, Step};
@@ -22,7 +22,7 @@ impl Stored {
 pub(super) fn stored(plan: &Plan, tiles: &Tiles<'_>) -> Stored {
     let count = plan.steps.len();
     let mut stored = Stored { reads: vec![false; count], writes: vec![false; count] };
-    if tiles.cooperative().is_none() {
+    if !tiles.has_halves() {
         return stored;
     }
     let mut values: Vec<Option<Value>> = plan.buffers.iter().map(|_| None).collect();
@@ -105,9 +105,9 @@ fn operand(plan: &Plan, tiles: &Tiles<'_>, step: &Step) -> Option<BufferId> {
     match *step {
         Step::MatMul { x, out, .. } => {
             let (k, to) = (plan.buffer(x).cols, plan.buffer(out));
-            tiles.is_tensor_matmul(to.rows, k, to.cols).then_some(x)
+            tiles.rounds_matmul(to.rows, k, to.cols).then_some(x)
         }
-        Step::Attention { qkv, head_dim, .. } => tiles.is_tensor_attention(head_dim).then_some(qkv),
+        Step::Attention { qkv, head_dim, .. } => tiles.rounds_attention(head_dim).then_some(qkv),
         _ => None,
     }
 }

@@ -22,7 +22,7 @@ pub struct Limits {
     pub max_binding_bytes: u64,
     /// Its cooperative matrices, if it has any that kernels can use.
     pub cooperative: Option<Cooperative>,
-    /// Of a CPU, 4 or 8: neighbouring invocations that are sure to share a subgroup, for kernels that let them. 0 for none.
+    /// 4 or 8: neighbouring invocations that share a subgroup, for kernels that let them. 0 for none.
     pub subgroup: u32,
     /// Bytes of workgroup memory.
     pub max_workgroup_bytes: u32,
@@ -390,7 +390,7 @@ impl Lowering<'_> {
             let (mut kernel, shape) = self.norm_kernel(spec, &kernels);
             let mut writes = vec![Resource::Buffer(out)];
             if self.stored.of(self.step).output {
-                kernel = &shaders::EMBED_LAYERNORM_TENSOR;
+                kernel = shaders::EMBED_LAYERNORM_HALVES[usize::from(self.tiles.has_octets())];
                 writes.push(Resource::Half(out));
             }
             self.push(kernel, constants, params, reads, &writes, shape)?;
@@ -436,7 +436,7 @@ impl Lowering<'_> {
         let (mut kernel, shape) = self.norm_kernel(spec, &kernels);
         let mut writes = vec![Resource::Buffer(out)];
         if self.stored.of(self.step).output {
-            kernel = &shaders::ADD_LAYERNORM_TENSOR;
+            kernel = shaders::ADD_LAYERNORM_HALVES[usize::from(self.tiles.has_octets())];
             writes.push(Resource::Half(out));
         }
         self.push(kernel, constants, params, reads, &writes, shape)
@@ -476,7 +476,7 @@ impl Lowering<'_> {
                 ("activation", activation_index(activation)),
             ];
             constants.extend(tile.constants.iter().copied());
-            if tile.tensor {
+            if tile.constant_widths {
                 constants.extend([("width", k as f64), ("row_vecs", stride as f64)]);
             }
             let params = vec![

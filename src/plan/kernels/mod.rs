@@ -22,9 +22,11 @@ use serde::{Deserialize, Serialize};
 pub enum Class {
     /// A GPU with cooperative matrices (tensor cores). They take f16: with f32 weights it runs the kernels of `gpu`.
     Tensor,
-    /// A GPU through Vulkan, Metal or DX12.
+    /// A GPU without them whose shaders know f16, natively or through a browser. With f32 weights it runs the kernels of `gpu`.
+    Half,
+    /// A GPU through Vulkan, Metal or DX12 that has neither.
     Gpu,
-    /// A GPU through a browser: no subgroups, default limits.
+    /// A GPU through a browser that offers no f16: no subgroups, default limits.
     Browser,
     /// A CPU that plays GPU (lavapipe, SwiftShader, WARP): barriers and per-lane loads are what costs.
     Software,
@@ -35,6 +37,7 @@ impl Class {
     pub fn name(self) -> &'static str {
         match self {
             Class::Tensor => "tensor",
+            Class::Half => "half",
             Class::Gpu => "gpu",
             Class::Browser => "browser",
             Class::Software => "software",

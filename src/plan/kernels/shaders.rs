@@ -19,7 +19,13 @@ impl Kernel {
 
     /// Whether it talks within subgroups, which a browser must be asked for by name.
     pub fn uses_subgroups(&self) -> bool {
-        ["software-quad", "software-octet", "tensor"].iter().any(|start| self.variant.starts_with(start))
+        let starts = ["software-quad", "software-octet", "half-octets", "tensor"];
+        starts.iter().any(|start| self.variant.starts_with(start))
+    }
+
+    /// Whether it needs f16 as a type of its own.
+    pub fn uses_f16(&self) -> bool {
+        ["half", "tensor"].iter().any(|start| self.variant.starts_with(start))
     }
 
     /// `NAME.VARIANT`: what debuggers, profiles and error messages show.
@@ -90,27 +96,27 @@ kernels! {
     NORMALIZE_ROWS_SOFTWARE = "normalize_rows" "software" ["software/normalize_rows.wgsl"];
     MATMUL_LARGE = "matmul" "gpu-large" [
         "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
-        "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
+        "prelude/kept_f32.wgsl", "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_MEDIUM = "matmul" "gpu-medium" [
         "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
-        "gpu/matmul_medium.wgsl", "gpu/matmul.wgsl"
+        "prelude/kept_f32.wgsl", "gpu/matmul_medium.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_LARGE_SCALAR = "matmul" "gpu-large-scalar" [
         "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
-        "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
+        "prelude/kept_f32.wgsl", "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_MEDIUM_SCALAR = "matmul" "gpu-medium-scalar" [
         "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
-        "gpu/matmul_medium.wgsl", "gpu/matmul.wgsl"
+        "prelude/kept_f32.wgsl", "gpu/matmul_medium.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_SMALL = "matmul" "gpu-small" [
         "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
-        "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
+        "prelude/kept_f32.wgsl", "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_SMALL_SCALAR = "matmul" "gpu-small-scalar" [
         "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
-        "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
+        "prelude/kept_f32.wgsl", "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_SOFTWARE = "matmul" "software" [
         "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
@@ -129,16 +135,16 @@ kernels! {
         "prelude/weight_f32.wgsl", "software/matmul_quad.wgsl"
     ];
     ATTENTION_HEAD_32 = "attention" "gpu-head-32" [
-        "prelude/attention_vec4.wgsl", "prelude/attention.wgsl", "gpu/attention_head_32.wgsl", "gpu/attention.wgsl"
+        "prelude/attention_vec4.wgsl", "prelude/attention.wgsl", "prelude/kept_f32.wgsl", "gpu/attention_head_32.wgsl", "gpu/attention_rows.wgsl", "gpu/attention.wgsl"
     ];
     ATTENTION_HEAD_32_SCALAR = "attention" "gpu-head-32-scalar" [
-        "prelude/attention_scalar.wgsl", "prelude/attention.wgsl", "gpu/attention_head_32.wgsl", "gpu/attention.wgsl"
+        "prelude/attention_scalar.wgsl", "prelude/attention.wgsl", "prelude/kept_f32.wgsl", "gpu/attention_head_32.wgsl", "gpu/attention_rows.wgsl", "gpu/attention.wgsl"
     ];
     ATTENTION_HEAD_64 = "attention" "gpu-head-64" [
-        "prelude/attention_vec4.wgsl", "prelude/attention.wgsl", "gpu/attention_head_64.wgsl", "gpu/attention.wgsl"
+        "prelude/attention_vec4.wgsl", "prelude/attention.wgsl", "prelude/kept_f32.wgsl", "gpu/attention_head_64.wgsl", "gpu/attention_rows.wgsl", "gpu/attention.wgsl"
     ];
     ATTENTION_HEAD_64_SCALAR = "attention" "gpu-head-64-scalar" [
-        "prelude/attention_scalar.wgsl", "prelude/attention.wgsl", "gpu/attention_head_64.wgsl", "gpu/attention.wgsl"
+        "prelude/attention_scalar.wgsl", "prelude/attention.wgsl", "prelude/kept_f32.wgsl", "gpu/attention_head_64.wgsl", "gpu/attention_rows.wgsl", "gpu/attention.wgsl"
     ];
     ATTENTION_SOFTWARE = "attention" "software" [
         "prelude/attention_vec4.wgsl", "prelude/attention.wgsl", "software/attention.wgsl"
@@ -173,27 +179,27 @@ kernels! {
     EMBED_LAYERNORM_SOFTWARE_F16 = "embed_layernorm" "software-f16" ["prelude/table_f16.wgsl", "software/embed_layernorm.wgsl"];
     MATMUL_LARGE_F16 = "matmul" "gpu-large-f16" [
         "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
-        "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
+        "prelude/kept_f32.wgsl", "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_MEDIUM_F16 = "matmul" "gpu-medium-f16" [
         "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
-        "gpu/matmul_medium.wgsl", "gpu/matmul.wgsl"
+        "prelude/kept_f32.wgsl", "gpu/matmul_medium.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_LARGE_SCALAR_F16 = "matmul" "gpu-large-scalar-f16" [
         "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
-        "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
+        "prelude/kept_f32.wgsl", "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_MEDIUM_SCALAR_F16 = "matmul" "gpu-medium-scalar-f16" [
         "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
-        "gpu/matmul_medium.wgsl", "gpu/matmul.wgsl"
+        "prelude/kept_f32.wgsl", "gpu/matmul_medium.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_SMALL_F16 = "matmul" "gpu-small-f16" [
         "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
-        "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
+        "prelude/kept_f32.wgsl", "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_SMALL_SCALAR_F16 = "matmul" "gpu-small-scalar-f16" [
         "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
-        "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
+        "prelude/kept_f32.wgsl", "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_SOFTWARE_F16 = "matmul" "software-f16" [
         "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
@@ -211,141 +217,309 @@ kernels! {
         "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
         "software/matmul.wgsl"
     ];
-    ADD_LAYERNORM_TENSOR = "add_layernorm" "tensor" [
-        "prelude/half.wgsl", "prelude/workgroup_sum.wgsl", "gpu/add_layernorm.wgsl", "tensor/add_layernorm.wgsl", "gpu/layernorm.wgsl"
+    ADD_LAYERNORM_HALF = "add_layernorm" "half" [
+        "prelude/half.wgsl", "prelude/workgroup_sum.wgsl", "gpu/add_layernorm.wgsl", "half/add_layernorm.wgsl", "gpu/layernorm.wgsl"
     ];
-    EMBED_LAYERNORM_TENSOR = "embed_layernorm" "tensor" [
-        "prelude/half.wgsl", "prelude/workgroup_sum.wgsl", "gpu/embed_layernorm.wgsl", "tensor/embed_layernorm.wgsl", "gpu/layernorm.wgsl"
+    EMBED_LAYERNORM_HALF = "embed_layernorm" "half" [
+        "prelude/half.wgsl", "prelude/workgroup_sum.wgsl", "gpu/embed_layernorm.wgsl", "half/embed_layernorm.wgsl", "gpu/layernorm.wgsl"
+    ];
+    ADD_LAYERNORM_HALF_OCTETS = "add_layernorm" "half-octets" [
+        "prelude/half.wgsl", "prelude/octet_sum.wgsl", "prelude/workgroup_sum_octets.wgsl", "gpu/add_layernorm.wgsl",
+        "half/add_layernorm.wgsl", "gpu/layernorm.wgsl"
+    ];
+    EMBED_LAYERNORM_HALF_OCTETS = "embed_layernorm" "half-octets" [
+        "prelude/half.wgsl", "prelude/octet_sum.wgsl", "prelude/workgroup_sum_octets.wgsl", "gpu/embed_layernorm.wgsl",
+        "half/embed_layernorm.wgsl", "gpu/layernorm.wgsl"
+    ];
+    MATMUL_HALF_SMALL = "matmul" "half-small" [
+        "prelude/half.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl",
+        "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/kept_f16.wgsl", "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_HALF_SMALL_OUT16 = "matmul" "half-small-out16" [
+        "prelude/half.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl",
+        "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl", "prelude/kept_f16.wgsl", "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_HALF_SMALL_X16 = "matmul" "half-small-x16" [
+        "prelude/half.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_vec4.wgsl",
+        "prelude/matmul.wgsl", "prelude/kept_f16.wgsl", "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_HALF_SMALL_X16_OUT16 = "matmul" "half-small-x16-out16" [
+        "prelude/half.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl",
+        "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl", "prelude/kept_f16.wgsl", "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_HALF_MEDIUM = "matmul" "half-medium" [
+        "prelude/half.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl",
+        "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/kept_f16.wgsl", "gpu/matmul_medium.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_HALF_MEDIUM_OUT16 = "matmul" "half-medium-out16" [
+        "prelude/half.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl",
+        "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl", "prelude/kept_f16.wgsl", "gpu/matmul_medium.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_HALF_MEDIUM_X16 = "matmul" "half-medium-x16" [
+        "prelude/half.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_vec4.wgsl",
+        "prelude/matmul.wgsl", "prelude/kept_f16.wgsl", "gpu/matmul_medium.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_HALF_MEDIUM_X16_OUT16 = "matmul" "half-medium-x16-out16" [
+        "prelude/half.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl",
+        "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl", "prelude/kept_f16.wgsl", "gpu/matmul_medium.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_HALF_LARGE = "matmul" "half-large" [
+        "prelude/half.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl",
+        "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/kept_f16.wgsl", "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_HALF_LARGE_OUT16 = "matmul" "half-large-out16" [
+        "prelude/half.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl",
+        "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl", "prelude/kept_f16.wgsl", "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_HALF_LARGE_X16 = "matmul" "half-large-x16" [
+        "prelude/half.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_vec4.wgsl",
+        "prelude/matmul.wgsl", "prelude/kept_f16.wgsl", "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_HALF_LARGE_X16_OUT16 = "matmul" "half-large-x16-out16" [
+        "prelude/half.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl",
+        "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl", "prelude/kept_f16.wgsl", "gpu/matmul_large.wgsl", "gpu/matmul.wgsl"
+    ];
+    ATTENTION_HALF_HEAD_32 = "attention" "half-head-32" [
+        "prelude/half.wgsl", "prelude/attention_qkv_rounded.wgsl", "prelude/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "prelude/kept_f16.wgsl", "gpu/attention_head_32.wgsl", "gpu/attention_rows.wgsl", "gpu/attention.wgsl"
+    ];
+    ATTENTION_HALF_HEAD_32_OUT16 = "attention" "half-head-32-out16" [
+        "prelude/half.wgsl", "prelude/attention_qkv_rounded.wgsl", "prelude/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "prelude/kept_f16.wgsl", "gpu/attention_head_32.wgsl", "gpu/attention_rows.wgsl", "gpu/attention.wgsl"
+    ];
+    ATTENTION_HALF_HEAD_32_X16 = "attention" "half-head-32-x16" [
+        "prelude/half.wgsl", "prelude/attention_qkv_f16.wgsl", "prelude/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "prelude/kept_f16.wgsl", "gpu/attention_head_32.wgsl", "gpu/attention_rows.wgsl", "gpu/attention.wgsl"
+    ];
+    ATTENTION_HALF_HEAD_32_X16_OUT16 = "attention" "half-head-32-x16-out16" [
+        "prelude/half.wgsl", "prelude/attention_qkv_f16.wgsl", "prelude/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "prelude/kept_f16.wgsl", "gpu/attention_head_32.wgsl", "gpu/attention_rows.wgsl", "gpu/attention.wgsl"
+    ];
+    ATTENTION_HALF_HEAD_64 = "attention" "half-head-64" [
+        "prelude/half.wgsl", "prelude/attention_qkv_rounded.wgsl", "prelude/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "prelude/kept_f16.wgsl", "half/attention_head_64.wgsl", "gpu/attention_rows.wgsl", "gpu/attention.wgsl"
+    ];
+    ATTENTION_HALF_HEAD_64_OUT16 = "attention" "half-head-64-out16" [
+        "prelude/half.wgsl", "prelude/attention_qkv_rounded.wgsl", "prelude/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "prelude/kept_f16.wgsl", "half/attention_head_64.wgsl", "gpu/attention_rows.wgsl", "gpu/attention.wgsl"
+    ];
+    ATTENTION_HALF_HEAD_64_X16 = "attention" "half-head-64-x16" [
+        "prelude/half.wgsl", "prelude/attention_qkv_f16.wgsl", "prelude/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "prelude/kept_f16.wgsl", "half/attention_head_64.wgsl", "gpu/attention_rows.wgsl", "gpu/attention.wgsl"
+    ];
+    ATTENTION_HALF_HEAD_64_X16_OUT16 = "attention" "half-head-64-x16-out16" [
+        "prelude/half.wgsl", "prelude/attention_qkv_f16.wgsl", "prelude/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "prelude/kept_f16.wgsl", "half/attention_head_64.wgsl", "gpu/attention_rows.wgsl", "gpu/attention.wgsl"
+    ];
+    ATTENTION_HALF_OCTETS_HEAD_32 = "attention" "half-octets-head-32" [
+        "prelude/half.wgsl", "prelude/attention_qkv_rounded.wgsl", "prelude/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "prelude/kept_f16.wgsl", "gpu/attention_head_32.wgsl", "prelude/octet_sum.wgsl", "half/attention_rows_octets.wgsl",
+        "gpu/attention.wgsl"
+    ];
+    ATTENTION_HALF_OCTETS_HEAD_32_OUT16 = "attention" "half-octets-head-32-out16" [
+        "prelude/half.wgsl", "prelude/attention_qkv_rounded.wgsl", "prelude/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "prelude/kept_f16.wgsl", "gpu/attention_head_32.wgsl", "prelude/octet_sum.wgsl", "half/attention_rows_octets.wgsl",
+        "gpu/attention.wgsl"
+    ];
+    ATTENTION_HALF_OCTETS_HEAD_32_X16 = "attention" "half-octets-head-32-x16" [
+        "prelude/half.wgsl", "prelude/attention_qkv_f16.wgsl", "prelude/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "prelude/kept_f16.wgsl", "gpu/attention_head_32.wgsl", "prelude/octet_sum.wgsl", "half/attention_rows_octets.wgsl",
+        "gpu/attention.wgsl"
+    ];
+    ATTENTION_HALF_OCTETS_HEAD_32_X16_OUT16 = "attention" "half-octets-head-32-x16-out16" [
+        "prelude/half.wgsl", "prelude/attention_qkv_f16.wgsl", "prelude/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "prelude/kept_f16.wgsl", "gpu/attention_head_32.wgsl", "prelude/octet_sum.wgsl", "half/attention_rows_octets.wgsl",
+        "gpu/attention.wgsl"
+    ];
+    ATTENTION_HALF_OCTETS_HEAD_64 = "attention" "half-octets-head-64" [
+        "prelude/half.wgsl", "prelude/attention_qkv_rounded.wgsl", "prelude/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "prelude/kept_f16.wgsl", "half/attention_head_64.wgsl", "prelude/octet_sum.wgsl", "half/attention_rows_octets.wgsl",
+        "gpu/attention.wgsl"
+    ];
+    ATTENTION_HALF_OCTETS_HEAD_64_OUT16 = "attention" "half-octets-head-64-out16" [
+        "prelude/half.wgsl", "prelude/attention_qkv_rounded.wgsl", "prelude/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "prelude/kept_f16.wgsl", "half/attention_head_64.wgsl", "prelude/octet_sum.wgsl", "half/attention_rows_octets.wgsl",
+        "gpu/attention.wgsl"
+    ];
+    ATTENTION_HALF_OCTETS_HEAD_64_X16 = "attention" "half-octets-head-64-x16" [
+        "prelude/half.wgsl", "prelude/attention_qkv_f16.wgsl", "prelude/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "prelude/kept_f16.wgsl", "half/attention_head_64.wgsl", "prelude/octet_sum.wgsl", "half/attention_rows_octets.wgsl",
+        "gpu/attention.wgsl"
+    ];
+    ATTENTION_HALF_OCTETS_HEAD_64_X16_OUT16 = "attention" "half-octets-head-64-x16-out16" [
+        "prelude/half.wgsl", "prelude/attention_qkv_f16.wgsl", "prelude/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "prelude/kept_f16.wgsl", "half/attention_head_64.wgsl", "prelude/octet_sum.wgsl", "half/attention_rows_octets.wgsl",
+        "gpu/attention.wgsl"
     ];
     MATMUL_TENSOR_16_MEDIUM = "matmul" "tensor-16-medium" [
-        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "tensor/operand_f32.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
     ];
     MATMUL_TENSOR_16_MEDIUM_OUT16 = "matmul" "tensor-16-medium-out16" [
-        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "tensor/operand_f32.wgsl", "tensor/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
+        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
     ];
     MATMUL_TENSOR_16_MEDIUM_X16 = "matmul" "tensor-16-medium-x16" [
-        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "tensor/operand_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
     ];
     MATMUL_TENSOR_16_MEDIUM_X16_OUT16 = "matmul" "tensor-16-medium-x16-out16" [
-        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "tensor/operand_f16.wgsl", "tensor/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
+        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
     ];
     MATMUL_TENSOR_16_LARGE = "matmul" "tensor-16-large" [
-        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "tensor/operand_f32.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_large.wgsl"
     ];
     MATMUL_TENSOR_16_LARGE_OUT16 = "matmul" "tensor-16-large-out16" [
-        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "tensor/operand_f32.wgsl", "tensor/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
+        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_large.wgsl"
     ];
     MATMUL_TENSOR_16_LARGE_X16 = "matmul" "tensor-16-large-x16" [
-        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "tensor/operand_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_large.wgsl"
     ];
     MATMUL_TENSOR_16_LARGE_X16_OUT16 = "matmul" "tensor-16-large-x16-out16" [
-        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "tensor/operand_f16.wgsl", "tensor/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
+        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_large.wgsl"
     ];
     MATMUL_TENSOR_8_MEDIUM = "matmul" "tensor-8-medium" [
-        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "tensor/operand_f32.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
     ];
     MATMUL_TENSOR_8_MEDIUM_OUT16 = "matmul" "tensor-8-medium-out16" [
-        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "tensor/operand_f32.wgsl", "tensor/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
+        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
     ];
     MATMUL_TENSOR_8_MEDIUM_X16 = "matmul" "tensor-8-medium-x16" [
-        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "tensor/operand_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
     ];
     MATMUL_TENSOR_8_MEDIUM_X16_OUT16 = "matmul" "tensor-8-medium-x16-out16" [
-        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "tensor/operand_f16.wgsl", "tensor/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
+        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
     ];
     MATMUL_TENSOR_8_LARGE = "matmul" "tensor-8-large" [
-        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "tensor/operand_f32.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_large.wgsl"
     ];
     MATMUL_TENSOR_8_LARGE_OUT16 = "matmul" "tensor-8-large-out16" [
-        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "tensor/operand_f32.wgsl", "tensor/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
+        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_large.wgsl"
     ];
     MATMUL_TENSOR_8_LARGE_X16 = "matmul" "tensor-8-large-x16" [
-        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "tensor/operand_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_large.wgsl"
     ];
     MATMUL_TENSOR_8_LARGE_X16_OUT16 = "matmul" "tensor-8-large-x16-out16" [
-        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "tensor/operand_f16.wgsl", "tensor/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
+        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_large.wgsl"
     ];
     ATTENTION_TENSOR_16_HEAD_32 = "attention" "tensor-16-head-32" [
-        "prelude/cooperative_16.wgsl", "tensor/attention_qkv_f32.wgsl", "tensor/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "prelude/cooperative_16.wgsl", "prelude/attention_qkv_rounded.wgsl", "prelude/attention_out_f32.wgsl", "prelude/attention.wgsl",
         "tensor/attention_head_32.wgsl", "tensor/attention_groups.wgsl", "tensor/attention.wgsl"
     ];
     ATTENTION_TENSOR_16_HEAD_32_OUT16 = "attention" "tensor-16-head-32-out16" [
-        "prelude/cooperative_16.wgsl", "tensor/attention_qkv_f32.wgsl", "tensor/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "prelude/cooperative_16.wgsl", "prelude/attention_qkv_rounded.wgsl", "prelude/attention_out_f16.wgsl", "prelude/attention.wgsl",
         "tensor/attention_head_32.wgsl", "tensor/attention_groups.wgsl", "tensor/attention.wgsl"
     ];
     ATTENTION_TENSOR_16_HEAD_32_X16 = "attention" "tensor-16-head-32-x16" [
-        "prelude/cooperative_16.wgsl", "tensor/attention_qkv_f16.wgsl", "tensor/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "prelude/cooperative_16.wgsl", "prelude/attention_qkv_f16.wgsl", "prelude/attention_out_f32.wgsl", "prelude/attention.wgsl",
         "tensor/attention_head_32.wgsl", "tensor/attention_groups.wgsl", "tensor/attention.wgsl"
     ];
     ATTENTION_TENSOR_16_HEAD_32_X16_OUT16 = "attention" "tensor-16-head-32-x16-out16" [
-        "prelude/cooperative_16.wgsl", "tensor/attention_qkv_f16.wgsl", "tensor/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "prelude/cooperative_16.wgsl", "prelude/attention_qkv_f16.wgsl", "prelude/attention_out_f16.wgsl", "prelude/attention.wgsl",
         "tensor/attention_head_32.wgsl", "tensor/attention_groups.wgsl", "tensor/attention.wgsl"
     ];
     ATTENTION_TENSOR_16_HEAD_64 = "attention" "tensor-16-head-64" [
-        "prelude/cooperative_16.wgsl", "tensor/attention_qkv_f32.wgsl", "tensor/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "prelude/cooperative_16.wgsl", "prelude/attention_qkv_rounded.wgsl", "prelude/attention_out_f32.wgsl", "prelude/attention.wgsl",
         "tensor/attention_head_64.wgsl", "tensor/attention_groups.wgsl", "tensor/attention.wgsl"
     ];
     ATTENTION_TENSOR_16_HEAD_64_OUT16 = "attention" "tensor-16-head-64-out16" [
-        "prelude/cooperative_16.wgsl", "tensor/attention_qkv_f32.wgsl", "tensor/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "prelude/cooperative_16.wgsl", "prelude/attention_qkv_rounded.wgsl", "prelude/attention_out_f16.wgsl", "prelude/attention.wgsl",
         "tensor/attention_head_64.wgsl", "tensor/attention_groups.wgsl", "tensor/attention.wgsl"
     ];
     ATTENTION_TENSOR_16_HEAD_64_X16 = "attention" "tensor-16-head-64-x16" [
-        "prelude/cooperative_16.wgsl", "tensor/attention_qkv_f16.wgsl", "tensor/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "prelude/cooperative_16.wgsl", "prelude/attention_qkv_f16.wgsl", "prelude/attention_out_f32.wgsl", "prelude/attention.wgsl",
         "tensor/attention_head_64.wgsl", "tensor/attention_groups.wgsl", "tensor/attention.wgsl"
     ];
     ATTENTION_TENSOR_16_HEAD_64_X16_OUT16 = "attention" "tensor-16-head-64-x16-out16" [
-        "prelude/cooperative_16.wgsl", "tensor/attention_qkv_f16.wgsl", "tensor/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "prelude/cooperative_16.wgsl", "prelude/attention_qkv_f16.wgsl", "prelude/attention_out_f16.wgsl", "prelude/attention.wgsl",
         "tensor/attention_head_64.wgsl", "tensor/attention_groups.wgsl", "tensor/attention.wgsl"
     ];
     ATTENTION_TENSOR_8_HEAD_32 = "attention" "tensor-8-head-32" [
-        "prelude/cooperative_8.wgsl", "tensor/attention_qkv_f32.wgsl", "tensor/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "prelude/cooperative_8.wgsl", "prelude/attention_qkv_rounded.wgsl", "prelude/attention_out_f32.wgsl", "prelude/attention.wgsl",
         "tensor/attention_head_32.wgsl", "tensor/attention_singles.wgsl", "tensor/attention.wgsl"
     ];
     ATTENTION_TENSOR_8_HEAD_32_OUT16 = "attention" "tensor-8-head-32-out16" [
-        "prelude/cooperative_8.wgsl", "tensor/attention_qkv_f32.wgsl", "tensor/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "prelude/cooperative_8.wgsl", "prelude/attention_qkv_rounded.wgsl", "prelude/attention_out_f16.wgsl", "prelude/attention.wgsl",
         "tensor/attention_head_32.wgsl", "tensor/attention_singles.wgsl", "tensor/attention.wgsl"
     ];
     ATTENTION_TENSOR_8_HEAD_32_X16 = "attention" "tensor-8-head-32-x16" [
-        "prelude/cooperative_8.wgsl", "tensor/attention_qkv_f16.wgsl", "tensor/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "prelude/cooperative_8.wgsl", "prelude/attention_qkv_f16.wgsl", "prelude/attention_out_f32.wgsl", "prelude/attention.wgsl",
         "tensor/attention_head_32.wgsl", "tensor/attention_singles.wgsl", "tensor/attention.wgsl"
     ];
     ATTENTION_TENSOR_8_HEAD_32_X16_OUT16 = "attention" "tensor-8-head-32-x16-out16" [
-        "prelude/cooperative_8.wgsl", "tensor/attention_qkv_f16.wgsl", "tensor/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "prelude/cooperative_8.wgsl", "prelude/attention_qkv_f16.wgsl", "prelude/attention_out_f16.wgsl", "prelude/attention.wgsl",
         "tensor/attention_head_32.wgsl", "tensor/attention_singles.wgsl", "tensor/attention.wgsl"
     ];
     ATTENTION_TENSOR_8_HEAD_64 = "attention" "tensor-8-head-64" [
-        "prelude/cooperative_8.wgsl", "tensor/attention_qkv_f32.wgsl", "tensor/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "prelude/cooperative_8.wgsl", "prelude/attention_qkv_rounded.wgsl", "prelude/attention_out_f32.wgsl", "prelude/attention.wgsl",
         "tensor/attention_head_64.wgsl", "tensor/attention_singles.wgsl", "tensor/attention.wgsl"
     ];
     ATTENTION_TENSOR_8_HEAD_64_OUT16 = "attention" "tensor-8-head-64-out16" [
-        "prelude/cooperative_8.wgsl", "tensor/attention_qkv_f32.wgsl", "tensor/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "prelude/cooperative_8.wgsl", "prelude/attention_qkv_rounded.wgsl", "prelude/attention_out_f16.wgsl", "prelude/attention.wgsl",
         "tensor/attention_head_64.wgsl", "tensor/attention_singles.wgsl", "tensor/attention.wgsl"
     ];
     ATTENTION_TENSOR_8_HEAD_64_X16 = "attention" "tensor-8-head-64-x16" [
-        "prelude/cooperative_8.wgsl", "tensor/attention_qkv_f16.wgsl", "tensor/attention_out_f32.wgsl", "prelude/attention.wgsl",
+        "prelude/cooperative_8.wgsl", "prelude/attention_qkv_f16.wgsl", "prelude/attention_out_f32.wgsl", "prelude/attention.wgsl",
         "tensor/attention_head_64.wgsl", "tensor/attention_singles.wgsl", "tensor/attention.wgsl"
     ];
     ATTENTION_TENSOR_8_HEAD_64_X16_OUT16 = "attention" "tensor-8-head-64-x16-out16" [
-        "prelude/cooperative_8.wgsl", "tensor/attention_qkv_f16.wgsl", "tensor/attention_out_f16.wgsl", "prelude/attention.wgsl",
+        "prelude/cooperative_8.wgsl", "prelude/attention_qkv_f16.wgsl", "prelude/attention_out_f16.wgsl", "prelude/attention.wgsl",
         "tensor/attention_head_64.wgsl", "tensor/attention_singles.wgsl", "tensor/attention.wgsl"
     ];
 }
+
+/// Without and with subgroups of eight: the norms that write f16 as well.
+pub(super) static ADD_LAYERNORM_HALVES: [&Kernel; 2] = [&ADD_LAYERNORM_HALF, &ADD_LAYERNORM_HALF_OCTETS];
+/// Likewise.
+pub(super) static EMBED_LAYERNORM_HALVES: [&Kernel; 2] =
+    [&EMBED_LAYERNORM_HALF, &EMBED_LAYERNORM_HALF_OCTETS];
+
+/// By tile (small, medium, large), and whether x and out are f16.
+pub(super) static MATMUL_HALF: [[[&Kernel; 2]; 2]; 3] = [
+    [[&MATMUL_HALF_SMALL, &MATMUL_HALF_SMALL_OUT16], [&MATMUL_HALF_SMALL_X16, &MATMUL_HALF_SMALL_X16_OUT16]],
+    [
+        [&MATMUL_HALF_MEDIUM, &MATMUL_HALF_MEDIUM_OUT16],
+        [&MATMUL_HALF_MEDIUM_X16, &MATMUL_HALF_MEDIUM_X16_OUT16],
+    ],
+    [[&MATMUL_HALF_LARGE, &MATMUL_HALF_LARGE_OUT16], [&MATMUL_HALF_LARGE_X16, &MATMUL_HALF_LARGE_X16_OUT16]],
+];
+
+/// By subgroups of eight, head (up to 32, up to 64), and whether qkv and out are f16.
+pub(super) static ATTENTION_HALF: [[[[&Kernel; 2]; 2]; 2]; 2] = [
+    [
+        [
+            [&ATTENTION_HALF_HEAD_32, &ATTENTION_HALF_HEAD_32_OUT16],
+            [&ATTENTION_HALF_HEAD_32_X16, &ATTENTION_HALF_HEAD_32_X16_OUT16],
+        ],
+        [
+            [&ATTENTION_HALF_HEAD_64, &ATTENTION_HALF_HEAD_64_OUT16],
+            [&ATTENTION_HALF_HEAD_64_X16, &ATTENTION_HALF_HEAD_64_X16_OUT16],
+        ],
+    ],
+    [
+        [
+            [&ATTENTION_HALF_OCTETS_HEAD_32, &ATTENTION_HALF_OCTETS_HEAD_32_OUT16],
+            [&ATTENTION_HALF_OCTETS_HEAD_32_X16, &ATTENTION_HALF_OCTETS_HEAD_32_X16_OUT16],
+        ],
+        [
+            [&ATTENTION_HALF_OCTETS_HEAD_64, &ATTENTION_HALF_OCTETS_HEAD_64_OUT16],
+            [&ATTENTION_HALF_OCTETS_HEAD_64_X16, &ATTENTION_HALF_OCTETS_HEAD_64_X16_OUT16],
+        ],
+    ],
+];
 
 /// By side (8, 16), tile (medium, large), and whether x and out are f16.
 pub(super) static MATMUL_TENSOR: [[[[&Kernel; 2]; 2]; 2]; 2] = [

@@ -109,8 +109,10 @@ pub(super) struct MatMulKernel {
     pub(super) invocations: Invocations,
     pub(super) rows: u32,
     pub(super) columns: u32,
-    /// Whether it takes its sizes as constants, and x as f16 as well.
-    pub(super) tensor: bool,
+    /// Whether it rounds x to f16.
+    pub(super) rounds: bool,
+    /// Whether the widths of x and of Wᵀ are constants of it.
+    pub(super) constant_widths: bool,
     pub(super) constants: Vec<(&'static str, f64)>,
     pub(super) workgroup_bytes: u32,
 }
@@ -152,7 +154,8 @@ impl Tiles<'_> {
             invocations: Invocations::Fixed(tile.invocations),
             rows: tile.rows,
             columns: tile.columns,
-            tensor: false,
+            rounds: false,
+            constant_widths: false,
             constants: vec![],
             workgroup_bytes: PLAIN_WORKGROUP_BYTES,
         };
@@ -161,6 +164,15 @@ impl Tiles<'_> {
             && let Some(kernel) = self.tensor_matmul(tile, halves)
         {
             return kernel;
+        }
+        if self.has_plain_halves() && rows == Rows::Tokens && !any_width {
+            let (size, covers) = match tile {
+                Tile::Small => (0, &SMALL),
+                Tile::Medium => (1, &MEDIUM),
+                _ => (2, &LARGE),
+            };
+            let halved = shaders::MATMUL_HALF[size][usize::from(halves.input)][usize::from(halves.output)];
+            return MatMulKernel { kernel: halved, rounds: true, ..plain(covers) };
         }
         match tile {
             Tile::Software if self.subgroup == 4 && !any_width => plain(&QUAD),
@@ -183,7 +195,8 @@ impl Tiles<'_> {
                 invocations: Invocations::Override(cooperative.invocations),
                 rows: side * if large { 16 } else { 8 },
                 columns: 8 * side,
-                tensor: true,
+                rounds: true,
+                constant_widths: true,
                 constants: if large { vec![] } else { vec![("stages", f64::from(stages))] },
                 workgroup_bytes: matmul_workgroup_bytes(side, large, stages),
             }
@@ -194,8 +207,8 @@ impl Tiles<'_> {
     }
 
     /// Whether a matmul is done by a kernel that rounds x to f16, so that x may as well be stored so.
-    pub(super) fn is_tensor_matmul(&self, rows: Rows, k: usize, n: usize) -> bool {
-        self.matmul(rows, k, n, Halves::default()).tensor
+    pub(super) fn rounds_matmul(&self, rows: Rows, k: usize, n: usize) -> bool {
+        self.matmul(rows, k, n, Halves::default()).rounds
     }
 
     fn workgroup_limit(&self) -> u32 {
@@ -221,6 +234,9 @@ impl Tiles<'_> {
     pub(super) fn attention(&self, head_dim: usize, halves: Halves) -> Vec<AttentionKernel> {
         if let Some(kernels) = self.tensor_attention(head_dim, halves) {
             return kernels.into();
+        }
+        if let Some(kernel) = self.half_attention(head_dim, halves) {
+            return vec![kernel];
         }
         let tile = match (self.class, head_dim) {
             (Class::Software, _) if self.subgroup == 4 && head_dim.is_multiple_of(8) => &ATTENTION_QUAD,
@@ -257,9 +273,33 @@ impl Tiles<'_> {
         kernels.iter().all(|kernel| kernel.workgroup_bytes <= self.workgroup_limit()).then_some(kernels)
     }
 
+    /// Without cooperative matrices: the tile is that of narrow heads for wide ones as well, since f16 takes half the workgroup memory.
+    fn half_attention(&self, head_dim: usize, halves: Halves) -> Option<AttentionKernel> {
+        let fits = self.has_plain_halves() && head_dim <= 64 && head_dim.is_multiple_of(4);
+        let kernel = shaders::ATTENTION_HALF[usize::from(self.has_octets())][usize::from(head_dim > 32)]
+            [usize::from(halves.input)][usize::from(halves.output)];
+        fits.then(|| AttentionKernel { kernel, ..ATTENTION_HEAD_32.kernel(head_dim) })
+    }
+
     /// Whether attention is done by a kernel that rounds q, k and v to f16.
-    pub(super) fn is_tensor_attention(&self, head_dim: usize) -> bool {
+    pub(super) fn rounds_attention(&self, head_dim: usize) -> bool {
         self.tensor_attention(head_dim, Halves::default()).is_some()
+            || self.half_attention(head_dim, Halves::default()).is_some()
+    }
+
+    /// Whether products over tokens are of f16, so that what only they read may be stored so.
+    pub(super) fn has_halves(&self) -> bool {
+        self.cooperative().is_some() || self.has_plain_halves()
+    }
+
+    /// Likewise, and without cooperative matrices.
+    fn has_plain_halves(&self) -> bool {
+        self.class == Class::Half && self.weights == WeightType::F16
+    }
+
+    /// Whether its kernels talk within subgroups, of eight neighbours at least.
+    pub(super) fn has_octets(&self) -> bool {
+        self.class == Class::Half && self.subgroup >= 8
     }
 
     /// The device's cooperative matrices, where this plan is to use them.

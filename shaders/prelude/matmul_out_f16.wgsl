@@ -1,4 +1,4 @@
-// A tensor matmul's operands but x and the weight, where out is stored as f16: only products read it, which would round it anyway.
+// A matmul's operands but x and the weight, where out is stored as f16: only products read it, which would round it anyway.
 
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;      // [n]
 @group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;  // [rows, n]

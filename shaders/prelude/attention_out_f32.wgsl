@@ -1,7 +1,7 @@
-// A tensor attention's output where it is stored as f32.
+// Attention's output where it is stored as f32.
 
 @group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>; // [tokens, heads * head_dim]
 
-fn store4(base: u32, at: u32, value: vec4<f32>) {
+fn store4(base: u32, at: u32, width: u32, value: vec4<f32>) {
     out[base / 4u + at] = vec4<f32>(value);
 }
