@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use frostbert::plan::Plan;
 use frostbert::plan::kernels::{
-    Access, Class, Cooperative, Count, Dispatch, Groups, KERNELS, Limits, PEAK_COOPERATIVE, PEAK_COPY,
-    PEAK_FMA, Resource, TextTiles, Tile, Tuning, WeightLayout, WeightType, Word, lower,
+    Access, Class, Cooperative, Count, Dispatch, FEW_ROWS, Groups, KERNELS, Limits, PEAK_COOPERATIVE,
+    PEAK_COPY, PEAK_FMA, Resource, TextTiles, Tile, Tuning, WeightLayout, WeightType, When, Word, lower,
 };
 use naga::back::pipeline_constants::process_overrides;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
@@ -173,9 +173,11 @@ fn machines_run_what_they_have_room_for() {
         }
     }
     let small = &MACHINES[2];
-    let medium: Vec<_> =
+    let matmuls: Vec<_> =
         small.dispatches().into_keys().filter(|kernel| kernel.starts_with("matmul.tensor-16")).collect();
-    assert!(medium.iter().all(|kernel| kernel.contains("-medium") && kernel.contains("(\"stages\", 1.0)")));
+    assert!(matmuls.iter().all(|kernel| {
+        kernel.contains("-few") || kernel.contains("-medium") && kernel.contains("(\"stages\", 1.0)")
+    }));
     assert!(runs(small, "attention.tensor-16-head-32") && !runs(small, "attention.tensor-16-head-64"));
     // Above what one driver was seen to hang at, nothing changes.
     let with = |max_workgroup_bytes| Machine { max_workgroup_bytes, ..MACHINES[0] }.dispatches();
@@ -211,6 +213,37 @@ fn every_text_has_one_attention() {
         }
     }
     assert!(split > 10, "only {split} steps treat short texts apart");
+}
+
+/// Batches of few rows have matmuls of their own: whatever the number of rows, every slice of every matrix is multiplied once.
+#[test]
+fn every_matrix_is_multiplied_once_whatever_the_rows() {
+    let mut apart = 0;
+    for machine in &MACHINES {
+        for case in support::cases() {
+            for weights in [WeightType::F32, WeightType::F16] {
+                let tuning = Tuning::default();
+                let dispatches =
+                    lower(&case.plan, machine.class, weights, &machine.limits(), &tuning).unwrap();
+                let mut by_slice: BTreeMap<_, Vec<&Dispatch>> = BTreeMap::new();
+                for dispatch in dispatches.iter().filter(|dispatch| dispatch.kernel.name == "matmul") {
+                    let (_, first) = dispatch.params[3];
+                    by_slice.entry((dispatch.step, first.bits())).or_default().push(dispatch);
+                }
+                for all in by_slice.values() {
+                    apart += usize::from(all.len() > 1);
+                    for rows in [1, FEW_ROWS, FEW_ROWS + 1, 5_000] {
+                        let runs: Vec<_> = all.iter().filter(|dispatch| dispatch.when.holds(rows)).collect();
+                        assert_eq!(runs.len(), 1, "{} on {}: {rows} rows", case.name, machine.name);
+                        // The same weights: they are on the device once.
+                        assert_eq!(runs[0].bindings[1], all[0].bindings[1], "{}", case.name);
+                    }
+                    assert!(!all.iter().any(|dispatch| dispatch.when.holds(0)));
+                }
+            }
+        }
+    }
+    assert!(apart > 100, "only {apart} products treat few rows apart");
 }
 
 /// The kernels that measure a device's peaks belong to no plan.
@@ -470,8 +503,8 @@ fn tiles_are_what_the_engine_dispatches() {
         };
         match dispatch.kernel.name {
             "matmul" => {
-                let columns = 4 * constant("TILE_VECS");
-                assert_eq!(dispatch.groups[1], Groups::Per(constant("TILE_ROWS")), "{label}");
+                let (columns, rows) = (4 * constant("TILE_VECS"), constant("TILE_ROWS"));
+                assert_eq!(dispatch.groups[1], Groups::Per(rows), "{label}");
                 let layouts: Vec<_> = dispatch
                     .bindings
                     .iter()
@@ -480,7 +513,15 @@ fn tiles_are_what_the_engine_dispatches() {
                         _ => None,
                     })
                     .collect();
-                assert_eq!(layouts, [WeightLayout::Transposed { columns: columns as usize }], "{label}");
+                let [WeightLayout::Transposed { columns: padded }] = layouts[..] else {
+                    panic!("{label}: {layouts:?}")
+                };
+                // A kernel for few rows reads the layout of the one for many, whose tiles are as wide or wider.
+                let few = dispatch.when == When::Few;
+                assert!(
+                    if few { padded.is_multiple_of(columns as usize) } else { padded == columns as usize },
+                    "{label}"
+                );
                 let (_, n) = dispatch.params[4];
                 assert_eq!(dispatch.groups[0], Groups::Fixed(n.bits().div_ceil(columns)), "{label}");
             }

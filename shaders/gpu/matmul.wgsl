@@ -10,7 +10,7 @@
 
 const SIDE = 16u;
 const INVOCATIONS = SIDE * SIDE;
-const DEPTH = 256u / KEPT_BYTES;
+const DEPTH = STRETCH * 256u / KEPT_BYTES;
 const DEPTH4 = DEPTH / 4u;
 const TILE_ROWS = SIDE * ROWS;
 const TILE_VECS = SIDE * VECS;
@@ -100,8 +100,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let left = vec + lane % SIDE;
     finish_row(top, left, sum[0]);
     finish_row(top + SIDE, left, sum[1]);
-    finish_row(top + 2u * SIDE, left, sum[2]);
-    finish_row(top + 3u * SIDE, left, sum[3]);
+    if ROWS > 2u {
+        finish_row(top + 2u * SIDE, left, sum[2u % ROWS]);
+        finish_row(top + 3u * SIDE, left, sum[3u % ROWS]);
+    }
     if ROWS > 4u {
         finish_row(top + 4u * SIDE, left, sum[4u % ROWS]);
         finish_row(top + 5u * SIDE, left, sum[5u % ROWS]);

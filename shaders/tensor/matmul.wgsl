@@ -15,7 +15,7 @@ override row_vecs: u32 = 32u; // groups of four columns a row of Wᵀ
 
 const SUBGROUPS = 8u;
 const SQUARE_VECS = SIDE * SIDE / 4u;
-const DEPTH = 2u * SIDE;
+const DEPTH = DEPTH_SQUARES * SIDE;
 const TILE_VECS = 2u * SIDE;
 // Rows in workgroup memory have two groups more than they need: neighbouring rows then start in other banks.
 const X_STRIDE = DEPTH / 4u + 2u;

@@ -4,6 +4,7 @@
 const DOWN_SQUARES = 4u;
 const ACROSS_SQUARES = 4u;
 const ACROSS = 2u;
+const DEPTH_SQUARES = 2u;
 const stages = 1u;
 const TILE_ROWS = 16u * SIDE;
 

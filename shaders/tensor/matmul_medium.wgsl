@@ -6,6 +6,7 @@ override stages: u32 = 2u;
 const DOWN_SQUARES = 4u;
 const ACROSS_SQUARES = 2u;
 const ACROSS = 4u;
+const DEPTH_SQUARES = 2u;
 const TILE_ROWS = 8u * SIDE;
 
 @compute @workgroup_size(workgroup_size)

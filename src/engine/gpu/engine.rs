@@ -90,7 +90,9 @@ impl GpuPlan {
     /// Token rows that kernels are dispatched over for a batch of so many tokens: those that fill up the last tile, too.
     pub(crate) fn dispatched_rows(&self, tokens: usize) -> usize {
         let per_token =
-            self.compiled.dispatches.iter().filter(|dispatch| dispatch.count == Count::Rows(Rows::Tokens));
+            self.compiled.dispatches.iter().filter(|dispatch| {
+                dispatch.count == Count::Rows(Rows::Tokens) && dispatch.when.holds(tokens)
+            });
         let rows = per_token.flat_map(|dispatch| dispatch.groups).map(|groups| match groups {
             Groups::Per(each) => groups.of(tokens) * each as usize,
             Groups::Fixed(_) => tokens,
@@ -364,7 +366,7 @@ impl GpuEngine {
         arena: &mut Arena,
     ) -> Result<Option<Caught>> {
         check::batch(&compiled.plan, batch)?;
-        for dispatch in &compiled.dispatches {
+        for dispatch in compiled.dispatches.iter().filter(|dispatch| dispatch.is_for(batch)) {
             let count = dispatch.count.of(batch);
             let most = self.context.report.limits.max_workgroups as usize;
             if dispatch.groups.iter().any(|groups| groups.of(count) > most) {
@@ -411,11 +413,11 @@ pub(super) fn record(
     index: usize,
 ) {
     let dispatch = &compiled.dispatches[index];
-    let count = dispatch.count.of(batch);
-    let [x, y, z] = dispatch.groups.map(|groups| groups.of(count) as u32);
-    if x == 0 || y == 0 || z == 0 {
+    if !dispatch.is_for(batch) {
         return; // no text of that length, say
     }
+    let count = dispatch.count.of(batch);
+    let [x, y, z] = dispatch.groups.map(|groups| groups.of(count) as u32);
     pass.set_pipeline(&compiled.pipelines[index].pipeline);
     pass.set_bind_group(0, &arena.bind_groups(compiled)[index], &[(index * compiled.params_stride) as u32]);
     pass.dispatch_workgroups(x, y, z);

@@ -75,12 +75,12 @@ impl GpuEngine {
         let ticks: Vec<u64> =
             words.chunks_exact(2).map(|pair| u64::from(pair[0]) | u64::from(pair[1]) << 32).collect();
         let period = f64::from(context.queue.get_timestamp_period());
-        let times =
-            compiled.dispatches.iter().zip(ticks.chunks_exact(2)).map(|(dispatch, pair)| KernelTime {
-                kernel: dispatch.kernel.label(),
-                step: dispatch.step,
-                nanoseconds: pair[1].wrapping_sub(pair[0]) as f64 * period,
-            });
+        let all = compiled.dispatches.iter().zip(ticks.chunks_exact(2));
+        let times = all.filter(|(dispatch, _)| dispatch.is_for(batch)).map(|(dispatch, pair)| KernelTime {
+            kernel: dispatch.kernel.label(),
+            step: dispatch.step,
+            nanoseconds: pair[1].wrapping_sub(pair[0]) as f64 * period,
+        });
         Ok(times.collect())
     }
 }

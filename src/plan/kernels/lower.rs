@@ -8,7 +8,7 @@ use super::tiles;
 use super::tiles::{AttentionKernel, ELEMENTWISE, Invocations, LANES, Tiles, Tuning, norm_invocations};
 use super::{
     Access, Class, Cooperative, Count, Dispatch, Groups, Resource, WeightLayout, WeightSlice, WeightType,
-    Word,
+    When, Word,
 };
 use crate::error::{Error, Result};
 use crate::model::Activation;
@@ -119,6 +119,7 @@ struct Lowering<'a> {
 /// What a dispatch still lacks after its kernel, constants and parameters are known.
 struct Shape {
     count: Count,
+    when: When,
     invocations: Invocations,
     groups: [Groups; 3],
     workgroup_bytes: u32,
@@ -140,6 +141,7 @@ const STRIPS: u32 = 8;
 fn row_shape(rows: Rows, workgroup_size: u32, rows_each: u32) -> Shape {
     Shape {
         count: Count::Rows(rows),
+        when: When::Always,
         invocations: Invocations::Override(workgroup_size),
         groups: [Groups::Per(rows_each), Groups::Fixed(1), Groups::Fixed(1)],
         // A sum of each invocation and of each strip.
@@ -236,6 +238,7 @@ impl Lowering<'_> {
             constants,
             params,
             count: shape.count,
+            when: shape.when,
             bindings,
             workgroup_size: [workgroup_size, 1, 1],
             groups: shape.groups,
@@ -268,6 +271,7 @@ impl Lowering<'_> {
         params.extend(more_params);
         let shape = Shape {
             count: Count::Rows(spec.rows),
+            when: When::Always,
             invocations: Invocations::Override(ELEMENTWISE),
             groups: [groups(spec.cols, ELEMENTWISE), Groups::Per(1), Groups::Fixed(1)],
             workgroup_bytes: 0,
@@ -460,40 +464,50 @@ impl Lowering<'_> {
         out: BufferId,
     ) -> Result<()> {
         let (spec, k) = (*self.plan.buffer(out), self.plan.buffer(x).cols);
-        let tile = self.tiles.matmul(spec.rows, k, spec.cols, self.stored.of(self.step));
-        let layout = WeightLayout::Transposed { columns: tile.columns as usize };
+        let halves = self.stored.of(self.step);
+        let many = self.tiles.matmul(spec.rows, k, spec.cols, halves);
+        let columns = many.columns as usize;
+        let layout = WeightLayout::Transposed { columns };
+        let tiles = match self.tiles.few_rows(&many, k, spec.cols, halves) {
+            Some(few) => vec![(few, When::Few), (many, When::Many)],
+            None => vec![(many, When::Always)],
+        };
         for slice in self.slices(weight, layout, self.weights)? {
-            let reads = vec![
-                self.operand(x),
-                Resource::Weight(slice),
-                self.rows_or_nothing(bias)?,
-                residual.map_or(Resource::Nothing, Resource::Buffer),
-            ];
-            let stride = slice.rows.next_multiple_of(tile.columns as usize) / 4;
-            let mut constants = vec![
-                ("has_bias", flag(bias.is_some())),
-                ("has_residual", flag(residual.is_some())),
-                ("activation", activation_index(activation)),
-            ];
-            constants.extend(tile.constants.iter().copied());
-            if tile.constant_widths {
-                constants.extend([("width", k as f64), ("row_vecs", stride as f64)]);
+            let stride = slice.rows.next_multiple_of(columns) / 4;
+            // Both kernels bind the same slice.
+            for (tile, when) in &tiles {
+                let reads = vec![
+                    self.operand(x),
+                    Resource::Weight(slice),
+                    self.rows_or_nothing(bias)?,
+                    residual.map_or(Resource::Nothing, Resource::Buffer),
+                ];
+                let mut constants = vec![
+                    ("has_bias", flag(bias.is_some())),
+                    ("has_residual", flag(residual.is_some())),
+                    ("activation", activation_index(activation)),
+                ];
+                constants.extend(tile.constants.iter().copied());
+                if tile.constant_widths {
+                    constants.extend([("width", k as f64), ("row_vecs", stride as f64)]);
+                }
+                let params = vec![
+                    ("rows", u(0)),
+                    ("k", u(k)),
+                    ("n", u(spec.cols)),
+                    ("first", u(slice.first)),
+                    ("columns", u(slice.rows)),
+                    ("stride", u(stride)),
+                ];
+                let shape = Shape {
+                    count: Count::Rows(spec.rows),
+                    when: *when,
+                    invocations: tile.invocations,
+                    groups: [groups(slice.rows, tile.columns), Groups::Per(tile.rows), Groups::Fixed(1)],
+                    workgroup_bytes: tile.workgroup_bytes,
+                };
+                self.push(tile.kernel, constants, params, reads, &[self.product(out)], shape)?;
             }
-            let params = vec![
-                ("rows", u(0)),
-                ("k", u(k)),
-                ("n", u(spec.cols)),
-                ("first", u(slice.first)),
-                ("columns", u(slice.rows)),
-                ("stride", u(stride)),
-            ];
-            let shape = Shape {
-                count: Count::Rows(spec.rows),
-                invocations: tile.invocations,
-                groups: [groups(slice.rows, tile.columns), Groups::Per(tile.rows), Groups::Fixed(1)],
-                workgroup_bytes: tile.workgroup_bytes,
-            };
-            self.push(tile.kernel, constants, params, reads, &[self.product(out)], shape)?;
         }
         Ok(())
     }
@@ -531,6 +545,7 @@ impl Lowering<'_> {
         ];
         let shape = Shape {
             count: Count::Tiles(tile.texts),
+            when: When::Always,
             invocations: tile.invocations,
             groups: [Groups::Per(1), Groups::Fixed(heads as u32), Groups::Fixed(1)],
             workgroup_bytes: tile.workgroup_bytes,
@@ -546,6 +561,7 @@ impl Lowering<'_> {
         ];
         let shape = Shape {
             count: Count::Rows(self.plan.buffer(qkv).rows),
+            when: When::Always,
             invocations: Invocations::Override(ELEMENTWISE),
             groups: [groups(heads * head_dim / 2, ELEMENTWISE), Groups::Per(1), Groups::Fixed(2)],
             workgroup_bytes: 0,
@@ -565,6 +581,7 @@ impl Lowering<'_> {
         ];
         let shape = Shape {
             count: Count::Rows(out_spec.rows),
+            when: When::Always,
             invocations: Invocations::Override(ELEMENTWISE),
             groups: [groups(x_spec.cols, ELEMENTWISE), Groups::Per(1), Groups::Fixed(1)],
             workgroup_bytes: 0,

@@ -243,6 +243,31 @@ impl Groups {
     }
 }
 
+/// Rows up to which a batch has few of them: matmuls have kernels of their own for such, with the same bits.
+pub const FEW_ROWS: usize = 64;
+
+/// Which batches a dispatch is for, by what its first parameter counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum When {
+    /// Every one.
+    Always,
+    /// Those with at most [`FEW_ROWS`].
+    Few,
+    /// Those with more.
+    Many,
+}
+
+impl When {
+    /// Whether it is for a batch with `count` of them. One with none has nothing to do.
+    pub fn holds(self, count: usize) -> bool {
+        match self {
+            When::Always => count > 0,
+            When::Few => (1..=FEW_ROWS).contains(&count),
+            When::Many => count > FEW_ROWS,
+        }
+    }
+}
+
 /// One dispatch of one kernel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dispatch {
@@ -256,6 +281,8 @@ pub struct Dispatch {
     pub params: Vec<(&'static str, Word)>,
     /// What the first parameter counts.
     pub count: Count,
+    /// Which batches it is for.
+    pub when: When,
     /// Bindings 1, 2, ... of group 0; binding 0 is the parameters.
     pub bindings: Vec<(Resource, Access)>,
     /// Invocations per workgroup.
@@ -264,4 +291,11 @@ pub struct Dispatch {
     pub groups: [Groups; 3],
     /// Bytes of workgroup memory, at most.
     pub workgroup_bytes: u32,
+}
+
+impl Dispatch {
+    /// Whether it has anything to do for a batch.
+    pub fn is_for(&self, batch: &PackedBatch) -> bool {
+        self.when.holds(self.count.of(batch))
+    }
 }

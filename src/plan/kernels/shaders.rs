@@ -114,6 +114,10 @@ kernels! {
         "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
         "prelude/kept_f32.wgsl", "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
     ];
+    MATMUL_FEW = "matmul" "gpu-few" [
+        "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
+        "prelude/kept_f32.wgsl", "gpu/matmul_few.wgsl", "gpu/matmul.wgsl"
+    ];
     MATMUL_SMALL_SCALAR = "matmul" "gpu-small-scalar" [
         "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f32.wgsl",
         "prelude/kept_f32.wgsl", "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
@@ -197,6 +201,10 @@ kernels! {
         "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
         "prelude/kept_f32.wgsl", "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
     ];
+    MATMUL_FEW_F16 = "matmul" "gpu-few-f16" [
+        "prelude/activation.wgsl", "prelude/input_vec4.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
+        "prelude/kept_f32.wgsl", "gpu/matmul_few.wgsl", "gpu/matmul.wgsl"
+    ];
     MATMUL_SMALL_SCALAR_F16 = "matmul" "gpu-small-scalar-f16" [
         "prelude/activation.wgsl", "prelude/matmul_scalar.wgsl", "prelude/matmul.wgsl", "prelude/weight_f16.wgsl",
         "prelude/kept_f32.wgsl", "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
@@ -235,17 +243,33 @@ kernels! {
         "prelude/half.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl",
         "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/kept_f16.wgsl", "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
     ];
+    MATMUL_HALF_FEW = "matmul" "half-few" [
+        "prelude/half.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl",
+        "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl", "prelude/kept_f16.wgsl", "gpu/matmul_few.wgsl", "gpu/matmul.wgsl"
+    ];
     MATMUL_HALF_SMALL_OUT16 = "matmul" "half-small-out16" [
         "prelude/half.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl",
         "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl", "prelude/kept_f16.wgsl", "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_HALF_FEW_OUT16 = "matmul" "half-few-out16" [
+        "prelude/half.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl",
+        "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl", "prelude/kept_f16.wgsl", "gpu/matmul_few.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_HALF_SMALL_X16 = "matmul" "half-small-x16" [
         "prelude/half.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_vec4.wgsl",
         "prelude/matmul.wgsl", "prelude/kept_f16.wgsl", "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
     ];
+    MATMUL_HALF_FEW_X16 = "matmul" "half-few-x16" [
+        "prelude/half.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_vec4.wgsl",
+        "prelude/matmul.wgsl", "prelude/kept_f16.wgsl", "gpu/matmul_few.wgsl", "gpu/matmul.wgsl"
+    ];
     MATMUL_HALF_SMALL_X16_OUT16 = "matmul" "half-small-x16-out16" [
         "prelude/half.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl",
         "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl", "prelude/kept_f16.wgsl", "gpu/matmul_small.wgsl", "gpu/matmul.wgsl"
+    ];
+    MATMUL_HALF_FEW_X16_OUT16 = "matmul" "half-few-x16-out16" [
+        "prelude/half.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl",
+        "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl", "prelude/kept_f16.wgsl", "gpu/matmul_few.wgsl", "gpu/matmul.wgsl"
     ];
     MATMUL_HALF_MEDIUM = "matmul" "half-medium" [
         "prelude/half.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl",
@@ -355,17 +379,33 @@ kernels! {
         "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
     ];
+    MATMUL_TENSOR_16_FEW = "matmul" "tensor-16-few" [
+        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_few.wgsl"
+    ];
     MATMUL_TENSOR_16_MEDIUM_OUT16 = "matmul" "tensor-16-medium-out16" [
         "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
+    ];
+    MATMUL_TENSOR_16_FEW_OUT16 = "matmul" "tensor-16-few-out16" [
+        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_few.wgsl"
     ];
     MATMUL_TENSOR_16_MEDIUM_X16 = "matmul" "tensor-16-medium-x16" [
         "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
     ];
+    MATMUL_TENSOR_16_FEW_X16 = "matmul" "tensor-16-few-x16" [
+        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_few.wgsl"
+    ];
     MATMUL_TENSOR_16_MEDIUM_X16_OUT16 = "matmul" "tensor-16-medium-x16-out16" [
         "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
+    ];
+    MATMUL_TENSOR_16_FEW_X16_OUT16 = "matmul" "tensor-16-few-x16-out16" [
+        "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_groups.wgsl", "tensor/matmul.wgsl", "tensor/matmul_few.wgsl"
     ];
     MATMUL_TENSOR_16_LARGE = "matmul" "tensor-16-large" [
         "prelude/cooperative_16.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
@@ -387,17 +427,33 @@ kernels! {
         "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
     ];
+    MATMUL_TENSOR_8_FEW = "matmul" "tensor-8-few" [
+        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_few.wgsl"
+    ];
     MATMUL_TENSOR_8_MEDIUM_OUT16 = "matmul" "tensor-8-medium-out16" [
         "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
+    ];
+    MATMUL_TENSOR_8_FEW_OUT16 = "matmul" "tensor-8-few-out16" [
+        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_few.wgsl"
     ];
     MATMUL_TENSOR_8_MEDIUM_X16 = "matmul" "tensor-8-medium-x16" [
         "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
     ];
+    MATMUL_TENSOR_8_FEW_X16 = "matmul" "tensor-8-few-x16" [
+        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_few.wgsl"
+    ];
     MATMUL_TENSOR_8_MEDIUM_X16_OUT16 = "matmul" "tensor-8-medium-x16-out16" [
         "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
         "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_medium.wgsl"
+    ];
+    MATMUL_TENSOR_8_FEW_X16_OUT16 = "matmul" "tensor-8-few-x16-out16" [
+        "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "prelude/input_f16.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_out_f16.wgsl", "prelude/matmul.wgsl",
+        "tensor/matmul_singles.wgsl", "tensor/matmul.wgsl", "tensor/matmul_few.wgsl"
     ];
     MATMUL_TENSOR_8_LARGE = "matmul" "tensor-8-large" [
         "prelude/cooperative_8.wgsl", "prelude/activation.wgsl", "prelude/input_rounded.wgsl", "prelude/weight_vec4_f16.wgsl", "prelude/matmul_vec4.wgsl", "prelude/matmul.wgsl",
@@ -487,8 +543,9 @@ pub(super) static ADD_LAYERNORM_HALVES: [&Kernel; 2] = [&ADD_LAYERNORM_HALF, &AD
 pub(super) static EMBED_LAYERNORM_HALVES: [&Kernel; 2] =
     [&EMBED_LAYERNORM_HALF, &EMBED_LAYERNORM_HALF_OCTETS];
 
-/// By tile (small, medium, large), and whether x and out are f16.
-pub(super) static MATMUL_HALF: [[[&Kernel; 2]; 2]; 3] = [
+/// By tile (few, small, medium, large), and whether x and out are f16.
+pub(super) static MATMUL_HALF: [[[&Kernel; 2]; 2]; 4] = [
+    [[&MATMUL_HALF_FEW, &MATMUL_HALF_FEW_OUT16], [&MATMUL_HALF_FEW_X16, &MATMUL_HALF_FEW_X16_OUT16]],
     [[&MATMUL_HALF_SMALL, &MATMUL_HALF_SMALL_OUT16], [&MATMUL_HALF_SMALL_X16, &MATMUL_HALF_SMALL_X16_OUT16]],
     [
         [&MATMUL_HALF_MEDIUM, &MATMUL_HALF_MEDIUM_OUT16],
@@ -521,9 +578,13 @@ pub(super) static ATTENTION_HALF: [[[[&Kernel; 2]; 2]; 2]; 2] = [
     ],
 ];
 
-/// By side (8, 16), tile (medium, large), and whether x and out are f16.
-pub(super) static MATMUL_TENSOR: [[[[&Kernel; 2]; 2]; 2]; 2] = [
+/// By side (8, 16), tile (few, medium, large), and whether x and out are f16.
+pub(super) static MATMUL_TENSOR: [[[[&Kernel; 2]; 2]; 3]; 2] = [
     [
+        [
+            [&MATMUL_TENSOR_8_FEW, &MATMUL_TENSOR_8_FEW_OUT16],
+            [&MATMUL_TENSOR_8_FEW_X16, &MATMUL_TENSOR_8_FEW_X16_OUT16],
+        ],
         [
             [&MATMUL_TENSOR_8_MEDIUM, &MATMUL_TENSOR_8_MEDIUM_OUT16],
             [&MATMUL_TENSOR_8_MEDIUM_X16, &MATMUL_TENSOR_8_MEDIUM_X16_OUT16],
@@ -534,6 +595,10 @@ pub(super) static MATMUL_TENSOR: [[[[&Kernel; 2]; 2]; 2]; 2] = [
         ],
     ],
     [
+        [
+            [&MATMUL_TENSOR_16_FEW, &MATMUL_TENSOR_16_FEW_OUT16],
+            [&MATMUL_TENSOR_16_FEW_X16, &MATMUL_TENSOR_16_FEW_X16_OUT16],
+        ],
         [
             [&MATMUL_TENSOR_16_MEDIUM, &MATMUL_TENSOR_16_MEDIUM_OUT16],
             [&MATMUL_TENSOR_16_MEDIUM_X16, &MATMUL_TENSOR_16_MEDIUM_X16_OUT16],

@@ -1,5 +1,6 @@
 //! Which kernel multiplies which matrix, and what a workgroup of it covers: a small table, which a measurement on the
-//! device may overrule. Never a function of the batch.
+//! device may overrule. All tiles of a device sum in the same order, so that the choice shows in no bit: batches of few rows have one of
+//! their own.
 
 use super::shaders;
 use super::shaders::Kernel;
@@ -149,16 +150,7 @@ impl Tiles<'_> {
         let any_width = !k.is_multiple_of(4) || !n.is_multiple_of(4);
         let tuned = self.tuning.get(k, n).filter(|_| rows == Rows::Tokens && self.class != Class::Software);
         let tile = tuned.unwrap_or_else(|| self.rule(rows, n));
-        let plain = |tile: &MatMulTile| MatMulKernel {
-            kernel: tile.kernels[self.weights as usize][usize::from(any_width)],
-            invocations: Invocations::Fixed(tile.invocations),
-            rows: tile.rows,
-            columns: tile.columns,
-            rounds: false,
-            constant_widths: false,
-            constants: vec![],
-            workgroup_bytes: PLAIN_WORKGROUP_BYTES,
-        };
+        let plain = |tile: &MatMulTile| self.plain_matmul(tile, any_width);
         if tile.is_cooperative()
             && !any_width
             && let Some(kernel) = self.tensor_matmul(tile, halves)
@@ -167,12 +159,11 @@ impl Tiles<'_> {
         }
         if self.has_plain_halves() && rows == Rows::Tokens && !any_width {
             let (size, covers) = match tile {
-                Tile::Small => (0, &SMALL),
-                Tile::Medium => (1, &MEDIUM),
-                _ => (2, &LARGE),
+                Tile::Small => (1, &SMALL),
+                Tile::Medium => (2, &MEDIUM),
+                _ => (3, &LARGE),
             };
-            let halved = shaders::MATMUL_HALF[size][usize::from(halves.input)][usize::from(halves.output)];
-            return MatMulKernel { kernel: halved, rounds: true, ..plain(covers) };
+            return self.half_matmul(size, covers, halves);
         }
         match tile {
             Tile::Software if self.subgroup == 4 && !any_width => plain(&QUAD),
@@ -184,26 +175,59 @@ impl Tiles<'_> {
         }
     }
 
+    /// The kernel for batches of few rows, at most [`FEW_ROWS`](super::FEW_ROWS), where there is one beside `many`, which is for the others: it wastes less on
+    /// rows that are not there, has more workgroups, and takes fewer steps through k. Both read the same layout of Wᵀ.
+    pub(super) fn few_rows(
+        &self,
+        many: &MatMulKernel,
+        k: usize,
+        n: usize,
+        halves: Halves,
+    ) -> Option<MatMulKernel> {
+        if self.class == Class::Software || !k.is_multiple_of(4) || !n.is_multiple_of(4) {
+            return None;
+        }
+        match (many.constant_widths, many.rounds) {
+            (true, _) => self.tensor_matmul_of_few(halves),
+            (false, true) => Some(self.half_matmul(0, &FEW, halves)),
+            (false, false) => Some(self.plain_matmul(&FEW, false)),
+        }
+    }
+
+    fn plain_matmul(&self, tile: &MatMulTile, any_width: bool) -> MatMulKernel {
+        MatMulKernel {
+            kernel: tile.kernels[self.weights as usize][usize::from(any_width)],
+            invocations: Invocations::Fixed(tile.invocations),
+            rows: tile.rows,
+            columns: tile.columns,
+            rounds: false,
+            constant_widths: false,
+            constants: vec![],
+            workgroup_bytes: PLAIN_WORKGROUP_BYTES,
+        }
+    }
+
+    fn half_matmul(&self, size: usize, covers: &MatMulTile, halves: Halves) -> MatMulKernel {
+        let kernel = shaders::MATMUL_HALF[size][usize::from(halves.input)][usize::from(halves.output)];
+        MatMulKernel { kernel, rounds: true, ..self.plain_matmul(covers, false) }
+    }
+
     /// The kernel of this tile or, where the device has no workgroup memory for it, of the smaller one, with two stages or one.
     fn tensor_matmul(&self, tile: Tile, halves: Halves) -> Option<MatMulKernel> {
         let cooperative = self.cooperative()?;
-        let kernel = |large: bool, stages: u32| {
-            let side = cooperative.side;
-            MatMulKernel {
-                kernel: shaders::MATMUL_TENSOR[usize::from(side == 16)][usize::from(large)]
-                    [usize::from(halves.input)][usize::from(halves.output)],
-                invocations: Invocations::Override(cooperative.invocations),
-                rows: side * if large { 16 } else { 8 },
-                columns: 8 * side,
-                rounds: true,
-                constant_widths: true,
-                constants: if large { vec![] } else { vec![("stages", f64::from(stages))] },
-                workgroup_bytes: matmul_workgroup_bytes(side, large, stages),
-            }
+        let medium = |stages| MatMulKernel {
+            constants: vec![("stages", f64::from(stages))],
+            ..tensor_kernel(cooperative, &TensorMatMulTile { stages, ..TENSOR_MEDIUM }, halves)
         };
-        let large = (tile == Tile::CooperativeLarge).then(|| kernel(true, 1));
-        let mut best_first = large.into_iter().chain([2, 1].map(|stages| kernel(false, stages)));
+        let large =
+            (tile == Tile::CooperativeLarge).then(|| tensor_kernel(cooperative, &TENSOR_LARGE, halves));
+        let mut best_first = large.into_iter().chain([2, 1].map(medium));
         best_first.find(|kernel| kernel.workgroup_bytes <= self.workgroup_limit())
+    }
+
+    fn tensor_matmul_of_few(&self, halves: Halves) -> Option<MatMulKernel> {
+        let kernel = tensor_kernel(self.cooperative()?, &TENSOR_FEW, halves);
+        (kernel.workgroup_bytes <= self.workgroup_limit()).then_some(kernel)
     }
 
     /// Whether a matmul is done by a kernel that rounds x to f16, so that x may as well be stored so.
@@ -349,6 +373,14 @@ const OCTET: MatMulTile = MatMulTile {
     columns: 32,
 };
 
+/// Needs widths that are multiples of four.
+const FEW: MatMulTile = MatMulTile {
+    kernels: [[&shaders::MATMUL_FEW; 2], [&shaders::MATMUL_FEW_F16; 2]],
+    invocations: 256,
+    rows: 32,
+    columns: 64,
+};
+
 const SMALL: MatMulTile = MatMulTile {
     kernels: [
         [&shaders::MATMUL_SMALL, &shaders::MATMUL_SMALL_SCALAR],
@@ -399,13 +431,44 @@ impl AttentionTile {
     }
 }
 
-/// What shaders/tensor/matmul.wgsl declares; tests/shaders.rs holds the two against each other.
-fn matmul_workgroup_bytes(side: u32, large: bool, stages: u32) -> u32 {
-    let rows = if large { 16 * side } else { 8 * side };
-    let depth = 2 * side;
-    let (x, w) = (rows * (depth / 4 + 2), depth * (2 * side + 2));
-    let sums = Cooperative::SUBGROUPS * side * side / 4;
-    stages * (x + w) * 8 + sums * 16
+/// What a workgroup of shaders/tensor/matmul.wgsl covers, in squares of cooperative matrices, eight columns of them. tests/shaders.rs holds
+/// it against the shaders.
+struct TensorMatMulTile {
+    /// Position in [`shaders::MATMUL_TENSOR`].
+    kernel: usize,
+    down: u32,
+    /// Of k, in a step.
+    depth: u32,
+    stages: u32,
+}
+
+const TENSOR_FEW: TensorMatMulTile = TensorMatMulTile { kernel: 0, down: 2, depth: 4, stages: 1 };
+const TENSOR_MEDIUM: TensorMatMulTile = TensorMatMulTile { kernel: 1, down: 8, depth: 2, stages: 2 };
+const TENSOR_LARGE: TensorMatMulTile = TensorMatMulTile { kernel: 2, down: 16, depth: 2, stages: 1 };
+
+impl TensorMatMulTile {
+    /// What the kernel declares.
+    fn workgroup_bytes(&self, side: u32) -> u32 {
+        let (rows, depth) = (self.down * side, self.depth * side);
+        let (x, w) = (rows * (depth / 4 + 2), depth * (2 * side + 2));
+        let sums = Cooperative::SUBGROUPS * side * side / 4;
+        self.stages * (x + w) * 8 + sums * 16
+    }
+}
+
+fn tensor_kernel(cooperative: Cooperative, tile: &TensorMatMulTile, halves: Halves) -> MatMulKernel {
+    let side = cooperative.side;
+    MatMulKernel {
+        kernel: shaders::MATMUL_TENSOR[usize::from(side == 16)][tile.kernel][usize::from(halves.input)]
+            [usize::from(halves.output)],
+        invocations: Invocations::Override(cooperative.invocations),
+        rows: side * tile.down,
+        columns: 8 * side,
+        rounds: true,
+        constant_widths: true,
+        constants: vec![],
+        workgroup_bytes: tile.workgroup_bytes(side),
+    }
 }
 
 /// What a workgroup of shaders/tensor/attention.wgsl covers, in squares of cooperative matrices.
