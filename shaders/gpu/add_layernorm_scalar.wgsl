@@ -1,7 +1,6 @@
 // out = LayerNorm(x + residual), for GPUs, at widths that gpu/layernorm.wgsl does not take.
 //
-// One workgroup a row. Sums are f32, lane by lane and then of the lanes; the variance is taken around the mean in a second pass. An
-// invocation reads back only what it wrote itself.
+// One workgroup a row, which gpu/layernorm_scalar.wgsl ends.
 
 override has_residual: bool = false;
 override has_shift: bool = false;
@@ -33,20 +32,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         out[base + c] = value;
         sum += value;
     }
-    let mean = workgroup_sum(sum, lane) / f32(cols);
-
-    sum = 0.0;
-    for (var c = lane; c < cols; c += workgroup_size) {
-        let difference = out[base + c] - mean;
-        sum += difference * difference;
-    }
-    let deviation = sqrt(workgroup_sum(sum, lane) / f32(cols) + params.eps);
-
-    for (var c = lane; c < cols; c += workgroup_size) {
-        var value = (out[base + c] - mean) / deviation * scale[c];
-        if has_shift {
-            value += shift[c];
-        }
-        out[base + c] = value;
-    }
+    normalize(base, sum, lane);
 }

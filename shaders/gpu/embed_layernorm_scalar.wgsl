@@ -2,8 +2,7 @@
 // gpu/layernorm.wgsl does not take.
 //
 // One workgroup a row. A table larger than a binding may be comes in slices, one dispatch each: a row is computed by the
-// dispatch that holds its word. Sums are f32, lane by lane and then of the lanes; the variance is taken around the mean in a second
-// pass. An invocation reads back only what it wrote itself.
+// dispatch that holds its word. gpu/layernorm_scalar.wgsl ends it.
 
 override has_positions: bool = false;
 override has_types: bool = false;
@@ -48,20 +47,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         out[base + c] = value;
         sum += value;
     }
-    let mean = workgroup_sum(sum, lane) / f32(cols);
-
-    sum = 0.0;
-    for (var c = lane; c < cols; c += workgroup_size) {
-        let difference = out[base + c] - mean;
-        sum += difference * difference;
-    }
-    let deviation = sqrt(workgroup_sum(sum, lane) / f32(cols) + params.eps);
-
-    for (var c = lane; c < cols; c += workgroup_size) {
-        var value = (out[base + c] - mean) / deviation * scale[c];
-        if has_shift {
-            value += shift[c];
-        }
-        out[base + c] = value;
-    }
+    normalize(base, sum, lane);
 }

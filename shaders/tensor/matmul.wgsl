@@ -54,6 +54,48 @@ fn tile_of(group: vec3<u32>, groups: vec3<u32>) -> vec2<u32> {
     return vec2(within / rows, first + within % rows);
 }
 
+// What an invocation computes and copies.
+struct Place {
+    row: u32,      // first of the tile
+    vec: u32,      // first group of four columns of the tile
+    x_first: u32,  // where the squares of its subgroup begin in a stage of x_tile
+    w_first: u32,  // likewise in w_tile
+    own_sums: u32, // and in sums
+    // Copies are pairs of groups of four, in rows that are X_APART and W_APART from each other.
+    copies: bool,  // whether it copies at all: where the workgroup is larger than INVOCATIONS, the rest does not
+    x_row: u32,    // first row
+    x_col: u32,    // column of x
+    w_row: u32,    // likewise of Wᵀ
+    w_vec: u32,    // group of four of Wᵀ
+    x_to: u32,     // where the first pair goes in a stage of x_tile
+    w_to: u32,     // likewise in w_tile
+}
+
+fn place_of(group: vec3<u32>, groups: vec3<u32>, lane: u32, subgroup_id: u32) -> Place {
+    let tile = tile_of(group, groups);
+    // Where subgroups are smaller than the workgroup was made for there are more than eight: the others do the same again.
+    let subgroup = subgroup_id % SUBGROUPS;
+    let copier = lane % INVOCATIONS;
+    let x_row = copier / X_PAIRS;
+    let x_col = copier % X_PAIRS * 8u;
+    let w_row = copier / W_PAIRS;
+    let w_vec = copier % W_PAIRS * 2u;
+    return Place(
+        tile.y * TILE_ROWS,
+        tile.x * TILE_VECS,
+        subgroup / ACROSS * (DOWN_SQUARES * SIDE * X_STRIDE),
+        subgroup % ACROSS * (ACROSS_SQUARES * SIDE / 4u),
+        subgroup * SQUARE_VECS,
+        workgroup_size == INVOCATIONS || lane < INVOCATIONS,
+        x_row,
+        x_col,
+        w_row,
+        w_vec,
+        x_row * X_STRIDE + x_col / 4u,
+        w_row * W_STRIDE + w_vec,
+    );
+}
+
 // Where a row of x starts. Rows past the end repeat the last one; nobody stores them.
 fn source_row(row: u32) -> u32 {
     return min(row, params.rows - 1u) * width;

@@ -15,43 +15,25 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
     @builtin(subgroup_id) subgroup_id: u32,
 ) {
-    let tile = tile_of(group, groups);
-    let row = tile.y * TILE_ROWS;
-    let vec = tile.x * TILE_VECS;
-    // Where subgroups are smaller than the workgroup was made for there are more than eight: the others do the same again.
-    let subgroup = subgroup_id % SUBGROUPS;
-    let x_first = subgroup / ACROSS * (DOWN_SQUARES * SIDE * X_STRIDE);
-    let w_first = subgroup % ACROSS * (ACROSS_SQUARES * SIDE / 4u);
-    let own_sums = subgroup * SQUARE_VECS;
-
-    // What an invocation copies: pairs of groups of four, in rows that are a fixed number apart. Where the workgroup is larger than
-    // INVOCATIONS, the rest copies nothing.
-    let copier = lane % INVOCATIONS;
-    let copies = workgroup_size == INVOCATIONS || lane < INVOCATIONS;
-    let x_row = copier / X_PAIRS;
-    let x_col = copier % X_PAIRS * 8u;
-    let w_row = copier / W_PAIRS;
-    let w_vec = copier % W_PAIRS * 2u;
-    let x_to = x_row * X_STRIDE + x_col / 4u;
-    let w_to = w_row * W_STRIDE + w_vec;
-    let x_from0 = source_row(row + x_row);
-    let x_from1 = source_row(row + x_row + 1u * X_APART);
-    let x_from2 = source_row(row + x_row + 2u * X_APART);
-    let x_from3 = source_row(row + x_row + 3u * X_APART);
+    let at = place_of(group, groups, lane, subgroup_id);
+    let x_from0 = source_row(at.row + at.x_row);
+    let x_from1 = source_row(at.row + at.x_row + 1u * X_APART);
+    let x_from2 = source_row(at.row + at.x_row + 2u * X_APART);
+    let x_from3 = source_row(at.row + at.x_row + 3u * X_APART);
 
     // Names, not arrays: what is indexed by a variable leaves its registers.
-    var xa0 = x_at(x_from0, x_col);
-    var xb0 = x_at(x_from0, x_col + 4u);
-    var xa1 = x_at(x_from1, x_col);
-    var xb1 = x_at(x_from1, x_col + 4u);
-    var xa2 = x_at(x_from2, x_col);
-    var xb2 = x_at(x_from2, x_col + 4u);
-    var xa3 = x_at(x_from3, x_col);
-    var xb3 = x_at(x_from3, x_col + 4u);
-    var wa0 = w_at(w_row, vec + w_vec);
-    var wb0 = w_at(w_row, vec + w_vec + 1u);
-    var wa1 = w_at(w_row + W_APART, vec + w_vec);
-    var wb1 = w_at(w_row + W_APART, vec + w_vec + 1u);
+    var xa0 = x_at(x_from0, at.x_col);
+    var xb0 = x_at(x_from0, at.x_col + 4u);
+    var xa1 = x_at(x_from1, at.x_col);
+    var xb1 = x_at(x_from1, at.x_col + 4u);
+    var xa2 = x_at(x_from2, at.x_col);
+    var xb2 = x_at(x_from2, at.x_col + 4u);
+    var xa3 = x_at(x_from3, at.x_col);
+    var xb3 = x_at(x_from3, at.x_col + 4u);
+    var wa0 = w_at(at.w_row, at.vec + at.w_vec);
+    var wb0 = w_at(at.w_row, at.vec + at.w_vec + 1u);
+    var wa1 = w_at(at.w_row + W_APART, at.vec + at.w_vec);
+    var wb1 = w_at(at.w_row + W_APART, at.vec + at.w_vec + 1u);
     var c00 = MatrixC();
     var c01 = MatrixC();
     var c02 = MatrixC();
@@ -71,37 +53,37 @@ fn main(
 
     // Cooperative operations stand in no `if`: naga takes every variable to differ between invocations.
     for (var step = 0u; step < STEPS; step++) {
-        if copies {
-            put_x(x_to, xa0);
-            put_x(x_to + 1u, xb0);
-            put_x(x_to + X_APART * X_STRIDE, xa1);
-            put_x(x_to + X_APART * X_STRIDE + 1u, xb1);
-            put_x(x_to + 2u * X_APART * X_STRIDE, xa2);
-            put_x(x_to + 2u * X_APART * X_STRIDE + 1u, xb2);
-            put_x(x_to + 3u * X_APART * X_STRIDE, xa3);
-            put_x(x_to + 3u * X_APART * X_STRIDE + 1u, xb3);
-            put_w(w_to, wa0);
-            put_w(w_to + 1u, wb0);
-            put_w(w_to + W_APART * W_STRIDE, wa1);
-            put_w(w_to + W_APART * W_STRIDE + 1u, wb1);
+        if at.copies {
+            put_x(at.x_to, xa0);
+            put_x(at.x_to + 1u, xb0);
+            put_x(at.x_to + X_APART * X_STRIDE, xa1);
+            put_x(at.x_to + X_APART * X_STRIDE + 1u, xb1);
+            put_x(at.x_to + 2u * X_APART * X_STRIDE, xa2);
+            put_x(at.x_to + 2u * X_APART * X_STRIDE + 1u, xb2);
+            put_x(at.x_to + 3u * X_APART * X_STRIDE, xa3);
+            put_x(at.x_to + 3u * X_APART * X_STRIDE + 1u, xb3);
+            put_w(at.w_to, wa0);
+            put_w(at.w_to + 1u, wb0);
+            put_w(at.w_to + W_APART * W_STRIDE, wa1);
+            put_w(at.w_to + W_APART * W_STRIDE + 1u, wb1);
         }
         workgroupBarrier();
         // The next step is on its way while this one is multiplied; the last one loads itself again.
         let next = min(step + 1u, STEPS - 1u) * DEPTH;
-        xa0 = x_at(x_from0, next + x_col);
-        xb0 = x_at(x_from0, next + x_col + 4u);
-        xa1 = x_at(x_from1, next + x_col);
-        xb1 = x_at(x_from1, next + x_col + 4u);
-        xa2 = x_at(x_from2, next + x_col);
-        xb2 = x_at(x_from2, next + x_col + 4u);
-        xa3 = x_at(x_from3, next + x_col);
-        xb3 = x_at(x_from3, next + x_col + 4u);
-        wa0 = w_at(next + w_row, vec + w_vec);
-        wb0 = w_at(next + w_row, vec + w_vec + 1u);
-        wa1 = w_at(next + w_row + W_APART, vec + w_vec);
-        wb1 = w_at(next + w_row + W_APART, vec + w_vec + 1u);
-        let x0 = x_first;
-        let w0 = w_first;
+        xa0 = x_at(x_from0, next + at.x_col);
+        xb0 = x_at(x_from0, next + at.x_col + 4u);
+        xa1 = x_at(x_from1, next + at.x_col);
+        xb1 = x_at(x_from1, next + at.x_col + 4u);
+        xa2 = x_at(x_from2, next + at.x_col);
+        xb2 = x_at(x_from2, next + at.x_col + 4u);
+        xa3 = x_at(x_from3, next + at.x_col);
+        xb3 = x_at(x_from3, next + at.x_col + 4u);
+        wa0 = w_at(next + at.w_row, at.vec + at.w_vec);
+        wb0 = w_at(next + at.w_row, at.vec + at.w_vec + 1u);
+        wa1 = w_at(next + at.w_row + W_APART, at.vec + at.w_vec);
+        wb1 = w_at(next + at.w_row + W_APART, at.vec + at.w_vec + 1u);
+        let x0 = at.x_first;
+        let w0 = at.w_first;
         let b00 = coopLoadT<MatrixB>(&w_tile[GROUP * w0], W_ROW);
         let b01 = coopLoadT<MatrixB>(&w_tile[GROUP * (w0 + SIDE / 4u)], W_ROW);
         let b02 = coopLoadT<MatrixB>(&w_tile[GROUP * (w0 + 2u * SIDE / 4u)], W_ROW);
@@ -126,8 +108,8 @@ fn main(
         c31 = coopMultiplyAdd(a03, b01, c31);
         c32 = coopMultiplyAdd(a03, b02, c32);
         c33 = coopMultiplyAdd(a03, b03, c33);
-        let x1 = x_first + SIDE / 4u;
-        let w1 = w_first + SIDE * W_STRIDE;
+        let x1 = at.x_first + SIDE / 4u;
+        let w1 = at.w_first + SIDE * W_STRIDE;
         let b10 = coopLoadT<MatrixB>(&w_tile[GROUP * w1], W_ROW);
         let b11 = coopLoadT<MatrixB>(&w_tile[GROUP * (w1 + SIDE / 4u)], W_ROW);
         let b12 = coopLoadT<MatrixB>(&w_tile[GROUP * (w1 + 2u * SIDE / 4u)], W_ROW);
@@ -155,36 +137,36 @@ fn main(
         workgroupBarrier();
     }
 
-    coopStoreT(c00, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(0u, 0u, row, vec, lane);
-    coopStoreT(c01, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(0u, 1u, row, vec, lane);
-    coopStoreT(c02, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(0u, 2u, row, vec, lane);
-    coopStoreT(c03, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(0u, 3u, row, vec, lane);
-    coopStoreT(c10, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(1u, 0u, row, vec, lane);
-    coopStoreT(c11, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(1u, 1u, row, vec, lane);
-    coopStoreT(c12, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(1u, 2u, row, vec, lane);
-    coopStoreT(c13, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(1u, 3u, row, vec, lane);
-    coopStoreT(c20, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(2u, 0u, row, vec, lane);
-    coopStoreT(c21, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(2u, 1u, row, vec, lane);
-    coopStoreT(c22, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(2u, 2u, row, vec, lane);
-    coopStoreT(c23, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(2u, 3u, row, vec, lane);
-    coopStoreT(c30, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(3u, 0u, row, vec, lane);
-    coopStoreT(c31, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(3u, 1u, row, vec, lane);
-    coopStoreT(c32, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(3u, 2u, row, vec, lane);
-    coopStoreT(c33, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(3u, 3u, row, vec, lane);
+    coopStoreT(c00, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(0u, 0u, at.row, at.vec, lane);
+    coopStoreT(c01, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(0u, 1u, at.row, at.vec, lane);
+    coopStoreT(c02, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(0u, 2u, at.row, at.vec, lane);
+    coopStoreT(c03, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(0u, 3u, at.row, at.vec, lane);
+    coopStoreT(c10, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(1u, 0u, at.row, at.vec, lane);
+    coopStoreT(c11, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(1u, 1u, at.row, at.vec, lane);
+    coopStoreT(c12, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(1u, 2u, at.row, at.vec, lane);
+    coopStoreT(c13, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(1u, 3u, at.row, at.vec, lane);
+    coopStoreT(c20, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(2u, 0u, at.row, at.vec, lane);
+    coopStoreT(c21, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(2u, 1u, at.row, at.vec, lane);
+    coopStoreT(c22, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(2u, 2u, at.row, at.vec, lane);
+    coopStoreT(c23, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(2u, 3u, at.row, at.vec, lane);
+    coopStoreT(c30, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(3u, 0u, at.row, at.vec, lane);
+    coopStoreT(c31, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(3u, 1u, at.row, at.vec, lane);
+    coopStoreT(c32, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(3u, 2u, at.row, at.vec, lane);
+    coopStoreT(c33, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(3u, 3u, at.row, at.vec, lane);
 }

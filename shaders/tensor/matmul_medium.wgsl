@@ -16,37 +16,19 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
     @builtin(subgroup_id) subgroup_id: u32,
 ) {
-    let tile = tile_of(group, groups);
-    let row = tile.y * TILE_ROWS;
-    let vec = tile.x * TILE_VECS;
-    // Where subgroups are smaller than the workgroup was made for there are more than eight: the others do the same again.
-    let subgroup = subgroup_id % SUBGROUPS;
-    let x_first = subgroup / ACROSS * (DOWN_SQUARES * SIDE * X_STRIDE);
-    let w_first = subgroup % ACROSS * (ACROSS_SQUARES * SIDE / 4u);
-    let own_sums = subgroup * SQUARE_VECS;
-
-    // What an invocation copies: pairs of groups of four, in rows that are a fixed number apart. Where the workgroup is larger than
-    // INVOCATIONS, the rest copies nothing.
-    let copier = lane % INVOCATIONS;
-    let copies = workgroup_size == INVOCATIONS || lane < INVOCATIONS;
-    let x_row = copier / X_PAIRS;
-    let x_col = copier % X_PAIRS * 8u;
-    let w_row = copier / W_PAIRS;
-    let w_vec = copier % W_PAIRS * 2u;
-    let x_to = x_row * X_STRIDE + x_col / 4u;
-    let w_to = w_row * W_STRIDE + w_vec;
-    let x_from0 = source_row(row + x_row);
-    let x_from1 = source_row(row + x_row + 1u * X_APART);
+    let at = place_of(group, groups, lane, subgroup_id);
+    let x_from0 = source_row(at.row + at.x_row);
+    let x_from1 = source_row(at.row + at.x_row + 1u * X_APART);
 
     // Names, not arrays: what is indexed by a variable leaves its registers.
-    var xa0 = x_at(x_from0, x_col);
-    var xb0 = x_at(x_from0, x_col + 4u);
-    var xa1 = x_at(x_from1, x_col);
-    var xb1 = x_at(x_from1, x_col + 4u);
-    var wa0 = w_at(w_row, vec + w_vec);
-    var wb0 = w_at(w_row, vec + w_vec + 1u);
-    var wa1 = w_at(w_row + W_APART, vec + w_vec);
-    var wb1 = w_at(w_row + W_APART, vec + w_vec + 1u);
+    var xa0 = x_at(x_from0, at.x_col);
+    var xb0 = x_at(x_from0, at.x_col + 4u);
+    var xa1 = x_at(x_from1, at.x_col);
+    var xb1 = x_at(x_from1, at.x_col + 4u);
+    var wa0 = w_at(at.w_row, at.vec + at.w_vec);
+    var wb0 = w_at(at.w_row, at.vec + at.w_vec + 1u);
+    var wa1 = w_at(at.w_row + W_APART, at.vec + at.w_vec);
+    var wb1 = w_at(at.w_row + W_APART, at.vec + at.w_vec + 1u);
     var c00 = MatrixC();
     var c01 = MatrixC();
     var c10 = MatrixC();
@@ -61,29 +43,29 @@ fn main(
         // The half that is filled was last read two steps ago, before the barrier of the step before.
         let x_half = step % stages * X_HALF;
         let w_half = step % stages * W_HALF;
-        if copies {
-            put_x(x_half + x_to, xa0);
-            put_x(x_half + x_to + 1u, xb0);
-            put_x(x_half + x_to + X_APART * X_STRIDE, xa1);
-            put_x(x_half + x_to + X_APART * X_STRIDE + 1u, xb1);
-            put_w(w_half + w_to, wa0);
-            put_w(w_half + w_to + 1u, wb0);
-            put_w(w_half + w_to + W_APART * W_STRIDE, wa1);
-            put_w(w_half + w_to + W_APART * W_STRIDE + 1u, wb1);
+        if at.copies {
+            put_x(x_half + at.x_to, xa0);
+            put_x(x_half + at.x_to + 1u, xb0);
+            put_x(x_half + at.x_to + X_APART * X_STRIDE, xa1);
+            put_x(x_half + at.x_to + X_APART * X_STRIDE + 1u, xb1);
+            put_w(w_half + at.w_to, wa0);
+            put_w(w_half + at.w_to + 1u, wb0);
+            put_w(w_half + at.w_to + W_APART * W_STRIDE, wa1);
+            put_w(w_half + at.w_to + W_APART * W_STRIDE + 1u, wb1);
         }
         workgroupBarrier();
         // The next step is on its way while this one is multiplied; the last one loads itself again.
         let next = min(step + 1u, STEPS - 1u) * DEPTH;
-        xa0 = x_at(x_from0, next + x_col);
-        xb0 = x_at(x_from0, next + x_col + 4u);
-        xa1 = x_at(x_from1, next + x_col);
-        xb1 = x_at(x_from1, next + x_col + 4u);
-        wa0 = w_at(next + w_row, vec + w_vec);
-        wb0 = w_at(next + w_row, vec + w_vec + 1u);
-        wa1 = w_at(next + w_row + W_APART, vec + w_vec);
-        wb1 = w_at(next + w_row + W_APART, vec + w_vec + 1u);
-        let x0 = x_half + x_first;
-        let w0 = w_half + w_first;
+        xa0 = x_at(x_from0, next + at.x_col);
+        xb0 = x_at(x_from0, next + at.x_col + 4u);
+        xa1 = x_at(x_from1, next + at.x_col);
+        xb1 = x_at(x_from1, next + at.x_col + 4u);
+        wa0 = w_at(next + at.w_row, at.vec + at.w_vec);
+        wb0 = w_at(next + at.w_row, at.vec + at.w_vec + 1u);
+        wa1 = w_at(next + at.w_row + W_APART, at.vec + at.w_vec);
+        wb1 = w_at(next + at.w_row + W_APART, at.vec + at.w_vec + 1u);
+        let x0 = x_half + at.x_first;
+        let w0 = w_half + at.w_first;
         let b00 = coopLoadT<MatrixB>(&w_tile[GROUP * w0], W_ROW);
         let b01 = coopLoadT<MatrixB>(&w_tile[GROUP * (w0 + SIDE / 4u)], W_ROW);
         let a00 = coopLoadT<MatrixA>(&x_tile[GROUP * x0], X_ROW);
@@ -98,8 +80,8 @@ fn main(
         let a03 = coopLoadT<MatrixA>(&x_tile[GROUP * (x0 + 3u * SIDE * X_STRIDE)], X_ROW);
         c30 = coopMultiplyAdd(a03, b00, c30);
         c31 = coopMultiplyAdd(a03, b01, c31);
-        let x1 = x_half + x_first + SIDE / 4u;
-        let w1 = w_half + w_first + SIDE * W_STRIDE;
+        let x1 = x_half + at.x_first + SIDE / 4u;
+        let w1 = w_half + at.w_first + SIDE * W_STRIDE;
         let b10 = coopLoadT<MatrixB>(&w_tile[GROUP * w1], W_ROW);
         let b11 = coopLoadT<MatrixB>(&w_tile[GROUP * (w1 + SIDE / 4u)], W_ROW);
         let a10 = coopLoadT<MatrixA>(&x_tile[GROUP * x1], X_ROW);
@@ -119,20 +101,20 @@ fn main(
         }
     }
 
-    coopStoreT(c00, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(0u, 0u, row, vec, lane);
-    coopStoreT(c01, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(0u, 1u, row, vec, lane);
-    coopStoreT(c10, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(1u, 0u, row, vec, lane);
-    coopStoreT(c11, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(1u, 1u, row, vec, lane);
-    coopStoreT(c20, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(2u, 0u, row, vec, lane);
-    coopStoreT(c21, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(2u, 1u, row, vec, lane);
-    coopStoreT(c30, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(3u, 0u, row, vec, lane);
-    coopStoreT(c31, &sums[GROUP * own_sums], SUM_ROW);
-    finish_all(3u, 1u, row, vec, lane);
+    coopStoreT(c00, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(0u, 0u, at.row, at.vec, lane);
+    coopStoreT(c01, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(0u, 1u, at.row, at.vec, lane);
+    coopStoreT(c10, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(1u, 0u, at.row, at.vec, lane);
+    coopStoreT(c11, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(1u, 1u, at.row, at.vec, lane);
+    coopStoreT(c20, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(2u, 0u, at.row, at.vec, lane);
+    coopStoreT(c21, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(2u, 1u, at.row, at.vec, lane);
+    coopStoreT(c30, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(3u, 0u, at.row, at.vec, lane);
+    coopStoreT(c31, &sums[GROUP * at.own_sums], SUM_ROW);
+    finish_all(3u, 1u, at.row, at.vec, lane);
 }

@@ -84,13 +84,13 @@ kernels! {
         "prelude/workgroup_sum.wgsl", "prelude/table_vec4_f32.wgsl", "gpu/embed_layernorm.wgsl", "gpu/layernorm_out.wgsl", "gpu/layernorm.wgsl"
     ];
     EMBED_LAYERNORM_SCALAR = "embed_layernorm" "gpu-scalar" [
-        "prelude/workgroup_sum.wgsl", "prelude/table_f32.wgsl", "gpu/embed_layernorm_scalar.wgsl"
+        "prelude/workgroup_sum.wgsl", "prelude/table_f32.wgsl", "gpu/layernorm_scalar.wgsl", "gpu/embed_layernorm_scalar.wgsl"
     ];
     EMBED_LAYERNORM_SOFTWARE = "embed_layernorm" "software" ["prelude/table_f32.wgsl", "software/embed_layernorm.wgsl"];
     ADD_LAYERNORM = "add_layernorm" "gpu" [
         "prelude/workgroup_sum.wgsl", "gpu/add_layernorm.wgsl", "gpu/layernorm_out.wgsl", "gpu/layernorm.wgsl"
     ];
-    ADD_LAYERNORM_SCALAR = "add_layernorm" "gpu-scalar" ["prelude/workgroup_sum.wgsl", "gpu/add_layernorm_scalar.wgsl"];
+    ADD_LAYERNORM_SCALAR = "add_layernorm" "gpu-scalar" ["prelude/workgroup_sum.wgsl", "gpu/layernorm_scalar.wgsl", "gpu/add_layernorm_scalar.wgsl"];
     ADD_LAYERNORM_SOFTWARE = "add_layernorm" "software" ["software/add_layernorm.wgsl"];
     NORMALIZE_ROWS = "normalize_rows" "gpu" ["prelude/workgroup_sum.wgsl", "gpu/normalize_rows.wgsl"];
     NORMALIZE_ROWS_SOFTWARE = "normalize_rows" "software" ["software/normalize_rows.wgsl"];
@@ -178,7 +178,7 @@ kernels! {
         "prelude/workgroup_sum.wgsl", "prelude/table_vec4_f16.wgsl", "gpu/embed_layernorm.wgsl", "gpu/layernorm_out.wgsl", "gpu/layernorm.wgsl"
     ];
     EMBED_LAYERNORM_SCALAR_F16 = "embed_layernorm" "gpu-scalar-f16" [
-        "prelude/workgroup_sum.wgsl", "prelude/table_f16.wgsl", "gpu/embed_layernorm_scalar.wgsl"
+        "prelude/workgroup_sum.wgsl", "prelude/table_f16.wgsl", "gpu/layernorm_scalar.wgsl", "gpu/embed_layernorm_scalar.wgsl"
     ];
     EMBED_LAYERNORM_SOFTWARE_F16 = "embed_layernorm" "software-f16" ["prelude/table_f16.wgsl", "software/embed_layernorm.wgsl"];
     MATMUL_LARGE_F16 = "matmul" "gpu-large-f16" [
