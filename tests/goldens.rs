@@ -74,7 +74,7 @@ fn goldens_on_the_adapter() {
     check(&support::device(), Dtype::Auto);
 }
 
-/// An f16 checkpoint too: on adapters with cooperative matrices that is where it is exact.
+/// An f16 checkpoint too: on adapters that multiply f16 that is where it is exact.
 #[cfg(feature = "gpu")]
 #[test]
 fn goldens_in_f32_on_the_adapter() {

@@ -269,6 +269,47 @@ fn kernels_for_f16_that_are_wrong_are_not_used() {
     }
 }
 
+/// A text of a batch has the bits that it has alone, where a kernel for few rows multiplies it: with every tile that may take the others.
+fn few_rows_have_the_bits_of_every_tile(engine: &mut GpuEngine, tiles: &[Tile]) {
+    // As wide as several tiles, and no multiple of any step through k.
+    let mut config = Config::bert(192, 2, 3, 420, VOCAB);
+    config.max_positions = POSITIONS;
+    let request = Request { hidden_states: vec![0, 1, 2], ..Request::default() };
+    let plan = families::plan(&config, &request).unwrap();
+    let (lens, short) = ([130, 40, 70, 129], 1);
+    let alone = {
+        let mut batch = PackedBatch::new();
+        push(&mut batch, short, lens[short]);
+        run(engine, &prepare(engine, &plan), &batch)
+    };
+    let together = batch(&lens);
+    let rows = together.rows(short);
+    for tile in tiles {
+        engine.set_tuning(support::only(&plan, *tile));
+        let outputs = run(engine, &prepare(engine, &plan), &together);
+        for (found, expected) in outputs.buffers.iter().zip(&alone.buffers) {
+            let cols = expected.len() / rows.len();
+            let found = &found[rows.start * cols..rows.end * cols];
+            assert!(
+                found.iter().map(|value| value.to_bits()).eq(expected.iter().map(|value| value.to_bits())),
+                "{tile:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn few_rows_have_the_bits_of_many() {
+    let plain = [Tile::Small, Tile::Medium, Tile::Large];
+    few_rows_have_the_bits_of_every_tile(&mut open(options(Kernels::Gpu)), &plain);
+    for mut engine in [halves(Kernels::Half), halves(Kernels::HalfOctets)].into_iter().flatten() {
+        few_rows_have_the_bits_of_every_tile(&mut engine, &plain);
+    }
+    if let Some(mut engine) = tensor() {
+        few_rows_have_the_bits_of_every_tile(&mut engine, &[Tile::Cooperative, Tile::CooperativeLarge]);
+    }
+}
+
 /// Tiles of cooperative matrices sum in the same order: which one runs shows in no bit.
 #[test]
 fn every_cooperative_tile_gives_the_same_bits() {

@@ -135,6 +135,8 @@ fn lowered(config: &Config, request: &Request, binding: u64) {
     let cooperative = Some(Cooperative { side: 16, invocations: 256 });
     for (class, cooperative, subgroup) in [
         (Class::Tensor, cooperative, 0),
+        (Class::Half, None, 0),
+        (Class::Half, None, 8),
         (Class::Gpu, None, 0),
         (Class::Browser, None, 0),
         (Class::Software, None, 8),

@@ -147,7 +147,7 @@ impl OutputCheck {
                 };
                 let step = match self.weights {
                     WeightType::F16 => {
-                        "values grow too large for this device with f16 weights; use --dtype f32"
+                        "values grow too large for this device with f16 weights; use f32 (--dtype f32)"
                     }
                     WeightType::F32 => {
                         "the checkpoint's weights may be damaged, or too large for what f32 can hold"

@@ -43,7 +43,7 @@ pub(crate) fn halves(label: &str, values: &[f32]) -> Result<Vec<f16>> {
     halves.convert_from_f32_slice(values);
     match halves.iter().position(|half| !half.is_finite()) {
         Some(at) => Err(Error::limit(format!(
-            "{label} holds {}, which is too large for f16 weights; use --dtype f32",
+            "{label} holds {}, which is too large for f16 weights; use f32 (--dtype f32)",
             values[at]
         ))),
         None => Ok(halves),

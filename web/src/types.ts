@@ -10,7 +10,7 @@ export type Device =
 /** How weights are stored on the device. */
 export type Dtype = "f32" | "f16";
 
-/** `"auto"`: f16 where the checkpoint stores every matrix so, else f32. `"f16"`: half the memory, a cosine of 0.9999 kept. */
+/** `"auto"`: f16 where the checkpoint stores every matrix so, else f32. `"f16"`: half the memory on graphics adapters, a cosine of 0.9999 kept. */
 export type DtypeChoice = "auto" | Dtype;
 
 /** How the tokens of a text become one vector. */
@@ -49,7 +49,7 @@ export interface LoadOptions extends Task<LoadProgress> {
 export interface DeviceInfo {
   name: string;
   backend: string;
-  /** `gpu`, `browser`, `software` or `cpu`. */
+  /** `half`, `browser`, `software` or `cpu`. */
   class: string;
   /** Why this device, where that is not what was asked for. */
   note?: string | undefined;

@@ -26,7 +26,7 @@ export async function launch({ webgpu = true, executable = chromiumPath(), env =
     env,
   });
   let said = "";
-  const address = await new Promise((resolve, reject) => {
+  const answered = new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`Chromium did not answer:\n${said}`)), 60_000);
     child.stderr.on("data", (data) => {
       said += data;
@@ -35,6 +35,11 @@ export async function launch({ webgpu = true, executable = chromiumPath(), env =
     });
     child.on("exit", (code) => reject(new Error(`Chromium ended (${code}):\n${said}`)));
     child.on("error", reject);
+  });
+  const address = await answered.catch((error) => {
+    child.kill("SIGKILL");
+    rmSync(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+    throw error;
   });
   const browser = await chromium.connectOverCDP(address);
   const session = await browser.newBrowserCDPSession();

@@ -1,9 +1,8 @@
 // A Chromium whose WebGPU runs on Mesa's lavapipe: the one adapter without a graphics card that has f16 in shaders.
 
 import { execFileSync } from "node:child_process";
-import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromiumPath } from "./chrome.mjs";
 
@@ -15,10 +14,21 @@ export function chromiumOnLavapipe() {
   if (!driver) return { missing: "Mesa's lavapipe (on Debian: mesa-vulkan-drivers)" };
   const home = chromiumFolder();
   if (!home) return { missing: "the folder of Chromium with libvk_swiftshader.so in it" };
-  // Links where they can be: it is a third of a gigabyte.
-  const folder = mkdtempSync(join(tmpdir(), "frostbert-lavapipe-"));
+  // Links where they can be: it is a third of a gigabyte. What a killed run has left is in the same place.
+  const folder = fileURLToPath(new URL("out/lavapipe", import.meta.url));
   const remove = () => rmSync(folder, { recursive: true, force: true });
+  remove();
+  mkdirSync(folder, { recursive: true });
   try {
+    const shim = join(folder, "shim.so");
+    const source = fileURLToPath(new URL("vulkan_shim.c", import.meta.url));
+    try {
+      execFileSync("cc", ["-shared", "-fPIC", "-O1", "-Wall", "-o", shim, source, "-ldl"], { stdio: ["ignore", "inherit", "inherit"] });
+    } catch (error) {
+      if (error.code !== "ENOENT") throw error;
+      remove();
+      return { missing: "a C compiler: cc" };
+    }
     const copy = join(folder, "chromium");
     try {
       execFileSync("cp", ["-al", home, copy], { stdio: "ignore" });
@@ -29,8 +39,7 @@ export function chromiumOnLavapipe() {
     const swiftshader = join(copy, "libvk_swiftshader.so");
     const real = join(copy, "libvk_swiftshader_itself.so");
     renameSync(swiftshader, real);
-    const source = fileURLToPath(new URL("vulkan_shim.c", import.meta.url));
-    execFileSync("cc", ["-shared", "-fPIC", "-O1", "-Wall", "-o", swiftshader, source, "-ldl"], { stdio: ["ignore", "inherit", "inherit"] });
+    renameSync(shim, swiftshader);
     // Windows are still drawn by SwiftShader, which is found by this file.
     const icd = join(copy, "vk_swiftshader_icd.json");
     rmSync(icd, { force: true });
@@ -39,7 +48,6 @@ export function chromiumOnLavapipe() {
     return { executable, env: { ...process.env, LAVAPIPE: driver, VK_ICD_FILENAMES: undefined, VK_DRIVER_FILES: undefined }, remove };
   } catch (error) {
     remove();
-    if (error.code === "ENOENT") return { missing: "a C compiler: cc" };
     throw error;
   }
 }
@@ -47,7 +55,8 @@ export function chromiumOnLavapipe() {
 function lavapipe() {
   const files = existsSync(DRIVERS) ? readdirSync(DRIVERS).filter((name) => name.startsWith("lvp_icd")) : [];
   const libraries = files.map((name) => JSON.parse(readFileSync(join(DRIVERS, name), "utf8")).ICD.library_path);
-  return libraries.find((path) => existsSync(path));
+  // A bare name is found by the loader.
+  return libraries.find((path) => !isAbsolute(path) || existsSync(path));
 }
 
 /** Debian's program is a script beside the folder, others' a link into it. */

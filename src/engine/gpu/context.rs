@@ -22,14 +22,22 @@ impl Context {
     /// adapter's own size unless `subgroup` says which. One thread at a time.
     pub(super) async fn open(
         selector: &AdapterSelector,
+        class: Option<Class>,
         halves: bool,
         subgroup: Option<u32>,
     ) -> Result<Self> {
-        platform::alone(Self::open_device(selector, halves, subgroup)).await
+        platform::alone(Self::open_device(selector, class, halves, subgroup)).await
     }
 
-    async fn open_device(selector: &AdapterSelector, halves: bool, subgroup: Option<u32>) -> Result<Self> {
+    async fn open_device(
+        selector: &AdapterSelector,
+        class: Option<Class>,
+        halves: bool,
+        subgroup: Option<u32>,
+    ) -> Result<Self> {
         let (adapter, mut report) = adapter::select(selector).await?;
+        let class = class.unwrap_or(report.class);
+        let halves = halves && matches!(class, Class::Tensor | Class::Half);
         let allowed = adapter.limits();
         let wanted = wgpu::Limits {
             max_buffer_size: allowed.max_buffer_size,

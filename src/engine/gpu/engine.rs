@@ -139,44 +139,66 @@ impl GpuEngine {
     pub(crate) async fn open_async(options: GpuOptions) -> Result<Self> {
         let wanted = options.weights == WeightType::F16
             && matches!(options.class, None | Some(Class::Tensor | Class::Half));
-        let mut engine = Self::start(&options, wanted).await?;
-        if engine.class == Class::Half && !engine.context.has_f16() && wanted {
-            // Asked for where there is none.
-            engine.class = platform::GPU_CLASS;
+        if !wanted {
+            return Self::start(&options, false).await;
         }
-        if wanted && matches!(engine.class, Class::Tensor | Class::Half) {
-            let refused = match engine.halves_agree(options.spoil_self_check).await {
-                Ok(true) => None,
-                Ok(false) => Some("they compute something else than the plain ones".to_owned()),
-                Err(error) => Some(format!("{error:#}")),
-            };
-            if refused.is_some() {
-                // A driver that fails on these kernels may have lost the device. So the plain ones run on another one, which was never
-                // asked for the others; what is wrong with the adapter itself shows there again.
-                drop(engine);
-                engine = Self::start(&options, false).await?;
-                engine.class = platform::GPU_CLASS;
-                engine.halves_refused = refused;
-            } else if engine.class == Class::Tensor && engine.context.report.cooperative.is_none() {
-                // Asked for where there are none.
-                engine.class = platform::GPU_CLASS;
+        let refused = match Self::with_halves(&options).await {
+            Ok(engine) => return Ok(engine),
+            // There is no such adapter, or it is lost: without those kernels no less.
+            Err(error) => error,
+        };
+        // A driver that fails on these kernels may have lost the device. So the plain ones run on another one, which was never asked for the
+        // others; what is wrong with the adapter itself shows there again.
+        let mut engine = Self::start(&options, false).await?;
+        if matches!(engine.class, Class::Tensor | Class::Half) {
+            engine.become_plain();
+        }
+        engine.halves_refused = Some(format!("{refused:#}"));
+        Ok(engine)
+    }
+
+    /// An engine whose kernels that multiply f16 are right, or that has none.
+    ///
+    /// # Errors
+    /// `is_device`: the adapter does not open with what they need, or they are wrong.
+    async fn with_halves(options: &GpuOptions) -> Result<Self> {
+        let mut engine = Self::start(options, true).await?;
+        let has = match engine.class {
+            Class::Tensor => engine.context.report.cooperative.is_some(),
+            Class::Half => engine.context.has_f16(),
+            _ => return Ok(engine),
+        };
+        // A spoilt check has to find something wrong wherever it runs.
+        if !has && !options.spoil_self_check {
+            engine.become_plain();
+            return Ok(engine);
+        }
+        let agree = engine.halves_agree(options.spoil_self_check).await;
+        let octets = engine.class == Class::Half && engine.context.report.subgroup >= 8;
+        if matches!(agree, Ok(true)) {
+            return Ok(engine);
+        }
+        drop(engine);
+        if octets {
+            // Neighbours that share no subgroup, it may be, which the same kernels without subgroups do not mind.
+            let without = GpuOptions { subgroup: Some(0), ..options.clone() };
+            let engine = Self::start(&without, true).await?;
+            if matches!(engine.halves_agree(options.spoil_self_check).await, Ok(true)) {
+                return Ok(engine);
             }
         }
-        Ok(engine)
+        agree.and(Err(Error::device("they compute something else than the plain ones")))
     }
 
     /// Opens the adapter, with what kernels that multiply f16 need or without it.
     async fn start(options: &GpuOptions, halves: bool) -> Result<Self> {
-        let mut context = Context::open(&options.selector, halves, options.subgroup).await?;
+        let mut context = Context::open(&options.selector, options.class, halves, options.subgroup).await?;
         let limits = &mut context.report.limits;
         limits.max_binding_bytes =
             options.max_binding_bytes.unwrap_or(u64::MAX).min(limits.max_binding_bytes);
-        Ok(GpuEngine {
+        let mut engine = GpuEngine {
             class: options.class.unwrap_or(context.report.class),
-            tuning: options
-                .pipeline_cache
-                .as_deref()
-                .map_or_else(Tuning::default, |folder| platform::load_tuning(folder, &context.report)),
+            tuning: Tuning::default(),
             folder: options.pipeline_cache.clone(),
             context: Arc::new(context),
             batch_tokens: options.batch_tokens,
@@ -189,7 +211,21 @@ impl GpuEngine {
             staging: Arc::default(),
             plans: AtomicU64::new(0),
             halves_refused: None,
-        })
+        };
+        engine.load_tuning();
+        Ok(engine)
+    }
+
+    /// Takes the kernels without f16 in shaders, and what was measured of them.
+    fn become_plain(&mut self) {
+        self.class = platform::GPU_CLASS;
+        self.load_tuning();
+    }
+
+    fn load_tuning(&mut self) {
+        if let Some(folder) = &self.folder {
+            self.tuning = platform::load_tuning(folder, &self.context.report, self.kernels());
+        }
     }
 
     /// Allocates for batches of so many tokens at the first one, instead of growing with the batches.
@@ -231,6 +267,11 @@ impl GpuEngine {
 
     pub(super) fn kernel_folder(&self) -> Option<&std::path::Path> {
         self.folder.as_deref()
+    }
+
+    /// Which kernels are measured and run.
+    pub(super) fn kernels(&self) -> (Class, WeightType) {
+        (self.class, self.weight_type)
     }
 
     /// Whether cooperative tiles have kernels of their own here.

@@ -58,7 +58,7 @@ impl GpuEngine {
         if known != *self.tuning() {
             self.set_tuning(known.clone());
             if let Some(folder) = self.kernel_folder() {
-                platform::save_tuning(folder, self.report(), &known);
+                platform::save_tuning(folder, self.report(), self.kernels(), &known);
             }
         }
         let mut of_plan = Tuning::default();

@@ -175,8 +175,8 @@ impl Tiles<'_> {
         }
     }
 
-    /// The kernel for batches of few rows, at most [`FEW_ROWS`](super::FEW_ROWS), where there is one beside `many`, which is for the others: it wastes less on
-    /// rows that are not there, has more workgroups, and takes fewer steps through k. Both read the same layout of Wᵀ.
+    /// The kernel for batches of few rows, at most [`FEW_ROWS`](super::FEW_ROWS), where there is one beside `many`, which is for the others:
+    /// it wastes less on rows that are not there, has more workgroups, and takes fewer steps through k. Both read the same layout of Wᵀ.
     pub(super) fn few_rows(
         &self,
         many: &MatMulKernel,

@@ -5,7 +5,7 @@ use frostbert::model::{Config, HeadKind};
 use frostbert::plan::kernels::{Class, WeightType};
 use frostbert::{
     CancelToken, Checkpoint, Device, Dtype, EmbedOptions, Embeddings, Encoder, EncoderBuilder, Error, Text,
-    TokenRequest,
+    TokenOutputs, TokenRequest,
 };
 use js_sys::{Array, Float32Array, Function, Uint8Array, Uint32Array};
 use send_wrapper::SendWrapper;
@@ -149,7 +149,8 @@ impl WebEncoder {
     /// `DeviceInfo` of the npm package, as JSON.
     pub fn device(&self) -> Result<String, JsValue> {
         let mut device = self.encoder.device().clone();
-        device.note.clone_from(&self.note);
+        let notes: Vec<String> = self.note.iter().cloned().chain(device.note.take()).collect();
+        device.note = (!notes.is_empty()).then(|| notes.join(" "));
         json(&device)
     }
 
@@ -300,13 +301,20 @@ impl WebEncoder {
         tokens: usize,
         options: &LoadOptions,
     ) -> frostbert::Result<Encoder> {
-        let builder = Encoder::from_checkpoint(checkpoint)
-            .device(device)
-            .dtype(options.dtype.into())
-            .batch_tokens(tokens);
-        let encoder = options.kernels.into_iter().fold(builder, EncoderBuilder::kernels).build().await?;
-        encoder.embed([""], &EmbedOptions::default()).await?;
-        Ok(encoder)
+        let open = async |dtype: Dtype| {
+            let builder = Encoder::from_checkpoint(checkpoint.clone())
+                .device(device.clone())
+                .dtype(dtype)
+                .batch_tokens(tokens);
+            let encoder = options.kernels.into_iter().fold(builder, EncoderBuilder::kernels).build().await?;
+            encoder.embed([""], &EmbedOptions::default()).await?;
+            Ok::<_, Error>(encoder)
+        };
+        match open(options.dtype.into()).await {
+            // Its values may be too large for a device that multiplies f16, which nobody has asked for.
+            Err(error) if error.is_model_file() && options.dtype == WebDtype::Auto => open(Dtype::F32).await,
+            opened => opened,
+        }
     }
 
     async fn compare_layers(&self) -> frostbert::Result<Vec<Check>> {
@@ -325,7 +333,7 @@ impl WebEncoder {
             .dtype(dtype)
             .build()
             .await?;
-        let layers = self.encoder.config().layers;
+        let (layers, hidden) = (self.encoder.config().layers, self.encoder.config().hidden);
         let request = TokenRequest { hidden_states: (0..=layers).collect(), ..TokenRequest::default() };
         let options = EmbedOptions::default();
         let ours = self.encoder.token_outputs(texts, &request, &options).await?;
@@ -333,15 +341,21 @@ impl WebEncoder {
         let mut checks = Vec::with_capacity(layers + 2);
         for layer in 0..=layers {
             let name = if layer == 0 { "embeddings".to_owned() } else { format!("layer {layer}") };
-            let pairs = ours
-                .iter()
-                .zip(&theirs)
-                .map(|(a, b)| (&a.hidden_states[layer][..], &b.hidden_states[layer][..]));
-            checks.push(check(name, pairs, halves));
+            let rows = |of: &[TokenOutputs]| -> Vec<Vec<f32>> {
+                let values = of.iter().flat_map(|text| text.hidden_states[layer].chunks(hidden));
+                values.map(<[f32]>::to_vec).collect()
+            };
+            checks.push(check(name, &rows(&ours), &rows(&theirs), halves.then_some(0.0)));
         }
         let ours = self.encoder.embed(texts, &options).await?;
         let theirs = cpu.embed(texts, &options).await?;
-        checks.push(check("text embedding".to_owned(), ours.rows().zip(theirs.rows()), halves));
+        let rows = |of: &Embeddings| of.rows().map(<[f32]>::to_vec).collect::<Vec<_>>();
+        checks.push(check(
+            "text embedding".to_owned(),
+            &rows(&ours),
+            &rows(&theirs),
+            halves.then_some(COORDINATE),
+        ));
         Ok(checks)
     }
 }
@@ -363,28 +377,29 @@ fn batch_tokens(config: &Config, device: &Device) -> usize {
 const RELATIVE: f64 = 2e-5;
 /// Where one of them rounds what it multiplies to f16, by some thousandths: a cosine of 0.9999 is 1.4e-2 of a row's length.
 const RELATIVE_HALVES: f64 = 1.4e-2;
+/// Of a text's embedding no coordinate may be off by more than 2e-3 either, which counts as much.
+const COORDINATE: f64 = RELATIVE_HALVES / 2e-3;
 
-/// The largest difference of a number; with `halves`, of a row, as a share of its length and at least of 1.
-fn check<'a>(name: String, pairs: impl Iterator<Item = (&'a [f32], &'a [f32])>, halves: bool) -> Check {
-    let (mut error, mut largest, mut finite) = (0.0f64, 1.0f64, true);
-    for (ours, theirs) in pairs {
+/// The largest difference of a number; with `halves`, of a row, as a share of its length and at least of 1, or that of a number times
+/// `halves`, if it is larger.
+fn check(name: String, ours: &[Vec<f32>], theirs: &[Vec<f32>], halves: Option<f64>) -> Check {
+    let (mut error, mut largest, mut finite) = (0.0f64, 1.0f64, ours.len() == theirs.len());
+    for (ours, theirs) in ours.iter().zip(theirs) {
         finite &= ours.len() == theirs.len();
         let (mut apart, mut length) = (0.0, 0.0);
         for (a, b) in ours.iter().zip(theirs) {
             let difference = f64::from((a - b).abs());
             finite &= difference.is_finite();
-            if !halves {
-                error = error.max(difference);
-                largest = largest.max(f64::from(b.abs()));
-            }
+            error = error.max(difference * halves.unwrap_or(1.0));
+            largest = largest.max(f64::from(b.abs()));
             apart += difference * difference;
             length += f64::from(*b) * f64::from(*b);
         }
-        if halves {
+        if halves.is_some() {
             error = error.max(apart.sqrt() / length.sqrt().max(1.0));
         }
     }
-    let limit = if halves { RELATIVE_HALVES } else { RELATIVE * largest };
+    let limit = if halves.is_some() { RELATIVE_HALVES } else { RELATIVE * largest };
     // `max` skips NaN, so it is counted on its own. JSON has no infinity: a large number stands for it.
     let error = if finite { error } else { f64::MAX };
     Check { name, error, limit, pass: error <= limit }

@@ -7,7 +7,7 @@ interface Adapter {
 
 /**
  * Has the devices of this worker opened with subgroups where the adapter has them. wgpu 30 knows no name for that feature on
- * the web and so cannot ask for it; kernels for software adapters want it.
+ * the web and so cannot ask for it; kernels for software adapters want it, and those for f16.
  */
 export function openWithSubgroups(): void {
   const prototype = (globalThis as { GPUAdapter?: { prototype: Adapter } }).GPUAdapter?.prototype;

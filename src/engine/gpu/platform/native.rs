@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 
-/// The class of an adapter that is not a CPU.
+/// The class of a GPU without f16 in shaders, and of one whose kernels for that fail their check.
 pub(in crate::engine::gpu) const GPU_CLASS: Class = Class::Gpu;
 
 /// Whether `auto` may take an adapter that does not say that it is hardware.
@@ -91,6 +91,9 @@ pub(in crate::engine::gpu) async fn both<A: Future, B: Send>(
         (first, second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }
+
+/// Whether tiles are measured, so that any may be used.
+pub(in crate::engine::gpu) const TUNES: bool = true;
 
 pub(in crate::engine::gpu) use crate::engine::gpu::tuning_file::{load as load_tuning, save as save_tuning};
 

@@ -2,11 +2,11 @@
 
 use crate::engine::gpu::adapter::{self, AdapterReport};
 use crate::error::Result;
-use crate::plan::kernels::{Class, Kernel, Tuning};
+use crate::plan::kernels::{Class, Kernel, Tuning, WeightType};
 use std::pin::Pin;
 use wasm_bindgen::JsCast;
 
-/// The class of an adapter that is not a CPU.
+/// The class of a GPU without f16 in shaders, and of one whose kernels for that fail their check.
 pub(in crate::engine::gpu) const GPU_CLASS: Class = Class::Browser;
 
 /// Whether `auto` may take an adapter that does not say that it is hardware: browsers tell no device types, and offer
@@ -95,18 +95,23 @@ impl DiskCache {
     pub(in crate::engine::gpu) fn save(&self) {}
 }
 
-/// A browser has no folder to keep measurements in.
+/// A browser has no folder to keep measurements in, so that none are made.
+pub(in crate::engine::gpu) const TUNES: bool = false;
+
+/// None are kept.
 pub(in crate::engine::gpu) fn load_tuning(
     _folder: &std::path::Path,
     _report: &crate::engine::gpu::adapter::AdapterReport,
+    _kernels: (Class, WeightType),
 ) -> Tuning {
     Tuning::default()
 }
 
-/// Nor to write them to.
+/// Nor written.
 pub(in crate::engine::gpu) fn save_tuning(
     _folder: &std::path::Path,
     _report: &crate::engine::gpu::adapter::AdapterReport,
+    _kernels: (Class, WeightType),
     _tuning: &Tuning,
 ) {
 }
