@@ -380,24 +380,23 @@ const RELATIVE_HALVES: f64 = 1.4e-2;
 /// Of a text's embedding no coordinate may be off by more than 2e-3 either, which counts as much.
 const COORDINATE: f64 = RELATIVE_HALVES / 2e-3;
 
-/// The largest difference of a number; with `halves`, of a row, as a share of its length and at least of 1, or that of a number times
-/// `halves`, if it is larger.
+/// The largest difference of a number; with `halves` the distance of a row, or `halves` times its largest difference if that is more, as a
+/// share of its length and at least of 1.
 fn check(name: String, ours: &[Vec<f32>], theirs: &[Vec<f32>], halves: Option<f64>) -> Check {
     let (mut error, mut largest, mut finite) = (0.0f64, 1.0f64, ours.len() == theirs.len());
     for (ours, theirs) in ours.iter().zip(theirs) {
         finite &= ours.len() == theirs.len();
-        let (mut apart, mut length) = (0.0, 0.0);
+        let (mut apart, mut length, mut most) = (0.0, 0.0, 0.0f64);
         for (a, b) in ours.iter().zip(theirs) {
             let difference = f64::from((a - b).abs());
             finite &= difference.is_finite();
-            error = error.max(difference * halves.unwrap_or(1.0));
+            most = most.max(difference);
             largest = largest.max(f64::from(b.abs()));
             apart += difference * difference;
             length += f64::from(*b) * f64::from(*b);
         }
-        if halves.is_some() {
-            error = error.max(apart.sqrt() / length.sqrt().max(1.0));
-        }
+        let of_row = halves.map_or(most, |weight| apart.sqrt().max(weight * most) / length.sqrt().max(1.0));
+        error = error.max(of_row);
     }
     let limit = if halves.is_some() { RELATIVE_HALVES } else { RELATIVE * largest };
     // `max` skips NaN, so it is counted on its own. JSON has no infinity: a large number stands for it.
